@@ -1,0 +1,3 @@
+//! The director of wvs.
+
+pub mod scheduler;

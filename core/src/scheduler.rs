@@ -1,0 +1,61 @@
+//! Schedulers: WebAssembly plugins, and what the director asks of them.
+//!
+//! A scheduler sees numbers, never packets, and nothing it answers is trusted:
+//! every table is checked against the backends of the last update before it is used.
+
+use std::net::IpAddr;
+
+/// Identifies a backend to schedulers, in dispatch tables and in the conntrack mark.
+///
+/// Unique in the director, never 0, at most 65,535, so that it fits our bits of the mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct BackendId(pub u16);
+
+/// One backend as a scheduler sees it (`backend` in the contract).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Stable for the life of the backend in its service.
+    pub id: BackendId,
+    /// 0 means no new flows.
+    pub weight: u32,
+    /// Where its connections are sent.
+    pub address: IpAddr,
+    /// 0 where the service keeps the client's port.
+    pub port: u16,
+    /// Keeps its flows, should get no new ones.
+    pub draining: bool,
+}
+
+/// What the data path hashes to index a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HashKey {
+    /// The client's address.
+    Source,
+    /// The client's address and port.
+    SourceAndPort,
+    /// The address the client asked for.
+    Destination,
+    /// The client's address and port, and the address and port it asked for.
+    Both,
+}
+
+/// How the data path uses a scheduler's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dispatch {
+    /// New connections walk the table in order.
+    Cycle,
+    /// The table is indexed by a hash of the key.
+    Hash(HashKey),
+}
+
+/// Connections of one backend, as conntrack has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Load {
+    /// Established, or on the way there (LVS's ActiveConn).
+    pub active: u32,
+    /// All others: closing, closed, and all UDP (LVS's InActConn).
+    pub inactive: u32,
+}
