@@ -1,3 +1,6 @@
 //! The director of wvs.
 
+pub mod kernel;
+pub mod plan;
+pub mod ruleset;
 pub mod scheduler;

@@ -1,0 +1,1 @@
+//! From services to a ruleset.
