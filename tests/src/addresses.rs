@@ -20,7 +20,7 @@ pub(crate) const MAX_BACKENDS: usize = 200;
 /// `fd00:a::37` for 37: the digits are read as hexadecimal, so that they look the same as in IPv4.
 fn digits(host: u8) -> u16 {
     let host = u16::from(host);
-    (host / 100) << 8 | (host / 10 % 10) << 4 | host % 10
+    ((host / 100) << 8) | ((host / 10 % 10) << 4) | (host % 10)
 }
 
 /// A host of the client's network, 10.0.0.0/24.
