@@ -4,14 +4,12 @@
 //! cannot drift. Its price grows with the table (2.7 µs of CPU per connection), so the pause after a walk does
 //! too: counting never takes more than a twentieth of one core.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
 use crate::kernel::ConntrackError;
 use crate::pool::PoolKey;
 use crate::ruleset::build::service_chain;
-use crate::scheduler::{BackendId, Load};
 
 /// The shortest pause between two walks.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -91,9 +89,4 @@ impl Engine {
             tracing::error!(error = &error as &dyn std::error::Error, service = key.service, "cannot change a table");
         }
     }
-}
-
-/// The counts of a pool's backends, in its order.
-pub fn in_order(ids: impl Iterator<Item = BackendId>, loads: &BTreeMap<BackendId, Load>) -> Vec<Load> {
-    ids.map(|id| loads.get(&id).copied().unwrap_or_default()).collect()
 }

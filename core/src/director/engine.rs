@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::counting::Clock;
 use super::ledger::Ledger;
 use super::pools::{RunningPool, StartError};
 use super::store::{ManagedAddresses, Running, Store, StoreError};
@@ -54,6 +55,7 @@ pub struct Engine {
     pub(super) repairs: u64,
     pub(super) unreachable: BTreeMap<IpAddr, String>,
     pub(super) started: Instant,
+    pub(super) clock: Clock,
 }
 
 /// Why a change was not made. Nothing of it was.
@@ -113,6 +115,7 @@ impl Engine {
             repairs: 0,
             unreachable: BTreeMap::new(),
             started: Instant::now(),
+            clock: Clock::new(Instant::now()),
         })
     }
 
@@ -296,7 +299,7 @@ impl Engine {
                     }
                 }
                 _ => {
-                    let pool = RunningPool::start(&self.catalog, config, service, &key, candidates)?;
+                    let pool = RunningPool::start(&self.catalog, config, service, candidates)?;
                     fresh.insert(key, pool);
                 }
             }

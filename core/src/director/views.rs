@@ -178,6 +178,7 @@ fn troubled(scheduler: &SchedulerView) -> Option<String> {
         SchedulerHealth::BackingOff { retry_in, fallback } => {
             (format!("is tried again in {retry_in} s"), fallback)
         }
+        SchedulerHealth::Refusing { fallback } => ("is asked again when something changes".to_owned(), fallback),
         SchedulerHealth::Quarantined { fallback } => {
             ("is quarantined until its file or the service changes".to_owned(), fallback)
         }
