@@ -28,14 +28,17 @@ use tokio::sync::{Notify, oneshot};
 pub use engine::ApplyError;
 pub use lock::LockError;
 pub use pools::StartError;
-pub use store::StoreError;
+pub use reading::text_of;
+pub use store::{Store, StoreError};
 
+use crate::config::{Config, Service};
+use crate::dispatch::DispatchTable;
 use crate::kernel::open_doors;
 use crate::scheduler::catalog::Catalog;
+use crate::scheduler::{Candidate, StartHostError};
 use engine::Engine;
 use lock::NamespaceLock;
 use server::{Handle, Step};
-use store::Store;
 
 /// How to run a director.
 #[derive(Clone, Debug)]
@@ -72,6 +75,9 @@ pub enum RunError {
     /// The state directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No plugin can be run on this machine.
+    #[error(transparent)]
+    Plugins(#[from] StartHostError),
     /// A thread, a runtime or a signal handler cannot be had.
     #[error("cannot start")]
     Start(#[source] io::Error),
@@ -97,6 +103,8 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
     let engine_options = options.clone();
     let engine = thread::Builder::new()
         .name("engine".into())
+        // Plugins have 1 MiB of it, and the host's own calls come on top.
+        .stack_size(8 << 20)
         .spawn(move || engine_thread(&engine_options, &todo, ready))
         .map_err(RunError::Start)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -205,7 +213,7 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
 fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
     let text = reading::text_of(&options.config)
         .map_err(|source| RunError::Read { path: options.config.clone(), source })?;
-    let catalog = Catalog::new().map_err(RunError::Start)?;
+    let catalog = Catalog::new()?;
     let name = options.config.display().to_string();
     let config = reading::checked(&text, &name, &catalog).map_err(RunError::Apply)?;
     let doors = open_doors().map_err(RunError::Host)?;
@@ -213,4 +221,14 @@ fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
     let mut engine = Engine::new(doors, catalog, store, options.config.clone()).map_err(RunError::Apply)?;
     engine.resume(config, &text).map_err(RunError::Apply)?;
     Ok(engine)
+}
+
+/// The first table of a service's pool, as a director that starts would have it.
+pub fn first_table(
+    catalog: &Catalog,
+    config: &Config,
+    service: &Service,
+    candidates: Vec<Candidate>,
+) -> Result<DispatchTable, StartError> {
+    Ok(pools::RunningPool::start(catalog, config, service, candidates)?.table().clone())
 }

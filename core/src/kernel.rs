@@ -180,3 +180,19 @@ pub trait Addresses {
     /// Why no packet can be sent to an address (`ip route get`), if so.
     fn unreachable(&mut self, address: IpAddr) -> Option<String>;
 }
+
+/// All doors, owned by one thread.
+pub struct Doors {
+    /// nftables.
+    pub nft: Box<dyn Nft>,
+    /// conntrack.
+    pub conntrack: Box<dyn Conntrack>,
+    /// Addresses and routes.
+    pub addresses: Box<dyn Addresses>,
+}
+
+impl std::fmt::Debug for Doors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Doors")
+    }
+}

@@ -18,23 +18,13 @@ use crate::config::{Config, Listen};
 use crate::dispatch::DispatchTable;
 use crate::edit::{EditError, edit};
 use crate::ids::{BackendIds, TooManyBackends};
-use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Nft, NftError};
+use crate::kernel::{AddressError, ConntrackError, Doors, NftError};
 use crate::plan::{Observed, Op, Plan, plan, slot_changes};
 use crate::pool::{PoolKey, pools};
 use crate::ruleset::build::{build, slot_map};
 use crate::ruleset::{Family, Ruleset};
 use crate::scheduler::BackendId;
 use crate::scheduler::catalog::Catalog;
-
-/// The doors to the kernel that the engine owns.
-pub struct Doors {
-    /// nftables.
-    pub nft: Box<dyn Nft>,
-    /// conntrack.
-    pub conntrack: Box<dyn Conntrack>,
-    /// Addresses and routes.
-    pub addresses: Box<dyn Addresses>,
-}
 
 /// Everything that a director knows.
 pub struct Engine {
@@ -433,11 +423,5 @@ impl Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("config_file", &self.config_file).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Doors {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Doors")
     }
 }
