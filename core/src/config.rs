@@ -7,7 +7,10 @@
 pub mod check;
 pub mod fault;
 pub mod listen;
+pub mod place;
 pub mod read;
+pub mod sample;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +19,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use check::{check, check_with};
 pub use listen::{Listen, PortRange};
+pub use read::{read, read_file, read_with};
+pub use write::to_toml;
 
 use crate::kernel::MarkMask;
 

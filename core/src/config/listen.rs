@@ -27,6 +27,16 @@ pub enum Listen {
     Mark(u32),
 }
 
+impl Listen {
+    /// The virtual IP; `None` for a mark.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Listen::Socket { address, .. } => Some(*address),
+            Listen::Mark(_) => None,
+        }
+    }
+}
+
 /// A port or a range of ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
