@@ -1,3 +1,5 @@
 //! The director of wvs.
 
+pub mod dispatch;
+pub mod jhash;
 pub mod scheduler;
