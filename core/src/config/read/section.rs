@@ -11,8 +11,8 @@ use super::tables::{SHAPES, Shape};
 use crate::config::Config;
 use crate::config::check::Problem;
 use crate::config::fault::{Fault, Related};
-use crate::config::listen::{TextError, quoted};
 use crate::config::place::Place;
+use crate::config::text::{TextError, quoted};
 
 /// A place in the text.
 pub(super) type Span = Range<usize>;

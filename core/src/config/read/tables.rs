@@ -7,8 +7,8 @@ use toml::de::DeValue;
 
 use super::section::{Reader, Section, Value};
 use crate::config::fault::Fault;
-use crate::config::listen::{self, quoted};
 use crate::config::place::{BackendKey, DirectorKey, Place, ServiceKey};
+use crate::config::text::{self, quoted};
 use crate::config::{
     Backend, Config, DirectorSettings, Endpoint, Forward, HIGHEST_WEIGHT, Listen, ManageVip, SchedulerSpec,
     Service, SourcePool, default_slots, default_weight,
@@ -147,7 +147,7 @@ impl<'i> Reader<'i> {
             return self.number(value, "ct_mark_mask", u32::MAX);
         }
         let text = self.string(value, "ct_mark_mask", "\"0xffff0000\"")?;
-        let mask = listen::number(text);
+        let mask = text::number(text);
         if mask.is_none() {
             let fault = Fault::new(value.span(), format!("{} is not a mask of 32 bits", quoted(text)))
                 .label("not a mask")
