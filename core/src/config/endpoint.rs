@@ -16,12 +16,7 @@ impl FromStr for Endpoint {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
-        let refuse = |message| {
-            Err(TextError {
-                message,
-                expected: ENDPOINT,
-            })
-        };
+        let refuse = |message: String, part| Err(TextError::new(message, part, ENDPOINT));
         if let Ok(address) = text.parse() {
             return Ok(Endpoint { address, port: None });
         }
@@ -42,11 +37,15 @@ impl FromStr for Endpoint {
                 port: None,
             });
         }
-        if text.contains("://") {
-            return refuse(format!("{} names a protocol; a backend has that of its service", quoted(text)));
+        if let Some((protocol, _)) = text.split_once("://") {
+            let message = format!("{} is a protocol; a backend has that of its service", quoted(protocol));
+            return refuse(message, protocol);
         }
         if text.is_empty() {
-            return refuse("the address is empty".to_owned());
+            return refuse("the address is empty".to_owned(), "");
+        }
+        if text.starts_with('[') && !text.contains(']') {
+            return refuse(format!("{} has no closing bracket", quoted(text)), "");
         }
         // Here something is wrong: with the port if an address stands before it, else with the address.
         match text.rsplit_once(':') {
@@ -54,24 +53,22 @@ impl FromStr for Endpoint {
                 let inner = &host[1..host.len() - 1];
                 match inner.parse::<Ipv6Addr>() {
                     Ok(_) => refuse_port(port),
-                    Err(_) => refuse(not_an_address(inner)),
+                    Err(_) => refuse(not_an_address(inner), inner),
                 }
             }
             Some((host, port)) if host.parse::<Ipv4Addr>().is_ok() => refuse_port(port),
-            Some((host, _)) if !host.contains(':') && !host.starts_with('[') => refuse(not_an_address(host)),
-            _ => refuse(not_an_address(text)),
+            Some((host, _)) if !host.contains(':') && !host.starts_with('[') => {
+                refuse(not_an_address(host), host)
+            }
+            _ => refuse(not_an_address(text), ""),
         }
     }
 }
 
 fn refuse_port(port: &str) -> Result<Endpoint, TextError> {
-    let message = match parse_port(port, ENDPOINT) {
-        Err(error) => error.message,
-        Ok(_) => format!("{} is not how a port is written", quoted(port)),
-    };
-    Err(TextError {
-        message,
-        expected: ENDPOINT,
+    Err(match parse_port(port, ENDPOINT) {
+        Err(error) => error,
+        Ok(_) => TextError::new(format!("{} is not how a port is written", quoted(port)), port, ENDPOINT),
     })
 }
 
@@ -106,11 +103,10 @@ impl FromStr for SourcePool {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
-        let refuse = |message| TextError {
-            message,
-            expected: POOL,
+        let address = |text: &str| {
+            text.parse()
+                .map_err(|_| TextError::new(not_an_address(text), text, POOL))
         };
-        let address = |text: &str| text.parse().map_err(|_| refuse(not_an_address(text)));
         let pool = match text.split_once('-') {
             Some((first, last)) => SourcePool {
                 first: address(first)?,
@@ -121,7 +117,8 @@ impl FromStr for SourcePool {
                 last: address(text)?,
             },
         };
-        pool.fault().map_or(Ok(pool), |message| Err(refuse(message)))
+        pool.fault()
+            .map_or(Ok(pool), |message| Err(TextError::new(message, "", POOL)))
     }
 }
 
@@ -137,7 +134,11 @@ impl fmt::Display for SourcePool {
 
 /// What is wrong with a text that should be an address.
 pub(super) fn not_an_address(text: &str) -> String {
-    if text.contains('%') {
+    if text.is_empty() {
+        "an address is missing".to_owned()
+    } else if text.contains('/') {
+        format!("{} is not one address", quoted(text))
+    } else if text.contains('%') {
         format!("{} names an interface; wvs takes plain addresses only", quoted(text))
     } else if text.parse::<IpAddr>().is_ok() {
         format!("{} stands in brackets, which only IPv6 addresses take", quoted(text))

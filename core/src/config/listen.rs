@@ -1,7 +1,7 @@
 //! What a service listens on, and its text form.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -75,32 +75,38 @@ impl fmt::Display for PortRange {
 
 const LISTEN: &str =
     "`tcp://10.0.0.100:80`, `udp://[2001:db8::100]:53`, `tcp://10.0.0.100:80,443,8000-8010` or `fwmark:7`";
+const MARK: &str = "a mark of 1 or more, decimal or hexadecimal: `fwmark:7` or `fwmark:0x7`";
+/// What is wrong with firewall mark 0.
+pub(super) const MARK_ZERO: &str = "firewall mark 0 is what packets carry that nobody marked";
 const PORTS: &str = "a port from 1 to 65535, a list or a range of them: `80`, `80,443` or `8000-8010`";
+
 impl FromStr for Listen {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
-        let refuse = |message| {
-            Err(TextError {
-                message,
-                expected: LISTEN,
-            })
-        };
         if let Some(mark) = text.strip_prefix("fwmark:") {
             return match number(mark) {
-                Some(0) => refuse("firewall mark 0 is what packets carry that nobody marked".to_owned()),
+                Some(0) => Err(TextError::new(MARK_ZERO, mark, MARK)),
                 Some(mark) => Ok(Listen::Mark(mark)),
-                None => refuse(format!("{} is not a firewall mark", quoted(mark))),
+                None => Err(TextError::new(format!("{} is not a firewall mark", quoted(mark)), mark, MARK)),
             };
         }
+        if text.is_empty() {
+            return Err(TextError::new("the listen is empty", "", LISTEN));
+        }
         let Some((scheme, rest)) = text.split_once("://") else {
-            return refuse(format!("{} does not begin with a protocol", quoted(text)));
+            return Err(TextError::new(
+                format!("{} does not begin with a protocol", quoted(text)),
+                "",
+                LISTEN,
+            ));
         };
         let Some(protocol) = Protocol::ALL
             .into_iter()
             .find(|protocol| protocol.name() == scheme)
         else {
-            return refuse(format!("{} is not a protocol that wvs forwards", quoted(scheme)));
+            let message = format!("{} is not a protocol that wvs forwards", quoted(scheme));
+            return Err(TextError::new(message, scheme, LISTEN));
         };
         let (address, ports) = socket(rest)?;
         Ok(Listen::Socket {
@@ -113,19 +119,11 @@ impl FromStr for Listen {
 
 /// Takes `ADDRESS:PORTS` apart.
 fn socket(text: &str) -> Result<(IpAddr, &str), TextError> {
-    let refuse = |message| {
-        Err(TextError {
-            message,
-            expected: LISTEN,
-        })
-    };
-    if let Ok(address) = text.parse::<Ipv6Addr>() {
-        return refuse(format!("an IPv6 address takes brackets and a port, as in `[{address}]:80`"));
-    }
     let (host, ports) = match text.strip_prefix('[') {
         Some(rest) => {
             let Some((host, rest)) = rest.split_once(']') else {
-                return refuse(format!("{} has no closing bracket", quoted(text)));
+                let message = format!("{} has no closing bracket", quoted(text));
+                return Err(TextError::new(message, text, LISTEN));
             };
             (host, rest.strip_prefix(':'))
         }
@@ -134,18 +132,21 @@ fn socket(text: &str) -> Result<(IpAddr, &str), TextError> {
             None => (text, None),
         },
     };
-    let address = if text.starts_with('[') {
+    let bracketed = text.starts_with('[');
+    let address = if bracketed {
         host.parse().ok().map(IpAddr::V6)
     } else {
         host.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
     };
     match (address, ports) {
         (Some(address), Some(ports)) if !ports.is_empty() => Ok((address, ports)),
-        (Some(_), _) => refuse(format!("{} has no port", quoted(text))),
-        (None, _) if host.contains(':') && !text.starts_with('[') => {
-            refuse(format!("{} is not an address and a port; an IPv6 address takes brackets", quoted(text)))
+        (Some(_), _) => Err(TextError::new(format!("{} has no port", quoted(text)), text, LISTEN)),
+        (None, _) if host.contains(':') && !bracketed => {
+            let message =
+                format!("{} has no brackets; an IPv6 address takes them before its port", quoted(text));
+            Err(TextError::new(message, text, LISTEN))
         }
-        (None, _) => refuse(not_an_address(host)),
+        (None, _) => Err(TextError::new(not_an_address(host), host, LISTEN)),
     }
 }
 
@@ -173,11 +174,7 @@ fn parse_range(text: &str) -> Result<PortRange, TextError> {
         None => (parse_port(text, PORTS)?, parse_port(text, PORTS)?),
     };
     if first > last {
-        let message = format!("the range `{first}-{last}` ends before it begins");
-        return Err(TextError {
-            message,
-            expected: PORTS,
-        });
+        return Err(TextError::new(format!("the range `{text}` ends before it begins"), text, PORTS));
     }
     Ok(PortRange { first, last })
 }
@@ -189,9 +186,10 @@ pub(super) fn parse_port(text: &str, expected: &'static str) -> Result<u16, Text
         Ok(port) if port > 0 && digits => return Ok(port),
         _ if digits => format!("port {} is out of range", quoted(text)),
         _ if text.is_empty() => "a port is missing".to_owned(),
+        _ if text.trim().parse::<u16>().is_ok() => "ports are written without blanks".to_owned(),
         _ => format!("{} is not a port", quoted(text)),
     };
-    Err(TextError { message, expected })
+    Err(TextError::new(message, text, expected))
 }
 
 impl fmt::Display for Listen {

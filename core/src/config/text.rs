@@ -13,8 +13,21 @@ use super::{Forward, SchedulerSpec};
 pub struct TextError {
     /// What is wrong.
     pub message: String,
+    /// The part of the text that is wrong; empty for all of it.
+    pub part: String,
     /// What was expected, by example.
     pub expected: &'static str,
+}
+
+impl TextError {
+    /// An error about a part of the text.
+    pub(super) fn new(message: impl Into<String>, part: &str, expected: &'static str) -> Self {
+        TextError {
+            message: message.into(),
+            part: part.to_owned(),
+            expected,
+        }
+    }
 }
 
 /// Quotes what an operator wrote, in one line and not at length.
@@ -50,6 +63,7 @@ impl FromStr for Forward {
             .find(|forward| forward.to_string() == text)
             .ok_or_else(|| TextError {
                 message: format!("{} is not a forwarding method", quoted(text)),
+                part: String::new(),
                 expected: "`nat`, `full-nat`, `dr` or `tun`",
             })
     }
