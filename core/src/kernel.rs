@@ -6,7 +6,7 @@ mod netlink;
 pub mod nft;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::plan::{Observed, Plan};
 use crate::ruleset::{Family, Protocol};
@@ -152,4 +152,34 @@ pub trait Conntrack {
     /// Forgets all connections of some backends, so that their next packet is answered with a reset, and says
     /// how many there were.
     fn cut(&mut self, mask: MarkMask, backends: &[BackendId]) -> Result<usize, ConntrackError>;
+}
+
+/// Why a virtual address cannot be managed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {address} on interface {interface}{hint}")]
+pub struct AddressError {
+    /// What was tried.
+    pub action: &'static str,
+    /// The virtual address.
+    pub address: IpAddr,
+    /// Where.
+    pub interface: String,
+    /// What to do about it; empty or beginning with `; `.
+    pub hint: String,
+    /// Why it failed.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// Virtual addresses on interfaces, and the way to backends.
+pub trait Addresses {
+    /// Puts an address on an interface (`ip address add ADDRESS/32 dev INTERFACE`) and announces it to the
+    /// neighbours. Says whether it was missing.
+    fn ensure(&mut self, address: IpAddr, interface: &str) -> Result<bool, AddressError>;
+    /// Takes an address off an interface. Says whether it was there.
+    fn remove(&mut self, address: IpAddr, interface: &str) -> Result<bool, AddressError>;
+    /// Whether the interface exists; else an error that names those that do.
+    fn interface(&mut self, address: IpAddr, interface: &str) -> Result<(), AddressError>;
+    /// Why no packet can be sent to an address (`ip route get`), if so.
+    fn unreachable(&mut self, address: IpAddr) -> Option<String>;
 }

@@ -95,6 +95,8 @@ pub enum Op {
     DeleteChain(Family, String),
     /// Deletes a slot map, which no rule uses.
     DeleteSlots(Family, String),
+    /// Deletes a map or set, which no rule uses.
+    DeleteMap(Family, MapName),
 }
 
 /// The steps from what is to what should be, in an order that the kernel accepts.
@@ -183,36 +185,75 @@ pub fn plan(desired: &Ruleset, observed: &Observed) -> Plan {
     Plan { ops }
 }
 
-/// The steps within one table: make what is referred to, refer to it, then drop what is referred to no more.
+/// The steps within one table: let go of what changes, make what is referred to, refer to it, and drop what
+/// is referred to no more.
 fn plan_table(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut Vec<Op>) {
-    let no_elements = Elements::new();
     if rehooked(wanted, found) {
         ops.push(Op::DeleteTable(family));
         ops.push(Op::AddTable(family));
         return plan_table(family, wanted, &ObservedTable::default(), ops);
     }
+    let rewritten = rewritten_chains(family, wanted, found);
+    let gone = || found.chains.keys().filter(|name| !wanted.chains.contains_key(*name));
+    for name in rewritten.iter().copied().chain(gone()) {
+        if found.chains.get(name).is_some_and(|chain| !chain.rules.is_empty()) {
+            ops.push(Op::FlushChain(family, name.clone()));
+        }
+    }
+    plan_slot_maps(family, wanted, found, ops);
     for &name in wanted.maps.keys().filter(|name| !found.maps.contains_key(name)) {
         ops.push(Op::AddMap(family, name));
     }
-    for (name, slots) in &wanted.slots {
-        if found.slots.get(name).is_none_or(|it| it.len() != slots.len()) {
-            if found.slots.contains_key(name) {
-                ops.push(Op::FlushChain(family, name.replacen("slots-", "svc-", 1)));
-                ops.push(Op::DeleteSlots(family, name.clone()));
-            }
-            ops.push(Op::AddSlots(family, name.clone(), slots.len() as u32));
-        }
-    }
-    for (name, chain) in wanted
-        .chains
-        .iter()
-        .filter(|(name, _)| !found.chains.contains_key(*name))
-    {
+    for (name, chain) in wanted.chains.iter().filter(|(name, _)| !found.chains.contains_key(*name)) {
         ops.push(Op::AddChain(family, name.clone(), chain.hook));
     }
-    for (name, chain) in &wanted.chains {
-        plan_rules(family, name, chain, found.chains.get(name), ops);
+    for name in rewritten {
+        let rules = wanted.chains[name].rules.iter();
+        ops.extend(rules.map(|rule| Op::AddRule(family, name.clone(), rule.clone())));
     }
+    plan_contents(family, wanted, found, ops);
+    for name in gone() {
+        ops.push(Op::DeleteChain(family, name.clone()));
+    }
+    for &name in found.maps.keys().filter(|name| !wanted.maps.contains_key(name)) {
+        ops.push(Op::DeleteMap(family, name));
+    }
+}
+
+/// Whether a chain of ours stands at another hook than it should: the kernel cannot move a chain.
+fn rehooked(wanted: &Table, found: &ObservedTable) -> bool {
+    let moved = |(name, chain): (&String, &Chain)| found.chains.get(name).is_some_and(|it| it.hook != chain.hook);
+    wanted.chains.iter().any(moved)
+}
+
+/// The chains that get all of their rules anew; the others keep their `numgen` and their counters.
+fn rewritten_chains<'a>(family: Family, wanted: &'a Table, found: &ObservedTable) -> Vec<&'a String> {
+    let differs = |(name, chain): &(&String, &Chain)| {
+        let digests = chain.rules.iter().map(|rule| Some(Digest::of(family, rule)));
+        match found.chains.get(*name) {
+            Some(found) => !digests.eq(found.rules.iter().copied()),
+            None => true,
+        }
+    };
+    wanted.chains.iter().filter(differs).map(|(name, _)| name).collect()
+}
+
+/// Slot maps come and go with their services; one of another size is another map.
+fn plan_slot_maps(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut Vec<Op>) {
+    let same = |name: &String, slots: &Slots, other: &BTreeMap<String, Slots>| {
+        other.get(name).is_some_and(|it| it.len() == slots.len())
+    };
+    for (name, _) in found.slots.iter().filter(|(name, slots)| !same(name, slots, &wanted.slots)) {
+        ops.push(Op::DeleteSlots(family, name.clone()));
+    }
+    for (name, slots) in wanted.slots.iter().filter(|(name, slots)| !same(name, slots, &found.slots)) {
+        ops.push(Op::AddSlots(family, name.clone(), slots.len() as u32));
+    }
+}
+
+/// Only the elements that differ.
+fn plan_contents(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut Vec<Op>) {
+    let nothing = Elements::new();
     for (name, slots) in &wanted.slots {
         let found = found.slots.get(name).filter(|it| it.len() == slots.len());
         let changes = slot_changes(slots, found);
@@ -221,62 +262,16 @@ fn plan_table(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut V
         }
     }
     for (&name, elements) in &found.maps {
-        let keep = wanted.maps.get(&name).unwrap_or(&no_elements);
-        let gone: Elements = difference(elements, keep);
+        let gone = difference(elements, wanted.maps.get(&name).unwrap_or(&nothing));
         if !gone.is_empty() {
             ops.push(Op::DeleteElements(family, name, gone));
         }
     }
     for (&name, elements) in &wanted.maps {
-        let new = difference(elements, found.maps.get(&name).unwrap_or(&no_elements));
+        let new = difference(elements, found.maps.get(&name).unwrap_or(&nothing));
         if !new.is_empty() {
             ops.push(Op::AddElements(family, name, new));
         }
-    }
-    let gone = || {
-        found
-            .chains
-            .iter()
-            .filter(|(name, _)| !wanted.chains.contains_key(*name))
-    };
-    for (name, _) in gone().filter(|(_, chain)| !chain.rules.is_empty()) {
-        ops.push(Op::FlushChain(family, name.clone()));
-    }
-    for (name, _) in gone() {
-        ops.push(Op::DeleteChain(family, name.clone()));
-    }
-    for name in found
-        .slots
-        .keys()
-        .filter(|name| !wanted.slots.contains_key(*name))
-    {
-        ops.push(Op::DeleteSlots(family, name.clone()));
-    }
-}
-
-/// Whether a chain of ours stands at another hook than it should: the kernel cannot move a chain.
-fn rehooked(wanted: &Table, found: &ObservedTable) -> bool {
-    wanted
-        .chains
-        .iter()
-        .any(|(name, chain)| found.chains.get(name).is_some_and(|it| it.hook != chain.hook))
-}
-
-/// A chain whose rules differ gets all of them anew; the others keep their `numgen` and their counters.
-fn plan_rules(family: Family, name: &str, chain: &Chain, found: Option<&ObservedChain>, ops: &mut Vec<Op>) {
-    let digests: Vec<_> = chain
-        .rules
-        .iter()
-        .map(|rule| Some(Digest::of(family, rule)))
-        .collect();
-    if found.is_some_and(|found| found.rules == digests) {
-        return;
-    }
-    if found.is_some_and(|found| !found.rules.is_empty()) {
-        ops.push(Op::FlushChain(family, name.to_owned()));
-    }
-    for rule in &chain.rules {
-        ops.push(Op::AddRule(family, name.to_owned(), rule.clone()));
     }
 }
 
@@ -340,6 +335,10 @@ impl fmt::Display for Op {
             Op::ChangeSlots(family, name, changes) => fmt_slots(f, &ours(family), name, changes),
             Op::DeleteChain(family, name) => write!(f, "delete chain {} {name}", ours(family)),
             Op::DeleteSlots(family, name) => write!(f, "delete map {} {name}", ours(family)),
+            Op::DeleteMap(family, map) => {
+                let word = if map.has_verdicts() { "map" } else { "set" };
+                write!(f, "delete {word} {} {map}", ours(family))
+            }
         }
     }
 }

@@ -163,17 +163,17 @@ pub fn ruleset(ruleset: &Ruleset) -> String {
         .collect()
 }
 
-/// One table: maps, slot maps, chains, as a plan makes them and nft lists them, in the order of their making.
+/// One table: slot maps, maps, chains, as a plan makes them and nft lists them, in the order of their making.
 pub fn table(family: Family, table: &Table) -> String {
     let mut blocks: Vec<String> = Vec::new();
+    for (name, slots) in &table.slots {
+        let lines = lines(&slot_elements(slots), PER_LINE_NUMBERS);
+        blocks.push(block("map", name, &slots_shape(slots.len() as u32), &lines));
+    }
     for (&map, content) in &table.maps {
         let word = if map.has_verdicts() { "map" } else { "set" };
         let lines = lines(&listed_elements(map, content), per_line(family, map));
         blocks.push(block(word, map.as_str(), &map_shape(family, map), &lines));
-    }
-    for (name, slots) in &table.slots {
-        let lines = lines(&slot_elements(slots), PER_LINE_NUMBERS);
-        blocks.push(block("map", name, &slots_shape(slots.len() as u32), &lines));
     }
     for (name, chain) in &table.chains {
         let mut text = format!("\tchain {name} {{\n");

@@ -94,11 +94,8 @@ impl Encoder {
                 self.elements(*family, *map, elements, MsgType::Add)
             }
             Op::ChangeSlots(family, map, changes) => self.change_slots(*family, map, changes),
-            Op::DeleteSlots(family, map) => {
-                let set = Set::named(protocol_family(*family), &ours()?, &name(map)?)?;
-                self.batch.add(self.step, &set, MsgType::Del);
-                Ok(())
-            }
+            Op::DeleteSlots(family, map) => self.delete_set(*family, map),
+            Op::DeleteMap(family, map) => self.delete_set(*family, map.as_str()),
         }
     }
 
@@ -151,6 +148,12 @@ impl Encoder {
         let id = self.id();
         let set = Set::shaped(protocol_family(family), &ours()?, &name(set)?, shape, id)?;
         self.batch.add(self.step, &set, MsgType::Add);
+        Ok(())
+    }
+
+    fn delete_set(&mut self, family: Family, set: &str) -> io::Result<()> {
+        let set = Set::named(protocol_family(family), &ours()?, &name(set)?)?;
+        self.batch.add(self.step, &set, MsgType::Del);
         Ok(())
     }
 
