@@ -49,7 +49,9 @@ pub struct DirectorSettings {
 impl DirectorSettings {
     /// Our bits of the conntrack mark.
     pub fn mark(&self) -> MarkMask {
-        MarkMask { mask: self.ct_mark_mask }
+        MarkMask {
+            mask: self.ct_mark_mask,
+        }
     }
 }
 
@@ -113,6 +115,11 @@ pub enum Forward {
     Tun,
 }
 
+impl Forward {
+    /// All methods.
+    pub const ALL: [Forward; 4] = [Forward::Nat, Forward::FullNat, Forward::Dr, Forward::Tun];
+}
+
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -146,7 +153,10 @@ pub struct SchedulerSpec {
 
 impl Default for SchedulerSpec {
     fn default() -> Self {
-        SchedulerSpec { plugin: "rr".to_owned(), params: BTreeMap::new() }
+        SchedulerSpec {
+            plugin: "rr".to_owned(),
+            params: BTreeMap::new(),
+        }
     }
 }
 
