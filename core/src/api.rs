@@ -88,6 +88,11 @@ pub enum SchedulerHealth {
         /// Whether the built-in round robin stands in, for want of a table.
         fallback: bool,
     },
+    /// It refuses these backends, in its own words; a table that serves meanwhile is in place.
+    Refusing {
+        /// Whether the built-in round robin stands in, for want of a table.
+        fallback: bool,
+    },
     /// It failed too often and is not tried again until its file changes or the service is changed.
     Quarantined {
         /// Whether the built-in round robin stands in, for want of a table.
