@@ -1,4 +1,5 @@
 //! What the host says to files that are no scheduler it can run, and the forms it takes.
+#![allow(clippy::unwrap_used)]
 
 use wvs_core::scheduler::{Limits, LoadPluginError, PluginHost, builtin};
 
