@@ -65,7 +65,7 @@ pub trait Plugins {
 pub struct PluginProblem {
     /// The parameter it is about, or `None` for the plugin itself.
     pub param: Option<String>,
-    /// What is wrong.
+    /// What is wrong, in words that name the plugin or the parameter: the place is not always shown.
     pub message: String,
     /// What to do.
     pub help: Option<String>,
