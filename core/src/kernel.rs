@@ -231,10 +231,18 @@ impl Conntrack for TempCt {
 struct TempAddr;
 impl Addresses for TempAddr {
     fn ensure(&mut self, address: IpAddr, interface: &str) -> Result<bool, AddressError> {
-        Ok(std::process::Command::new("ip").args(["addr", "add", &address.to_string(), "dev", interface]).status().unwrap().success())
+        Ok(std::process::Command::new("ip")
+            .args(["addr", "add", &address.to_string(), "dev", interface])
+            .status()
+            .unwrap()
+            .success())
     }
     fn remove(&mut self, address: IpAddr, interface: &str) -> Result<bool, AddressError> {
-        Ok(std::process::Command::new("ip").args(["addr", "del", &address.to_string(), "dev", interface]).status().unwrap().success())
+        Ok(std::process::Command::new("ip")
+            .args(["addr", "del", &address.to_string(), "dev", interface])
+            .status()
+            .unwrap()
+            .success())
     }
     fn interface(&mut self, _: IpAddr, _: &str) -> Result<(), AddressError> {
         Ok(())

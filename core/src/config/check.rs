@@ -297,7 +297,11 @@ impl Checker<'_> {
                 .help("name a plugin, as in \"rr\", or a file with a path, as in \"/etc/wvs/mine.wasm\"");
             return;
         }
-        for problem in plugins.check(&self.config.director, &service.scheduler).err().unwrap_or_default() {
+        for problem in plugins
+            .check(&self.config.director, &service.scheduler)
+            .err()
+            .unwrap_or_default()
+        {
             let key = problem.param.map_or(ServiceKey::Scheduler, ServiceKey::Param);
             self.at(index, key, problem.message).help = problem.help;
         }
