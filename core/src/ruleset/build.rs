@@ -139,6 +139,7 @@ impl Builder<'_> {
         let size = table.map_or(service.slots, |table| table.slots.len() as u32);
         let slots = table.map_or_else(|| vec![None; size as usize], |table| table.slots.clone());
         self.table.slots.insert(map.clone(), slots);
+        self.elements(MapName::Backends);
         let choose = match table.map_or(Dispatch::Cycle, |table| table.dispatch) {
             Dispatch::Cycle => Statement::Cycle { map, size },
             Dispatch::Hash(key) => Statement::Hash {
@@ -246,7 +247,7 @@ impl Builder<'_> {
             let source = plain(vec![Statement::GotoSource { mask: self.mark.mask }]);
             self.chain("nat-postrouting".into(), Some(Hook::NatPostrouting), vec![source]);
         }
-        if has(self.table, MapName::Backends) {
+        if has(self.table, MapName::Sent) {
             self.accounting(jump(ACCOUNT));
         }
     }
