@@ -53,21 +53,13 @@ pub mod offline {
     #[error("this build of wvs tears nothing down without a director")]
     pub struct TeardownError;
 
-    pub fn check(path: &Path, _color: bool) -> Result<Config, CheckError> {
+    pub fn check(path: &Path, color: bool) -> Result<Config, CheckError> {
         let text = std::fs::read_to_string(path).map_err(|source| CheckError::Read {
             path: path.to_owned(),
             source,
         })?;
-        let faults = |faults: wvs_core::config::fault::Faults| {
-            CheckError::Faults(
-                faults
-                    .0
-                    .iter()
-                    .map(|it| format!("{}: {}\n", path.display(), it.message))
-                    .collect(),
-            )
-        };
-        read::read(&text).map_err(faults)
+        let name = path.display().to_string();
+        read::read(&text).map_err(|faults| CheckError::Faults(faults.render(&name, &text, color)))
     }
 
     pub fn ruleset(path: &Path) -> Result<String, CheckError> {
@@ -95,19 +87,5 @@ pub mod probe {
         pub ok: bool,
         pub detail: String,
         pub fix: Option<String>,
-    }
-}
-
-/// `wvs_core::config::write`
-pub mod write {
-    pub fn to_toml(_config: &wvs_core::config::Config) -> String {
-        "# this build of wvs writes no TOML\n".to_owned()
-    }
-}
-
-/// `wvs_core::config::sample`
-pub mod sample {
-    pub fn default_file() -> String {
-        "# this build of wvs has no sample\n".to_owned()
     }
 }

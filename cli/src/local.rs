@@ -7,10 +7,10 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 use serde::Serialize;
 use wvs_core::api::Torn;
-use wvs_core::config::Config;
+use wvs_core::config::{Config, sample, write};
 
 use crate::args::{Cli, RunArgs};
-use crate::lacking::{director, offline, probe, sample, write};
+use crate::lacking::{director, offline, probe};
 
 /// Why something that needs no director failed.
 #[derive(Debug, thiserror::Error)]
