@@ -2,8 +2,11 @@
 //!
 //! Nothing here decides anything: a door applies what it is given and reads what is there.
 
+mod netlink;
+pub mod nft;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::plan::{Observed, Plan};
 use crate::ruleset::{Family, Protocol};
@@ -150,3 +153,58 @@ pub trait Conntrack {
     /// how many there were.
     fn cut(&mut self, mask: MarkMask, backends: &[BackendId]) -> Result<usize, ConntrackError>;
 }
+
+/// Why a virtual address cannot be managed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {address} on interface {interface}{hint}")]
+pub struct AddressError {
+    /// What was tried.
+    pub action: &'static str,
+    /// The virtual address.
+    pub address: IpAddr,
+    /// Where.
+    pub interface: String,
+    /// What to do about it; empty or beginning with `; `.
+    pub hint: String,
+    /// Why it failed.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// Virtual addresses on interfaces, and the way to backends.
+pub trait Addresses {
+    /// Puts an address on an interface (`ip address add ADDRESS/32 dev INTERFACE`) and announces it to the
+    /// neighbours. Says whether it was missing.
+    fn ensure(&mut self, address: IpAddr, interface: &str) -> Result<bool, AddressError>;
+    /// Takes an address off an interface. Says whether it was there.
+    fn remove(&mut self, address: IpAddr, interface: &str) -> Result<bool, AddressError>;
+    /// Whether the interface exists; else an error that names those that do.
+    fn interface(&mut self, address: IpAddr, interface: &str) -> Result<(), AddressError>;
+    /// Why no packet can be sent to an address (`ip route get`), if so.
+    fn unreachable(&mut self, address: IpAddr) -> Option<String>;
+    /// Whether the host forwards packets of a family (`net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`).
+    fn forwards(&mut self, family: Family) -> bool;
+}
+
+/// All doors, owned by one thread.
+pub struct Doors {
+    /// nftables.
+    pub nft: Box<dyn Nft>,
+    /// conntrack.
+    pub conntrack: Box<dyn Conntrack>,
+    /// Addresses and routes.
+    pub addresses: Box<dyn Addresses>,
+}
+
+impl std::fmt::Debug for Doors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Doors")
+    }
+}
+#[allow(missing_docs)]
+pub mod probe {
+    pub struct Finding { pub name: String, pub ok: bool, pub detail: String, pub fix: Option<String> }
+    pub fn host() -> Vec<Finding> { vec![] }
+}
+#[allow(missing_docs)]
+pub fn open_doors() -> Result<Doors, String> { Err("TEMP".into()) }

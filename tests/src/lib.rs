@@ -1,1 +1,64 @@
-//! lab
+//! The lab: real clients and real servers, with a director between them, in network
+//! namespaces of their own.
+//!
+//! A test makes a [`Lab`], starts [`RealServer`]s and a [`Director`] in it, and looks at what a
+//! [`Client`] sees:
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! use wvs_tests::{Director, Distribution, Lab, LabOptions, ServerOptions};
+//!
+//! let lab = Lab::new(LabOptions { backends: 2, ..LabOptions::default() })?;
+//! let servers = lab.start_servers(&ServerOptions::default())?;
+//! let director = Director::start(&lab, r#"
+//!     [[service]]
+//!     name = "web"
+//!     listen = "tcp://10.0.0.100:80"
+//!     forward = "nat"
+//!     scheduler = "rr"
+//!     manage_vip = { interface = "eth0" }
+//!     [[service.backend]]
+//!     address = "10.1.0.11:8080"
+//!     [[service.backend]]
+//!     address = "10.1.0.12:8080"
+//! "#)?;
+//! let seen = lab.client().ask_many(lab.vip(80), 10);
+//! assert_eq!(seen, Distribution::of(&[("rs1", 5), ("rs2", 5)]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Declare the lab first: locals are dropped in reverse, so servers and clients are gone
+//! before the namespaces they live in.
+
+#![forbid(unsafe_code)]
+
+mod addresses;
+mod arrivals;
+mod clients;
+mod connection;
+mod director;
+mod distribution;
+mod held;
+mod lab;
+mod longlived;
+mod namespace;
+mod sctp;
+mod sctp_wire;
+mod servers;
+mod stale;
+mod wait;
+
+pub use addresses::{backend, backend6, client_source, client_source6, client_sources, vip, vip6};
+pub use arrivals::Arrivals;
+pub use clients::{Client, UdpAnswer};
+pub use connection::Answer;
+pub use director::{Director, DirectorOptions};
+pub use distribution::Distribution;
+pub use held::{HeldConnections, HeldOptions, HeldReport, Lifetimes};
+pub use lab::{Lab, LabOptions};
+pub use longlived::{LongLived, LongLivedReport};
+pub use namespace::{Namespace, Task};
+pub use sctp::{SctpAnswer, SctpResponder};
+pub use servers::{RealServer, ServerOptions};
+pub use wait::{wait_for, wait_until};

@@ -56,8 +56,8 @@ impl std::error::Error for Problem {}
 
 /// Knows which parameters a plugin takes.
 pub trait Plugins {
-    /// Checks that a plugin exists and takes the parameters.
-    fn check(&self, spec: &SchedulerSpec) -> Result<(), Vec<PluginProblem>>;
+    /// Checks that a plugin exists for a director with these settings, and takes the parameters.
+    fn check(&self, director: &DirectorSettings, spec: &SchedulerSpec) -> Result<(), Vec<PluginProblem>>;
 }
 
 /// What a plugin has against its configuration.
@@ -76,7 +76,7 @@ pub struct PluginProblem {
 pub struct AnyPlugin;
 
 impl Plugins for AnyPlugin {
-    fn check(&self, _: &SchedulerSpec) -> Result<(), Vec<PluginProblem>> {
+    fn check(&self, _: &DirectorSettings, _: &SchedulerSpec) -> Result<(), Vec<PluginProblem>> {
         Ok(())
     }
 }
@@ -297,7 +297,7 @@ impl Checker<'_> {
                 .help("name a plugin, as in \"rr\", or a file with a path, as in \"/etc/wvs/mine.wasm\"");
             return;
         }
-        for problem in plugins.check(&service.scheduler).err().unwrap_or_default() {
+        for problem in plugins.check(&self.config.director, &service.scheduler).err().unwrap_or_default() {
             let key = problem.param.map_or(ServiceKey::Scheduler, ServiceKey::Param);
             self.at(index, key, problem.message).help = problem.help;
         }
