@@ -125,7 +125,12 @@ pub fn render(error: &CommandError, paint: Paint) -> String {
     if let Some(faults) = error.faults(paint.is_on()) {
         let _ = writeln!(text, "{}\n", faults.trim_end());
     }
-    let _ = writeln!(text, "{} {}", paint.error("error:"), escape(&error.to_string()));
+    let message = match error {
+        // What this process itself says of the machine can take several lines.
+        CommandError::Local(_) => escape_block(error.to_string().trim_end()),
+        _ => escape(&error.to_string()),
+    };
+    let _ = writeln!(text, "{} {message}", paint.error("error:"));
     for cause in error.causes() {
         let _ = writeln!(text, "  caused by: {}", escape(&cause));
     }

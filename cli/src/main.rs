@@ -7,7 +7,6 @@ mod client;
 mod commands;
 mod error;
 mod exit;
-mod lacking;
 mod local;
 mod logging;
 mod output;

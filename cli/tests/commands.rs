@@ -225,7 +225,7 @@ fn exports_are_other_tools_input() {
 }
 
 #[test]
-fn what_is_exported_and_the_sample_pass_the_check() {
+fn what_is_exported_and_the_sample_pass_the_check_and_have_a_ruleset() {
     let config = json!({ "service": [{
         "name": "web", "listen": ["tcp://10.0.0.100:80"], "backend": [{ "address": "10.1.0.11:8080", "weight": 3 }],
     }] });
@@ -242,6 +242,9 @@ fn what_is_exported_and_the_sample_pass_the_check() {
         let checked = run(wvs(&director.socket()).arg("check").arg(&file));
         assert_eq!((checked.code, checked.stdout.as_str()), (0, ""), "{checked:?}");
         assert!(checked.stderr.contains(sound), "{checked:?}");
+        let ruleset = run(wvs(&director.socket()).args(["export", "nft", "--config"]).arg(&file));
+        assert_eq!((ruleset.code, ruleset.stderr.as_str()), (0, ""), "{ruleset:?}");
+        assert!(ruleset.stdout.starts_with("table ip wvs {\n"), "{ruleset:?}");
     }
 }
 
