@@ -242,7 +242,9 @@ fn what_is_exported_and_the_sample_pass_the_check_and_have_a_ruleset() {
         let checked = run(wvs(&director.socket()).arg("check").arg(&file));
         assert_eq!((checked.code, checked.stdout.as_str()), (0, ""), "{checked:?}");
         assert!(checked.stderr.contains(sound), "{checked:?}");
-        let ruleset = run(wvs(&director.socket()).args(["export", "nft", "--config"]).arg(&file));
+        let ruleset = run(wvs(&director.socket())
+            .args(["export", "nft", "--config"])
+            .arg(&file));
         assert_eq!((ruleset.code, ruleset.stderr.as_str()), (0, ""), "{ruleset:?}");
         assert!(ruleset.stdout.starts_with("table ip wvs {\n"), "{ruleset:?}");
     }
