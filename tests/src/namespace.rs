@@ -161,9 +161,7 @@ impl<T> Task<T> {
     /// # Panics
     /// When the task did, with its panic.
     pub fn join(self) -> T {
-        self.thread
-            .join()
-            .unwrap_or_else(|panic| resume_unwind(panic))
+        self.thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 
@@ -189,11 +187,7 @@ pub(crate) fn feed(mut command: Command, input: &str) -> Result<Output> {
     }
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!(
-            "{}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(output)
 }
