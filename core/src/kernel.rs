@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides anything: a door applies what it is given and reads what is there.
 
+pub mod conntrack;
 mod netlink;
 pub mod nft;
 
