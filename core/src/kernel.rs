@@ -2,9 +2,13 @@
 //!
 //! Nothing here decides anything: a door applies what it is given and reads what is there.
 
+pub mod announce;
 pub mod conntrack;
 mod netlink;
 pub mod nft;
+pub mod probe;
+mod sysctl;
+pub mod vip;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -183,4 +187,6 @@ pub trait Addresses {
     fn interface(&mut self, address: IpAddr, interface: &str) -> Result<(), AddressError>;
     /// Why no packet can be sent to an address (`ip route get`), if so.
     fn unreachable(&mut self, address: IpAddr) -> Option<String>;
+    /// Whether the host forwards packets of a family (`net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`).
+    fn forwards(&mut self, family: Family) -> bool;
 }

@@ -16,6 +16,10 @@ use crate::scheduler::{BackendId, Load};
 // `enum cntl_msg_types`
 const GET: i32 = 1;
 const DELETE: i32 = 2;
+const GET_STATS: i32 = 5;
+// `enum ctattr_stats_global`
+const STATS_ENTRIES: u16 = 1;
+const STATS_MOST: u16 = 2;
 /// The most bytes of deletions in one datagram.
 const DATAGRAM: usize = 64 * 1024;
 
@@ -45,6 +49,20 @@ impl ConntrackSocket {
     pub fn open() -> Result<Self, ConntrackError> {
         let socket = Socket::open().map_err(failed("open its socket"))?;
         Ok(ConntrackSocket { socket })
+    }
+
+    /// How many connections there are, and how many there may be.
+    pub(super) fn count(&mut self) -> Result<(u64, u64), ConntrackError> {
+        let (mut count, mut most) = (0, 0);
+        let request = Request::netfilter(kind(GET_STATS), libc::NLM_F_ACK, libc::AF_UNSPEC as u8, 0);
+        self.socket
+            .ask(request, |message| {
+                let number = |attribute| message.attributes().u32(attribute).map_or(0, u64::from);
+                (count, most) = (number(STATS_ENTRIES), number(STATS_MOST));
+                Ok(())
+            })
+            .map_err(failed("count its entries"))?;
+        Ok((count, most))
     }
 
     /// Hands every entry that is ours to `take`.
