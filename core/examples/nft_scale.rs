@@ -84,18 +84,32 @@ fn measure(services: u16, backends: u16, slots: u16) -> Result<(), Box<dyn Error
 
 fn ruleset(services: u16, backends: u16, slots: u16) -> Ruleset {
     let mut table = Table::default();
-    for map in [MapName::Services, MapName::Backends, MapName::Sent, MapName::Received] {
+    for map in [
+        MapName::Services,
+        MapName::Backends,
+        MapName::Sent,
+        MapName::Received,
+    ] {
         table.maps.entry(map).or_default();
     }
     let to_service = vec![Statement::GotoService(MapName::Services)];
-    let entrance = Rule { statements: to_service, comment: None };
-    table
-        .chains
-        .insert("prerouting".into(), Chain { hook: Some(Hook::NatPrerouting), rules: vec![entrance] });
+    let entrance = Rule {
+        statements: to_service,
+        comment: None,
+    };
+    table.chains.insert(
+        "prerouting".into(),
+        Chain {
+            hook: Some(Hook::NatPrerouting),
+            rules: vec![entrance],
+        },
+    );
     for n in 1..=services {
         service(&mut table, n, backends, slots);
     }
-    Ruleset { tables: [(Family::V4, table)].into() }
+    Ruleset {
+        tables: [(Family::V4, table)].into(),
+    }
 }
 
 fn service(table: &mut Table, n: u16, backends: u16, slots: u16) {
@@ -105,8 +119,14 @@ fn service(table: &mut Table, n: u16, backends: u16, slots: u16) {
     let first = (n - 1) * backends + 1;
     let slot = |slot: u16| Some(BackendId(first + slot % backends));
     table.slots.insert(map.clone(), (0..slots).map(slot).collect());
-    let choose = Statement::Cycle { map, size: u32::from(slots) };
-    let rule = |statements| Rule { statements, comment: comment.clone() };
+    let choose = Statement::Cycle {
+        map,
+        size: u32::from(slots),
+    };
+    let rule = |statements| Rule {
+        statements,
+        comment: comment.clone(),
+    };
     let rules = vec![
         rule(vec![Statement::Counter, choose, Statement::GotoBackend]),
         rule(vec![Statement::RejectTcp]),
@@ -116,7 +136,11 @@ fn service(table: &mut Table, n: u16, backends: u16, slots: u16) {
     table.chains.insert(chain.clone(), Chain { hook: None, rules });
     let [high, low] = n.to_be_bytes();
     let key = Key::Service(IpAddr::from([10, 0, high, low]), Protocol::Tcp, 80);
-    table.maps.entry(MapName::Services).or_default().insert(key, Some(chain));
+    table
+        .maps
+        .entry(MapName::Services)
+        .or_default()
+        .insert(key, Some(chain));
     for id in first..first + backends {
         backend(table, &name, id);
     }
@@ -130,11 +154,20 @@ fn backend(table: &mut Table, service: &str, id: u16) {
         Statement::ClearPriority,
         Statement::SetMark { mask: MASK, bits },
         Statement::Protocols(vec![Protocol::Tcp]),
-        Statement::Dnat { address, port: Some(8080) },
+        Statement::Dnat {
+            address,
+            port: Some(8080),
+        },
     ];
     let comment = Some(format!("svc={service} be={address}:8080"));
     let chain = format!("be-{id}");
-    table.chains.insert(chain.clone(), Chain { hook: None, rules: vec![Rule { statements, comment }] });
+    table.chains.insert(
+        chain.clone(),
+        Chain {
+            hook: None,
+            rules: vec![Rule { statements, comment }],
+        },
+    );
     let mut put = |map, key, target| table.maps.entry(map).or_default().insert(key, target);
     put(MapName::Backends, Key::Backend(BackendId(id)), Some(chain));
     put(MapName::Sent, Key::Mark(bits), None);

@@ -1,4 +1,5 @@
 //! Connections through a service: what conntrack and the element counters say of them, and how they are cut.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
@@ -29,19 +30,31 @@ impl Bench {
     fn new(family: Family) -> Self {
         run("ip link set lo up");
         for n in [1, 2, 100] {
-            let (prefix, nodad) = if family == Family::V4 { (32, "") } else { (128, "nodad") };
+            let (prefix, nodad) = if family == Family::V4 {
+                (32, "")
+            } else {
+                (128, "nodad")
+            };
             run(&format!("ip address add {}/{prefix} dev lo {nodad}", host(family, n)));
         }
         let mut table = small(family, 2);
         let key = Key::Service(host(family, 100), Protocol::Udp, 53);
         elements(&mut table, MapName::Services).insert(key, goto("svc-web"));
         add_backend(&mut table, "web", 2, host(family, 2), Some(8080), &[Protocol::Tcp, Protocol::Udp]);
-        table.slots.insert("slots-web".into(), (0..SLOTS).map(|n| Some(BackendId(1 + n as u16 % 2))).collect());
+        table
+            .slots
+            .insert("slots-web".into(), (0..SLOTS).map(|n| Some(BackendId(1 + n as u16 % 2))).collect());
         let mut nft = NftSocket::open().unwrap();
         let before = nft.observe().unwrap();
-        nft.commit(&plan(&ruleset([(family, table)]), &before), before.generation).unwrap();
+        nft.commit(&plan(&ruleset([(family, table)]), &before), before.generation)
+            .unwrap();
         let server = |n| TcpListener::bind((host(family, n), 8080)).unwrap();
-        Bench { nft, conntrack: ConntrackSocket::open().unwrap(), family, servers: vec![server(1), server(2)] }
+        Bench {
+            nft,
+            conntrack: ConntrackSocket::open().unwrap(),
+            family,
+            servers: vec![server(1), server(2)],
+        }
     }
 
     fn service(&self) -> SocketAddr {
@@ -50,7 +63,10 @@ impl Bench {
 
     fn loads(&mut self) -> Vec<(u16, u32, u32)> {
         let loads = self.conntrack.loads(MARK).unwrap();
-        loads.into_iter().map(|(id, Load { active, inactive })| (id.0, active, inactive)).collect()
+        loads
+            .into_iter()
+            .map(|(id, Load { active, inactive })| (id.0, active, inactive))
+            .collect()
     }
 }
 
@@ -73,7 +89,9 @@ fn for_both_families(work: fn(Bench)) {
 fn connections_are_counted_by_backend_and_state() {
     for_both_families(|mut bench| {
         assert_eq!(bench.loads(), []);
-        let clients: Vec<_> = (0..6).map(|_| TcpStream::connect(bench.service()).unwrap()).collect();
+        let clients: Vec<_> = (0..6)
+            .map(|_| TcpStream::connect(bench.service()).unwrap())
+            .collect();
         assert_eq!(bench.loads(), [(1, 3, 0), (2, 3, 0)]);
         drop(clients);
         for server in &bench.servers {
@@ -92,11 +110,18 @@ fn flows_are_listed_with_where_they_went() {
         let flow = &flows[0];
         assert_eq!(flow.client, client.local_addr().unwrap());
         assert_eq!(flow.target, bench.service());
-        assert_eq!(flow.server, bench.servers[usize::from(flow.backend.0) - 1].local_addr().unwrap());
+        assert_eq!(
+            flow.server,
+            bench.servers[usize::from(flow.backend.0) - 1]
+                .local_addr()
+                .unwrap()
+        );
         assert_eq!((flow.protocol, flow.state.as_str()), (Protocol::Tcp, "ESTABLISHED"));
         assert!(flow.expires > 1000);
 
-        let more: Vec<_> = (0..4).map(|_| TcpStream::connect(bench.service()).unwrap()).collect();
+        let more: Vec<_> = (0..4)
+            .map(|_| TcpStream::connect(bench.service()).unwrap())
+            .collect();
         let (flows, count) = bench.conntrack.flows(MARK, 3).unwrap();
         assert_eq!((flows.len(), count), (3, 1 + more.len()));
     });
@@ -115,7 +140,11 @@ fn datagrams_are_inactive_and_say_whether_they_were_answered() {
         other.send(b"two").unwrap();
         let state = |bench: &mut Bench| {
             let (flows, _) = bench.conntrack.flows(MARK, 10).unwrap();
-            flows.into_iter().find(|it| it.backend == BackendId(2)).unwrap().state
+            flows
+                .into_iter()
+                .find(|it| it.backend == BackendId(2))
+                .unwrap()
+                .state
         };
         assert_eq!(state(&mut bench), "UNREPLIED");
         let mut buffer = [0; 10];
@@ -129,7 +158,9 @@ fn datagrams_are_inactive_and_say_whether_they_were_answered() {
 #[test]
 fn cut_connections_end_with_a_reset_and_others_live() {
     for_both_families(|mut bench| {
-        let clients: Vec<_> = (0..20).map(|_| TcpStream::connect(bench.service()).unwrap()).collect();
+        let clients: Vec<_> = (0..20)
+            .map(|_| TcpStream::connect(bench.service()).unwrap())
+            .collect();
         let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut stranger = TcpStream::connect(foreign.local_addr().unwrap()).unwrap();
         assert_eq!(bench.conntrack.cut(MARK, &[]).unwrap(), 0);
@@ -160,7 +191,9 @@ fn many_connections_are_cut_at_once() {
         let clients: Vec<_> = (0..2000)
             .map(|n| {
                 let client = UdpSocket::bind((host(Family::V4, 100), 0)).unwrap();
-                client.send_to(b"x", (host(Family::V4, 100), 53)).unwrap_or_else(|error| panic!("{n}: {error}"));
+                client
+                    .send_to(b"x", (host(Family::V4, 100), 53))
+                    .unwrap_or_else(|error| panic!("{n}: {error}"));
                 client
             })
             .collect();

@@ -1,4 +1,5 @@
 //! Virtual addresses, routes, announcements, and what is found out about a host.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
@@ -64,10 +65,18 @@ fn a_missing_interface_is_named_with_those_that_exist() {
         assert!(door.interface(vip, "eth0").is_ok());
         let error = door.ensure(vip, "eht0").unwrap_err();
         let words = error.to_string();
-        assert!(words.starts_with("cannot bring up 10.9.0.100 on interface eht0; did you mean eth0? There are "), "{words}");
+        assert!(
+            words.starts_with("cannot bring up 10.9.0.100 on interface eht0; did you mean eth0? There are "),
+            "{words}"
+        );
         assert!(words.contains("peer0") && words.contains("lo"), "{words}");
         assert_eq!(error.source.to_string(), "there is no such interface");
-        assert!(door.interface(vip, "wlan0").unwrap_err().to_string().contains("; there are "));
+        assert!(
+            door.interface(vip, "wlan0")
+                .unwrap_err()
+                .to_string()
+                .contains("; there are ")
+        );
     });
 }
 
@@ -136,7 +145,11 @@ fn neighbour_of(bring_up: impl FnOnce()) -> Heard {
         run("ip neighbour add 10.9.0.100 lladdr 02:00:00:00:00:99 dev peer0 nud stale");
         run("ip neighbour add 2001:db8::100 lladdr 02:00:00:00:00:99 dev peer0 nud stale");
         tell.send(nix::unistd::gettid()).unwrap();
-        let mut heard = Heard { arp: Vec::new(), ipv6: Vec::new(), neighbours: String::new() };
+        let mut heard = Heard {
+            arp: Vec::new(),
+            ipv6: Vec::new(),
+            neighbours: String::new(),
+        };
         let end = Instant::now() + Duration::from_secs(10);
         let is_advertisement = |packet: &[u8]| packet.get(6) == Some(&58) && packet.get(40) == Some(&136);
         while (heard.arp.len() < 2 || heard.ipv6.is_empty()) && Instant::now() < end {
@@ -145,7 +158,9 @@ fn neighbour_of(bring_up: impl FnOnce()) -> Heard {
                 heard.arp.push(buffer[..length].to_vec());
             }
             if let Ok(length) = ipv6.read(&mut buffer) {
-                heard.ipv6.extend(is_advertisement(&buffer[..length]).then(|| buffer[..length].to_vec()));
+                heard
+                    .ipv6
+                    .extend(is_advertisement(&buffer[..length]).then(|| buffer[..length].to_vec()));
             }
         }
         heard.neighbours = run("ip neighbour show dev peer0");
@@ -203,7 +218,10 @@ fn this_host_has_all_that_is_required() {
         assert_eq!(NftSocket::open().unwrap().generation().unwrap(), before);
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
         let findings = probe::host();
-        let off = findings.iter().find(|it| it.name == "net.ipv4.ip_forward").unwrap();
+        let off = findings
+            .iter()
+            .find(|it| it.name == "net.ipv4.ip_forward")
+            .unwrap();
         assert_eq!(off.fix.as_deref(), Some("sysctl -w net.ipv4.ip_forward=1"));
     });
 }
@@ -225,8 +243,15 @@ fn missing_privileges_are_named_with_the_fix() {
         // Capabilities belong to a thread, and this one ends with the test.
         caps::clear(None, caps::CapSet::Effective).unwrap();
         let findings = probe::host();
-        let bad: Vec<_> = findings.iter().filter(|it| !it.ok).map(|it| it.name.as_str()).collect();
-        assert!(bad.starts_with(&["CAP_NET_ADMIN", "CAP_NET_RAW", "nftables", "conntrack"]), "{findings:#?}");
+        let bad: Vec<_> = findings
+            .iter()
+            .filter(|it| !it.ok)
+            .map(|it| it.name.as_str())
+            .collect();
+        assert!(
+            bad.starts_with(&["CAP_NET_ADMIN", "CAP_NET_RAW", "nftables", "conntrack"]),
+            "{findings:#?}"
+        );
         for finding in findings.iter().filter(|it| it.name.starts_with("CAP_")) {
             let fix = format!("run as root, or give the unit AmbientCapabilities={}", finding.name);
             assert_eq!(finding.fix.as_deref(), Some(fix.as_str()));

@@ -77,7 +77,11 @@ fn announce_v4(address: Ipv4Addr, port: &Port<'_>) -> io::Result<()> {
 /// An ARP packet whose sender and target are the same address (RFC 5227, 3).
 fn gratuitous_arp(operation: u16, address: Ipv4Addr, hardware: [u8; 6]) -> [u8; 28] {
     // The target of a request is yet to be found; Linux takes a reply as gratuitous only if it is the sender.
-    let target = if operation == ARP_REQUEST { [0; 6] } else { hardware };
+    let target = if operation == ARP_REQUEST {
+        [0; 6]
+    } else {
+        hardware
+    };
     let mut packet = [0; 28];
     // Ethernet, IPv4, and the lengths of their addresses.
     packet[..6].copy_from_slice(&[0, 1, 8, 0, 6, 4]);

@@ -116,7 +116,8 @@ impl ConntrackSocket {
         let mut failures = 0;
         loop {
             for message in self.socket.receive()? {
-                if !(first..=last).contains(&message.sequence) || i32::from(message.kind) != libc::NLMSG_ERROR {
+                if !(first..=last).contains(&message.sequence) || i32::from(message.kind) != libc::NLMSG_ERROR
+                {
                     continue;
                 }
                 match message.error() {
@@ -171,7 +172,8 @@ impl Conntrack for ConntrackSocket {
             if backends.contains(&entry.backend) {
                 let request = Request::netfilter(kind(DELETE), 0, message.family(), 0);
                 let identity = entry.identity();
-                requests.push(identity.fold(request, |request, (kind, value)| request.attribute(kind, value)));
+                requests
+                    .push(identity.fold(request, |request, (kind, value)| request.attribute(kind, value)));
             }
         })
         .map_err(failed("list the connections to forget"))?;

@@ -24,11 +24,21 @@ pub struct Finding {
 
 impl Finding {
     fn good(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Finding { name: name.into(), ok: true, detail: detail.into(), fix: None }
+        Finding {
+            name: name.into(),
+            ok: true,
+            detail: detail.into(),
+            fix: None,
+        }
     }
 
     fn bad(name: impl Into<String>, detail: impl Display, fix: impl Into<String>) -> Self {
-        Finding { name: name.into(), ok: false, detail: detail.to_string(), fix: Some(fix.into()) }
+        Finding {
+            name: name.into(),
+            ok: false,
+            detail: detail.to_string(),
+            fix: Some(fix.into()),
+        }
     }
 }
 
@@ -126,11 +136,22 @@ const CHAIN: &str = "try";
 const SLOTS: &str = "slots-try";
 
 fn feature(name: &'static str, modules: &'static str, ops: fn(Family) -> Vec<Op>) -> Feature {
-    Feature { name, modules, ops: Family::ALL.into_iter().flat_map(ops).collect() }
+    Feature {
+        name,
+        modules,
+        ops: Family::ALL.into_iter().flat_map(ops).collect(),
+    }
 }
 
 fn rule(family: Family, chain: &str, statements: Vec<Statement>) -> Op {
-    Op::AddRule(family, chain.to_owned(), Rule { statements, comment: None })
+    Op::AddRule(
+        family,
+        chain.to_owned(),
+        Rule {
+            statements,
+            comment: None,
+        },
+    )
 }
 
 fn hook(family: Family, name: &str, hook: Hook) -> Op {
@@ -159,33 +180,75 @@ fn features() -> Vec<Feature> {
             vec![Op::AddMap(family, MapName::ServiceRanges)]
         }),
         feature("counters of elements (Linux 5.12)", "nf_tables", |family| {
-            [MapName::Backends, MapName::Sent, MapName::Received].map(|map| Op::AddMap(family, map)).into()
+            [MapName::Backends, MapName::Sent, MapName::Received]
+                .map(|map| Op::AddMap(family, map))
+                .into()
         }),
         feature("address translation", "nft_chain_nat nft_nat nft_masq", |family| {
-            let address = if family == Family::V4 { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1].into() };
+            let address = if family == Family::V4 {
+                [127, 0, 0, 1].into()
+            } else {
+                [0, 0, 0, 0, 0, 0, 0, 1].into()
+            };
             let tcp = Statement::Protocols(vec![Protocol::Tcp]);
             vec![
                 hook(family, "prerouting", Hook::NatPrerouting),
                 hook(family, "output", Hook::NatOutput),
                 hook(family, "postrouting", Hook::NatPostrouting),
-                rule(family, "prerouting", vec![tcp, Statement::Dnat { address, port: Some(1) }]),
-                rule(family, "postrouting", vec![Statement::Snat { first: address, last: address }]),
+                rule(
+                    family,
+                    "prerouting",
+                    vec![
+                        tcp,
+                        Statement::Dnat {
+                            address,
+                            port: Some(1),
+                        },
+                    ],
+                ),
+                rule(
+                    family,
+                    "postrouting",
+                    vec![Statement::Snat {
+                        first: address,
+                        last: address,
+                    }],
+                ),
                 rule(family, "postrouting", vec![Statement::Masquerade]),
             ]
         }),
         feature("conntrack marks", "nft_ct nf_conntrack", |family| {
             let direction = Statement::Direction(Direction::Original);
-            vec![rule(family, CHAIN, vec![direction, Statement::SetMark { mask: 1, bits: 1 }])]
+            vec![rule(
+                family,
+                CHAIN,
+                vec![direction, Statement::SetMark { mask: 1, bits: 1 }],
+            )]
         }),
         feature("numgen", "nft_numgen", |family| {
-            vec![rule(family, CHAIN, vec![Statement::Cycle { map: SLOTS.to_owned(), size: 2 }])]
+            vec![rule(
+                family,
+                CHAIN,
+                vec![Statement::Cycle {
+                    map: SLOTS.to_owned(),
+                    size: 2,
+                }],
+            )]
         }),
         feature("jhash", "nft_hash", |family| {
-            let hash = Statement::Hash { map: SLOTS.to_owned(), size: 2, key: HashKey::Both, seed: 1 };
+            let hash = Statement::Hash {
+                map: SLOTS.to_owned(),
+                size: 2,
+                key: HashKey::Both,
+                seed: 1,
+            };
             vec![rule(family, CHAIN, vec![hash])]
         }),
         feature("reject", "nft_reject_ipv4 nft_reject_ipv6", |family| {
-            vec![rule(family, CHAIN, vec![Statement::RejectTcp]), rule(family, CHAIN, vec![Statement::Reject])]
+            vec![
+                rule(family, CHAIN, vec![Statement::RejectTcp]),
+                rule(family, CHAIN, vec![Statement::Reject]),
+            ]
         }),
     ]
 }
@@ -193,7 +256,9 @@ fn features() -> Vec<Feature> {
 /// Tries everything that rulesets use, in one batch of which nothing stays.
 fn nftables() -> Vec<Finding> {
     let features = features();
-    let plan = Plan { ops: features.iter().flat_map(|it| it.ops.iter().cloned()).collect() };
+    let plan = Plan {
+        ops: features.iter().flat_map(|it| it.ops.iter().cloned()).collect(),
+    };
     let refusals = match NftSocket::open().and_then(|mut nft| nft.rehearse(&plan)) {
         Ok(refusals) => refusals,
         Err(error) => return vec![unusable(&error)],
@@ -226,11 +291,11 @@ fn nftables() -> Vec<Finding> {
 }
 
 fn unusable(error: &NftError) -> Finding {
-    let detail = crate_chain(error);
+    let detail = with_causes(error);
     Finding::bad("nftables", detail, "modprobe nf_tables, or a kernel with CONFIG_NF_TABLES")
 }
 
-fn crate_chain(error: &dyn std::error::Error) -> String {
+fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

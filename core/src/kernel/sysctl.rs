@@ -19,7 +19,9 @@ pub fn read(name: &str) -> io::Result<String> {
 
 /// Reads a setting that is a number.
 pub fn number(name: &str) -> io::Result<u64> {
-    read(name)?.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    read(name)?
+        .parse()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// The setting by which the host forwards packets of a family.

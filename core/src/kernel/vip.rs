@@ -75,7 +75,9 @@ fn whole(address: IpAddr) -> u8 {
 impl RouteSocket {
     /// Opens a socket.
     pub fn open() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let _entered = runtime.enter();
         let (connection, handle, _) = rtnetlink::new_connection()?;
         drop(runtime.spawn(connection));
@@ -85,7 +87,9 @@ impl RouteSocket {
 
     fn wait<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let bounded = async { tokio::time::timeout(PATIENCE, work).await };
-        self.runtime.block_on(bounded).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        self.runtime
+            .block_on(bounded)
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn interfaces(&self) -> io::Result<Vec<Interface>> {
@@ -117,7 +121,10 @@ impl RouteSocket {
     }
 
     fn add(&self, interface: &Interface, address: IpAddr) -> io::Result<()> {
-        let mut request = self.handle.address().add(interface.index, address, whole(address));
+        let mut request = self
+            .handle
+            .address()
+            .add(interface.index, address, whole(address));
         // The crate's own message would declare a lone IPv4 address to be a broadcast address.
         *request.message_mut() = lone_address(interface.index, address);
         self.wait(async { request.execute().await.map_err(|error| to_io(&error)) })
@@ -135,7 +142,12 @@ impl Addresses for RouteSocket {
             source,
         };
         let found = self.find(action, address, interface)?;
-        if self.standing(&found).map_err(failed)?.iter().any(|it| it.address == address) {
+        if self
+            .standing(&found)
+            .map_err(failed)?
+            .iter()
+            .any(|it| it.address == address)
+        {
             return Ok(false);
         }
         match self.add(&found, address) {
@@ -144,7 +156,11 @@ impl Addresses for RouteSocket {
             Err(error) => return Err(failed(error)),
         }
         if let Some(hardware) = found.hardware {
-            let port = Port { name: &found.name, index: found.index, hardware };
+            let port = Port {
+                name: &found.name,
+                index: found.index,
+                hardware,
+            };
             if let Err(error) = announce::announce(address, &port) {
                 tracing::warn!(%address, interface, %error, "cannot announce the address to the neighbours");
             }
@@ -164,11 +180,14 @@ impl Addresses for RouteSocket {
         };
         // With its interface the address has gone.
         let all = self.interfaces().map_err(failed)?;
-        let Some(found) = all.into_iter().find(|it| it.name == interface) else { return Ok(false) };
-        let is_ours =
-            |it: &Standing| it.address == address && it.message.header.prefix_len == whole(address);
+        let Some(found) = all.into_iter().find(|it| it.name == interface) else {
+            return Ok(false);
+        };
+        let is_ours = |it: &Standing| it.address == address && it.message.header.prefix_len == whole(address);
         let standing = self.standing(&found).map_err(failed)?;
-        let Some(ours) = standing.into_iter().find(is_ours) else { return Ok(false) };
+        let Some(ours) = standing.into_iter().find(is_ours) else {
+            return Ok(false);
+        };
         let request = self.handle.address().del(ours.message);
         match self.wait(async { request.execute().await.map_err(|error| to_io(&error)) }) {
             Ok(()) => Ok(true),
@@ -183,12 +202,12 @@ impl Addresses for RouteSocket {
 
     fn unreachable(&mut self, address: IpAddr) -> Option<String> {
         let route = match address {
-            IpAddr::V4(address) => {
-                RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build()
-            }
-            IpAddr::V6(address) => {
-                RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(address, 128).build()
-            }
+            IpAddr::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(address, 32)
+                .build(),
+            IpAddr::V6(address) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(address, 128)
+                .build(),
         };
         match self.wait(collect(self.handle.route().get(route).execute())) {
             Ok(routes) => {
@@ -229,8 +248,15 @@ impl Interface {
             _ => None,
         });
         let asks = link.header.link_layer_type == LinkLayerType::Ether
-            && !link.header.flags.intersects(LinkFlags::Loopback | LinkFlags::Noarp);
-        Some(Interface { name, index: link.header.index, hardware: hardware.filter(|_| asks) })
+            && !link
+                .header
+                .flags
+                .intersects(LinkFlags::Loopback | LinkFlags::Noarp);
+        Some(Interface {
+            name,
+            index: link.header.index,
+            hardware: hardware.filter(|_| asks),
+        })
     }
 }
 
@@ -245,7 +271,10 @@ impl Standing {
             AddressAttribute::Address(address) => Some(*address),
             _ => None,
         });
-        Some(Standing { address: local.or(address)?, message })
+        Some(Standing {
+            address: local.or(address)?,
+            message,
+        })
     }
 }
 
@@ -259,7 +288,10 @@ fn lone_address(index: u32, address: IpAddr) -> AddressMessage {
     message.header.index = index;
     message.header.prefix_len = whole(address);
     message.header.scope = AddressScope::Universe;
-    message.attributes = vec![AddressAttribute::Address(address), AddressAttribute::Local(address)];
+    message.attributes = vec![
+        AddressAttribute::Address(address),
+        AddressAttribute::Local(address),
+    ];
     match address {
         IpAddr::V4(_) => message.header.family = AddressFamily::Inet,
         IpAddr::V6(_) => {
@@ -300,7 +332,11 @@ mod tests {
 
     #[test]
     fn a_misspelt_interface_gets_a_suggestion() {
-        let interface = |name: &str| Interface { name: name.into(), index: 1, hardware: None };
+        let interface = |name: &str| Interface {
+            name: name.into(),
+            index: 1,
+            hardware: None,
+        };
         let all = [interface("lo"), interface("eth0"), interface("bond0")];
         assert_eq!(hint("eht0", &all), "; did you mean eth0? There are lo, eth0, bond0");
         assert_eq!(hint("wlan0", &all), "; there are lo, eth0, bond0");

@@ -79,7 +79,12 @@ enum State {
 impl State {
     fn of(entry: Attributes<'_>) -> Self {
         let protocol = entry.nested(attribute::PROTOCOL_STATE);
-        let state = |of| protocol.nested(of).get(attribute::STATE).and_then(|it| it.first().copied());
+        let state = |of| {
+            protocol
+                .nested(of)
+                .get(attribute::STATE)
+                .and_then(|it| it.first().copied())
+        };
         match (state(attribute::STATE_TCP), state(attribute::STATE_SCTP)) {
             (Some(state), _) => State::Tcp(state),
             (None, Some(state)) => State::Sctp(state),
@@ -97,7 +102,8 @@ impl State {
     }
 
     fn word(self) -> &'static str {
-        let of = |words: &[&'static str], state: u8| words.get(usize::from(state)).copied().unwrap_or("UNKNOWN");
+        let of =
+            |words: &[&'static str], state: u8| words.get(usize::from(state)).copied().unwrap_or("UNKNOWN");
         match self {
             State::Tcp(state) => of(&TCP_STATES, state),
             State::Sctp(state) => of(&SCTP_STATES, state),
@@ -131,7 +137,8 @@ impl<'a> Entry<'a> {
     /// The attributes by which the kernel finds exactly this entry again.
     pub fn identity(&self) -> impl Iterator<Item = (u16, &'a [u8])> + use<'a> {
         let of_identity = [attribute::ORIGINAL, attribute::ID, attribute::ZONE];
-        self.attributes.filter(move |(kind, _)| of_identity.contains(kind))
+        self.attributes
+            .filter(move |(kind, _)| of_identity.contains(kind))
     }
 
     /// The connection, if it is of a protocol that services are made for.
@@ -162,8 +169,18 @@ impl Tuple {
     fn read(tuple: Attributes<'_>) -> Option<Self> {
         let addresses = tuple.nested(attribute::TUPLE_ADDRESSES);
         let protocol = tuple.nested(attribute::TUPLE_PROTOCOL);
-        let v4 = |of| addresses.get(of)?.first_chunk().map(|it: &[u8; 4]| IpAddr::from(Ipv4Addr::from(*it)));
-        let v6 = |of| addresses.get(of)?.first_chunk().map(|it: &[u8; 16]| IpAddr::from(Ipv6Addr::from(*it)));
+        let v4 = |of| {
+            addresses
+                .get(of)?
+                .first_chunk()
+                .map(|it: &[u8; 4]| IpAddr::from(Ipv4Addr::from(*it)))
+        };
+        let v6 = |of| {
+            addresses
+                .get(of)?
+                .first_chunk()
+                .map(|it: &[u8; 16]| IpAddr::from(Ipv6Addr::from(*it)))
+        };
         let port = |of| protocol.get(of)?.first_chunk().map(|it| u16::from_be_bytes(*it));
         let source = v4(attribute::V4_SOURCE).or_else(|| v6(attribute::V6_SOURCE))?;
         let destination = v4(attribute::V4_DESTINATION).or_else(|| v6(attribute::V6_DESTINATION))?;
