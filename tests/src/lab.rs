@@ -240,6 +240,21 @@ impl Lab {
             .map(drop)
     }
 
+    /// Everything worth knowing about the director's network, for a failing test's output.
+    ///
+    /// # Errors
+    /// When `nft` or `ip` cannot be run.
+    pub fn describe_director(&self) -> Result<String> {
+        let mut command = self.director.command("nft");
+        command.args(["list", "ruleset"]);
+        let ruleset = crate::namespace::feed(command, "").context("nft list ruleset")?;
+        let addresses = self.director.ip("-brief addr")?;
+        Ok(format!(
+            "{addresses}\n{}",
+            String::from_utf8_lossy(&ruleset.stdout)
+        ))
+    }
+
     fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
         [&self.client, &self.director]
             .into_iter()
@@ -323,21 +338,4 @@ fn settings(lab: &Lab, namespace: &Namespace) -> Vec<(&'static str, &'static str
         settings.push(("net/ipv4/ip_local_port_range", "10000 65000"));
     }
     settings
-}
-
-impl Lab {
-    /// Everything worth knowing about the director's network, for a failing test's output.
-    ///
-    /// # Errors
-    /// When `nft` or `ip` cannot be run.
-    pub fn describe_director(&self) -> Result<String> {
-        let mut command = self.director.command("nft");
-        command.args(["list", "ruleset"]);
-        let ruleset = crate::namespace::feed(command, "").context("nft list ruleset")?;
-        let addresses = self.director.ip("-brief addr")?;
-        Ok(format!(
-            "{addresses}\n{}",
-            String::from_utf8_lossy(&ruleset.stdout)
-        ))
-    }
 }

@@ -13,7 +13,7 @@
 //! let director = Director::start(&lab, r#"
 //!     [[service]]
 //!     name = "web"
-//!     listen = "tcp://10.0.0.100:80"
+//!     listen = ["tcp://10.0.0.100:80"]
 //!     forward = "nat"
 //!     scheduler = "rr"
 //!     manage_vip = { interface = "eth0" }

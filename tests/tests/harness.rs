@@ -106,6 +106,18 @@ fn thirty_connections_fall_into_exact_thirds() -> Result<()> {
 }
 
 #[test]
+fn no_request_belongs_to_an_earlier_flow() -> Result<()> {
+    // Ports chosen by the kernel repeat about nine times in so many, and conntrack remembers.
+    let (lab, _servers) = balanced(LabOptions::default())?;
+    let thirds = Distribution::of(&[("rs1", 333), ("rs2", 333), ("rs3", 333)]);
+    for client in [lab.client(), lab.client().from(client_source())] {
+        assert_eq!(client.ask_udp_many(lab.vip(53), 999), thirds);
+        assert_eq!(client.ask_many(lab.vip(80), 999), thirds);
+    }
+    Ok(())
+}
+
+#[test]
 fn answers_tell_addresses_on_both_sides_of_nat() -> Result<()> {
     let (lab, _servers) = balanced(LabOptions {
         client_addresses: 5,
