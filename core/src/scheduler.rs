@@ -5,6 +5,24 @@
 
 use std::net::IpAddr;
 
+mod contract;
+mod description;
+mod find;
+mod host;
+mod instance;
+mod sandbox;
+mod ticker;
+mod vet;
+mod wrap;
+
+pub use contract::{VERSION as CONTRACT_VERSION, WIT as CONTRACT};
+pub use description::{Description, ParamError, ParamKind, ParamSpec};
+pub use find::{BUILTIN, FindPluginError, Origin, available, builtin, find};
+pub use host::{Plugin, PluginHost, StartHostError};
+pub use instance::{CallError, Instance};
+pub use sandbox::Limits;
+pub use vet::LoadPluginError;
+
 /// Identifies a backend to schedulers, in dispatch tables and in the conntrack mark.
 ///
 /// Unique in the director, never 0, at most 65,535, so that it fits our bits of the mark.

@@ -1,0 +1,213 @@
+//! The configuration: what the operator wants, as types.
+//!
+//! [`read`] makes them from TOML and reports every fault of a file at once; [`check`] holds the rules that
+//! no single value can break alone. The running configuration of a director is the same types, changed by
+//! the command line and kept in its state directory.
+
+pub mod check;
+pub mod fault;
+pub mod listen;
+pub mod read;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use listen::{Listen, PortRange};
+
+use crate::kernel::MarkMask;
+
+/// A whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where things lie and which mark bits are ours.
+    #[serde(default)]
+    pub director: DirectorSettings,
+    /// The virtual services, in the order of the file.
+    #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
+}
+
+/// `[director]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DirectorSettings {
+    /// Where plugins are looked up by name. Default `/usr/lib/wvs/plugins`; plugins that are not there may be
+    /// built in.
+    pub plugin_dir: PathBuf,
+    /// Where the running configuration and the backend ids are kept. Default `/var/lib/wvs`.
+    pub state_dir: PathBuf,
+    /// Our bits of the conntrack mark: contiguous, at least 8 and at most 16. Default `0xffff0000`.
+    #[serde(with = "listen::hex")]
+    pub ct_mark_mask: u32,
+}
+
+impl DirectorSettings {
+    /// Our bits of the conntrack mark.
+    pub fn mark(&self) -> MarkMask {
+        MarkMask { mask: self.ct_mark_mask }
+    }
+}
+
+impl Default for DirectorSettings {
+    fn default() -> Self {
+        DirectorSettings {
+            plugin_dir: "/usr/lib/wvs/plugins".into(),
+            state_dir: "/var/lib/wvs".into(),
+            ct_mark_mask: 0xffff_0000,
+        }
+    }
+}
+
+/// `[[service]]`: a virtual service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Unique; letters, digits, `.`, `_` and `-`, beginning with a letter or digit, at most 64.
+    pub name: String,
+    /// What it answers to; at least one.
+    pub listen: Vec<Listen>,
+    /// How packets reach the backends. Default `nat`.
+    #[serde(default)]
+    pub forward: Forward,
+    /// For `full-nat`: the source address of forwarded connections, one or a pool per family. Default: the
+    /// address of the outgoing interface.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<SourcePool>,
+    /// Who chooses the backend. Default `rr`.
+    #[serde(default)]
+    pub scheduler: SchedulerSpec,
+    /// Slots of the dispatch table, a power of two from 16 to 4,096; default 256. More follow weights more
+    /// closely and cost memory. A change restarts the cycle, but breaks nothing.
+    #[serde(default = "default_slots")]
+    pub slots: u32,
+    /// Whether the director brings up the addresses by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manage_vip: Option<ManageVip>,
+    /// The real servers.
+    #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<Backend>,
+}
+
+/// The default number of slots: weights are met to 0.4 %.
+pub fn default_slots() -> u32 {
+    256
+}
+
+/// How packets reach a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forward {
+    /// Destination NAT; the backend sees the client and answers through the director (`ipvsadm -m`).
+    #[default]
+    Nat,
+    /// Destination and source NAT; the backend sees the director.
+    FullNat,
+    /// MAC rewrite; the backend answers the client directly (`ipvsadm -g`).
+    Dr,
+    /// IP-in-IP; the backend answers the client directly (`ipvsadm -i`).
+    Tun,
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Forward::Nat => "nat",
+            Forward::FullNat => "full-nat",
+            Forward::Dr => "dr",
+            Forward::Tun => "tun",
+        })
+    }
+}
+
+/// Source addresses of one family for full NAT: `10.0.0.1` or `10.0.0.1-10.0.0.8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SourcePool {
+    /// The first address.
+    pub first: IpAddr,
+    /// The last, of the same family and not below the first.
+    pub last: IpAddr,
+}
+
+/// A plugin and its parameters: `"wlc"`, or `{ plugin = "wlc", params = { key = "value" } }`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "listen::SchedulerText", into = "listen::SchedulerText")]
+pub struct SchedulerSpec {
+    /// A name to look up in the plugin directory and among the built-in ones, or a path with a `/`.
+    pub plugin: String,
+    /// The parameters, checked against what the plugin declares.
+    pub params: BTreeMap<String, String>,
+}
+
+impl Default for SchedulerSpec {
+    fn default() -> Self {
+        SchedulerSpec { plugin: "rr".to_owned(), params: BTreeMap::new() }
+    }
+}
+
+/// `manage_vip`: the director brings up the service's addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManageVip {
+    /// The interface that gets the addresses (as /32 and /128).
+    pub interface: String,
+    /// Whether the addresses' other ports answer with a reject. Default false.
+    #[serde(default)]
+    pub reject_other_ports: bool,
+}
+
+/// `[[service.backend]]`: a real server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    /// `10.1.0.11:8080`, `[2001:db8::11]:8080`, or without a port to keep the client's.
+    pub address: Endpoint,
+    /// 0 to 2,147,483,647; default 1. 0 takes no new connections and keeps those it has.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+    /// Takes no new connections, whatever its weight. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drain: bool,
+    /// Overrides the service's method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Forward>,
+}
+
+/// The default weight, as ipvsadm's.
+pub fn default_weight() -> u32 {
+    1
+}
+
+/// The highest weight, as ipvsadm's.
+pub const HIGHEST_WEIGHT: u32 = i32::MAX as u32;
+
+/// An address with or without a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Endpoint {
+    /// The address.
+    pub address: IpAddr,
+    /// The port, 1 to 65,535.
+    pub port: Option<u16>,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => SocketAddr::new(self.address, port).fmt(f),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+impl Config {
+    /// The service of a name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+}

@@ -1,0 +1,427 @@
+//! The engine: takes changes, plans them and has the kernel hold them.
+//!
+//! It runs on one thread that owns every door to the kernel and every scheduler, one step at a time. A step
+//! that fails leaves the kernel, the schedulers and the running configuration as they were.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::counting::Clock;
+use super::ledger::Ledger;
+use super::pools::{RunningPool, StartError};
+use super::store::{ManagedAddresses, Running, Store, StoreError};
+use crate::api::{Applied, Edit};
+use crate::config::check::check_with;
+use crate::config::{Config, Listen};
+use crate::dispatch::DispatchTable;
+use crate::edit::{EditError, edit};
+use crate::ids::{BackendIds, TooManyBackends};
+use crate::kernel::{AddressError, ConntrackError, Doors, NftError};
+use crate::plan::{Observed, Op, Plan, plan, slot_changes};
+use crate::pool::{PoolKey, pools};
+use crate::ruleset::build::{build, slot_map};
+use crate::ruleset::{Family, Ruleset};
+use crate::scheduler::BackendId;
+use crate::scheduler::catalog::Catalog;
+
+/// Everything that a director knows.
+pub struct Engine {
+    pub(super) doors: Doors,
+    pub(super) catalog: Catalog,
+    pub(super) store: Store,
+    pub(super) config: Config,
+    pub(super) config_file: PathBuf,
+    pub(super) file_digest: String,
+    pub(super) edited: bool,
+    pub(super) ids: BackendIds,
+    pub(super) pools: BTreeMap<PoolKey, RunningPool>,
+    pub(super) desired: Ruleset,
+    pub(super) observed: Observed,
+    pub(super) managed: ManagedAddresses,
+    pub(super) ledger: Ledger,
+    pub(super) commits: u64,
+    pub(super) repairs: u64,
+    pub(super) unreachable: BTreeMap<IpAddr, String>,
+    pub(super) started: Instant,
+    pub(super) clock: Clock,
+}
+
+/// Why a change was not made. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The configuration has faults; they are rendered.
+    #[error("the configuration has faults; the running one stays")]
+    Faults(String),
+    /// The edit does not fit.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The mark is too narrow.
+    #[error(transparent)]
+    Ids(#[from] TooManyBackends),
+    /// A scheduler does not start.
+    #[error(transparent)]
+    Scheduler(#[from] StartError),
+    /// The kernel refused.
+    #[error("the kernel did not take the change; all is as it was")]
+    Kernel(#[from] NftError),
+    /// A virtual address could not be managed.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The state directory failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The change was made, but connections could not be cut.
+    #[error("the change was made, but its connections could not be cut")]
+    Cut(#[source] ConntrackError),
+    /// Somebody else kept changing the ruleset.
+    #[error("the ruleset changed under each of {0} attempts; is another program rewriting it all the time?")]
+    Contended(usize),
+}
+
+/// How often a batch is planned anew because somebody else was faster.
+const ATTEMPTS: usize = 8;
+
+impl Engine {
+    /// Looks at the kernel and is ready for a first [`apply`](Engine::apply).
+    pub fn new(mut doors: Doors, catalog: Catalog, store: Store, config_file: PathBuf) -> Result<Self, ApplyError> {
+        let observed = doors.nft.observe()?;
+        Ok(Engine {
+            doors,
+            catalog,
+            ids: store.ids()?,
+            managed: store.addresses()?,
+            store,
+            config: Config::default(),
+            config_file,
+            file_digest: String::new(),
+            edited: false,
+            pools: BTreeMap::new(),
+            desired: Ruleset::default(),
+            observed,
+            ledger: Ledger::default(),
+            commits: 0,
+            repairs: 0,
+            unreachable: BTreeMap::new(),
+            started: Instant::now(),
+            clock: Clock::new(Instant::now()),
+        })
+    }
+
+    /// Makes a configuration, which has been checked, the running one; or says what that would change.
+    pub fn apply(&mut self, config: Config, dry_run: bool) -> Result<Applied, ApplyError> {
+        let mut ids = self.ids.clone();
+        ids.assign(&config, config.director.mark().highest())?;
+        self.preflight(&config)?;
+        let (tables, fresh) = self.tables(&config, &ids, dry_run)?;
+        let desired = build(&config, &ids, &tables);
+        if dry_run {
+            let plan = plan(&desired, &self.observed).to_string();
+            let addresses = self.address_changes(&config);
+            return Ok(Applied { plan, addresses, dry_run, ..Applied::default() });
+        }
+        let before = self.desired.clone();
+        let committed = self.store.keep_ids(&ids).map_err(ApplyError::from).and_then(|()| self.commit(desired));
+        let plan = match committed {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.restore_schedulers();
+                return Err(error);
+            }
+        };
+        let addresses = match self.manage_addresses(&config) {
+            Ok(changes) => changes,
+            Err(error) => {
+                self.commit(before)?;
+                self.restore_schedulers();
+                return Err(error);
+            }
+        };
+        let wanted = pools(&config, &ids);
+        self.pools.retain(|key, _| wanted.contains_key(key));
+        self.pools.extend(fresh);
+        self.config = config;
+        self.ids = ids;
+        let warnings = self.look_for_backends();
+        Ok(Applied { plan: plan.to_string(), addresses, cut: 0, dry_run, warnings })
+    }
+
+    /// Takes a checked configuration from the director's file or from an operator, and keeps it.
+    pub fn replace(&mut self, config: Config, text: &str, dry_run: bool) -> Result<Applied, ApplyError> {
+        let applied = self.apply(config, dry_run)?;
+        if !dry_run {
+            self.file_digest = Store::digest(text);
+            self.edited = false;
+            self.keep()?;
+        }
+        Ok(applied)
+    }
+
+    /// Makes one change of the running configuration, and keeps it.
+    pub fn edit(&mut self, change: &Edit) -> Result<Applied, ApplyError> {
+        let config = edit(&self.config, change)?;
+        let problems = check_with(&config, &self.catalog);
+        if !problems.is_empty() {
+            let lines: Vec<_> = problems.iter().map(|problem| format!("error: {problem}\n")).collect();
+            return Err(ApplyError::Faults(lines.concat()));
+        }
+        let cut = self.to_be_cut(change);
+        let mut applied = match change {
+            Edit::SetWeight { service, .. } | Edit::Drain { service, .. } => {
+                let service = service.clone();
+                self.reweigh(config, &service)?
+            }
+            _ => self.apply(config, false)?,
+        };
+        self.edited = true;
+        self.keep()?;
+        if !cut.is_empty() {
+            let mark = self.config.director.mark();
+            applied.cut = self.doors.conntrack.cut(mark, &cut).map_err(ApplyError::Cut)?;
+        }
+        Ok(applied)
+    }
+
+    /// A change of weights alone touches one service's tables and nothing else, whatever the number of services.
+    fn reweigh(&mut self, config: Config, service: &str) -> Result<Applied, ApplyError> {
+        let Some(changed) = config.service(service) else { return Ok(Applied::default()) };
+        let mut plan = Plan::default();
+        for family in Family::ALL {
+            let key = PoolKey { service: service.to_owned(), family };
+            let Some(pool) = self.pools.get_mut(&key) else { continue };
+            pool.refill(crate::pool::candidates(changed, family, &self.ids), None);
+            plan.ops.extend(self.refresh(&key).inspect_err(|_| ())?.ops);
+        }
+        self.config = config;
+        Ok(Applied { plan: plan.to_string(), ..Applied::default() })
+    }
+
+    /// Sends what changed in a pool's table.
+    pub(super) fn refresh(&mut self, key: &PoolKey) -> Result<Plan, ApplyError> {
+        let Some(pool) = self.pools.get(key) else { return Ok(Plan::default()) };
+        let map = slot_map(&key.service);
+        let slots = pool.table().slots.clone();
+        let installed = self.desired.tables.get(&key.family).and_then(|table| table.slots.get(&map));
+        let changes = slot_changes(&slots, installed);
+        if changes.is_empty() {
+            return Ok(Plan::default());
+        }
+        let plan = Plan { ops: vec![Op::ChangeSlots(key.family, map.clone(), changes)] };
+        match self.doors.nft.commit(&plan, self.observed.generation) {
+            Ok(generation) => {
+                self.commits += 1;
+                self.observed.generation = generation;
+                let observed = self.observed.tables.get_mut(&key.family);
+                observed.and_then(|table| table.slots.insert(map.clone(), slots.clone()));
+                let desired = self.desired.tables.get_mut(&key.family);
+                desired.and_then(|table| table.slots.insert(map, slots));
+                Ok(plan)
+            }
+            Err(NftError::Stale) => {
+                let mut desired = self.desired.clone();
+                desired.tables.entry(key.family).or_default().slots.insert(map, slots);
+                self.observed = self.doors.nft.observe()?;
+                self.commit(desired)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Has the kernel hold a ruleset, by one batch of what differs. Sends nothing where nothing differs.
+    fn commit(&mut self, desired: Ruleset) -> Result<Plan, ApplyError> {
+        for _ in 0..ATTEMPTS {
+            let plan = plan(&desired, &self.observed);
+            if plan.is_empty() {
+                self.desired = desired;
+                return Ok(plan);
+            }
+            match self.doors.nft.commit(&plan, self.observed.generation) {
+                Ok(generation) => {
+                    self.commits += 1;
+                    let before = std::mem::take(&mut self.observed);
+                    self.observed = Observed::after(&desired, before, generation);
+                    self.desired = desired;
+                    return Ok(plan);
+                }
+                Err(NftError::Stale) => self.observed = self.doors.nft.observe()?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ApplyError::Contended(ATTEMPTS))
+    }
+
+    /// Puts right what somebody else did to our tables since the last look. Cheap while nobody did anything.
+    pub fn repair(&mut self) -> Result<(), ApplyError> {
+        if self.doors.nft.generation()? == self.observed.generation {
+            return Ok(());
+        }
+        self.observed = self.doors.nft.observe()?;
+        let damage: Vec<_> = self.observed.tables.values().filter_map(|table| table.damage.clone()).collect();
+        let repair = self.commit(self.desired.clone())?;
+        if !repair.is_empty() {
+            self.repairs += 1;
+            let steps = repair.ops.len();
+            tracing::warn!(steps, ?damage, "somebody changed our nftables tables; they are as they should be again");
+            tracing::debug!(%repair, "the repair");
+        }
+        Ok(())
+    }
+
+    /// Every pool's table for a configuration, and the pools whose scheduler had to be started for it.
+    ///
+    /// A dry run starts schedulers of its own, so that the running ones hear nothing of it.
+    #[allow(clippy::type_complexity)]
+    fn tables(
+        &mut self,
+        config: &Config,
+        ids: &BackendIds,
+        dry_run: bool,
+    ) -> Result<(BTreeMap<PoolKey, DispatchTable>, BTreeMap<PoolKey, RunningPool>), ApplyError> {
+        let mut fresh = BTreeMap::new();
+        let mut refill = Vec::new();
+        for (key, candidates) in pools(config, ids) {
+            let Some(service) = config.service(&key.service) else { continue };
+            match self.pools.get(&key) {
+                Some(pool) if pool.serves(service, config) => {
+                    if pool.candidates() != candidates {
+                        refill.push((key, candidates));
+                    }
+                }
+                _ => {
+                    let pool = RunningPool::start(&self.catalog, config, service, candidates)?;
+                    fresh.insert(key, pool);
+                }
+            }
+        }
+        let mut tables: BTreeMap<_, _> =
+            self.pools.iter().map(|(key, pool)| (key.clone(), pool.table().clone())).collect();
+        for (key, candidates) in refill {
+            let Some(pool) = self.pools.get_mut(&key) else { continue };
+            let table = if dry_run {
+                pool.rehearse(candidates)
+            } else {
+                pool.refill(candidates, None);
+                pool.table().clone()
+            };
+            tables.insert(key, table);
+        }
+        tables.extend(fresh.iter().map(|(key, pool): (&PoolKey, &RunningPool)| (key.clone(), pool.table().clone())));
+        Ok((tables, fresh))
+    }
+
+    /// Tells the schedulers again about the configuration that stays.
+    fn restore_schedulers(&mut self) {
+        for (key, candidates) in pools(&self.config, &self.ids) {
+            if let Some(pool) = self.pools.get_mut(&key).filter(|pool| pool.candidates() != candidates) {
+                pool.refill(candidates, None);
+            }
+        }
+    }
+
+    /// Writes the running configuration down.
+    fn keep(&self) -> Result<(), ApplyError> {
+        let running = Running {
+            file_digest: self.file_digest.clone(),
+            edited: self.edited,
+            config: self.config.clone(),
+        };
+        Ok(self.store.keep_running(&running)?)
+    }
+
+    /// The backends whose connections an edit asks to forget.
+    fn to_be_cut(&self, change: &Edit) -> Vec<BackendId> {
+        match change {
+            Edit::RemoveService { service, cut: true } => {
+                let backends = self.config.service(service).into_iter().flat_map(|it| &it.backends);
+                backends.filter_map(|backend| self.ids.get(service, backend.address)).collect()
+            }
+            Edit::RemoveBackend { service, backend, cut: true } => {
+                self.ids.get(service, *backend).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The virtual addresses that a configuration has the director manage.
+    fn wanted_addresses(config: &Config) -> ManagedAddresses {
+        let mut wanted = ManagedAddresses::new();
+        for service in &config.services {
+            let Some(vip) = &service.manage_vip else { continue };
+            for listen in &service.listen {
+                if let Listen::Socket { address, .. } = listen {
+                    wanted.insert(*address, vip.interface.clone());
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Fails before anything is changed where a managed address could not be brought up after it.
+    fn preflight(&mut self, config: &Config) -> Result<(), ApplyError> {
+        for (address, interface) in Self::wanted_addresses(config) {
+            self.doors.addresses.interface(address, &interface)?;
+        }
+        Ok(())
+    }
+
+    fn address_changes(&self, config: &Config) -> Vec<String> {
+        let wanted = Self::wanted_addresses(config);
+        let lost = self.managed.iter().filter(|(address, interface)| wanted.get(address) != Some(interface));
+        let new = wanted.iter().filter(|(address, interface)| self.managed.get(address) != Some(interface));
+        lost.map(|(address, interface)| format!("- {address} on {interface}"))
+            .chain(new.map(|(address, interface)| format!("+ {address} on {interface}")))
+            .collect()
+    }
+
+    /// Brings up and takes down virtual addresses. An address is written down before it is brought up: only
+    /// those that the director made itself are ever removed.
+    fn manage_addresses(&mut self, config: &Config) -> Result<Vec<String>, ApplyError> {
+        let wanted = Self::wanted_addresses(config);
+        let mut changes = Vec::new();
+        for (address, interface) in &wanted {
+            if self.doors.addresses.ensure(*address, interface)? {
+                self.managed.insert(*address, interface.clone());
+                self.store.keep_addresses(&self.managed)?;
+                changes.push(format!("+ {address} on {interface}"));
+            }
+        }
+        let lost: Vec<_> =
+            self.managed.iter().filter(|(address, interface)| wanted.get(*address) != Some(interface)).collect();
+        let lost: Vec<_> = lost.into_iter().map(|(address, interface)| (*address, interface.clone())).collect();
+        for (address, interface) in lost {
+            if self.doors.addresses.remove(address, &interface)? {
+                changes.push(format!("- {address} on {interface}"));
+            }
+            self.managed.remove(&address);
+            self.store.keep_addresses(&self.managed)?;
+        }
+        Ok(changes)
+    }
+
+    /// Which backends no packet can be sent to.
+    fn look_for_backends(&mut self) -> Vec<String> {
+        let backends = self.config.services.iter().flat_map(|service| &service.backends);
+        let addresses: std::collections::BTreeSet<_> = backends.map(|backend| backend.address.address).collect();
+        self.unreachable = addresses
+            .into_iter()
+            .filter_map(|address| Some((address, self.doors.addresses.unreachable(address)?)))
+            .collect();
+        self.unreachable.iter().map(|(address, why)| format!("backend {address} cannot be reached: {why}")).collect()
+    }
+
+    /// Removes everything of ours from the kernel.
+    pub fn teardown(&mut self) -> Result<crate::api::Torn, ApplyError> {
+        let tables = self.doors.nft.teardown()?;
+        let addresses = self.manage_addresses(&Config::default())?;
+        self.observed = Observed::default();
+        self.desired = Ruleset::default();
+        Ok(crate::api::Torn { tables, addresses })
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config_file", &self.config_file).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,187 @@
+//! The pools that run: a scheduler each, its backends and its table.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::api::{SchedulerHealth, SchedulerView};
+use crate::config::{Config, DirectorSettings, SchedulerSpec, Service};
+use crate::dispatch::DispatchTable;
+use crate::pool::PoolKey;
+use crate::ruleset::build::HASH_SEED;
+use crate::scheduler::catalog::{Catalog, CatalogError};
+use crate::scheduler::supervise::State;
+use crate::scheduler::{BackendId, Candidate, Dispatch, Load, ParamError, Plugin, Source, Supervised};
+
+/// A pool with its scheduler.
+#[derive(Debug)]
+pub struct RunningPool {
+    spec: SchedulerSpec,
+    director: DirectorSettings,
+    slots: u32,
+    plugin: Plugin,
+    params: Vec<(String, String)>,
+    scheduler: Supervised,
+    candidates: Vec<Candidate>,
+    loads: Vec<Load>,
+    table: DispatchTable,
+}
+
+/// Why a service's scheduler does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The plugin cannot be had.
+    #[error("service `{service}`: scheduler `{plugin}` cannot be used")]
+    Plugin {
+        /// The service.
+        service: String,
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        #[source]
+        source: CatalogError,
+    },
+    /// It does not take the parameters.
+    #[error("service `{service}`: scheduler `{plugin}` does not take its parameters")]
+    Params {
+        /// The service.
+        service: String,
+        /// The plugin.
+        plugin: String,
+        /// The first that is wrong.
+        #[source]
+        source: ParamError,
+    },
+}
+
+impl RunningPool {
+    /// Starts a pool's scheduler and has it make a first table. A plugin that fails at that leaves the pool
+    /// with the built-in round robin, and says so in its view.
+    pub fn start(
+        catalog: &Catalog,
+        config: &Config,
+        service: &Service,
+        candidates: Vec<Candidate>,
+    ) -> Result<Self, StartError> {
+        let (name, spec) = (service.name.clone(), service.scheduler.clone());
+        let plugin = catalog.plugin(&config.director, &spec).map_err(|source| StartError::Plugin {
+            service: name.clone(),
+            plugin: spec.plugin.clone(),
+            source,
+        })?;
+        let params = plugin.check_params(&spec.params).map_err(|mut errors| StartError::Params {
+            service: name,
+            plugin: spec.plugin.clone(),
+            source: errors.swap_remove(0),
+        })?;
+        let mut pool = RunningPool {
+            director: config.director.clone(),
+            slots: service.slots,
+            scheduler: Supervised::new(plugin.clone(), params.clone(), HASH_SEED.into()),
+            plugin,
+            params,
+            spec,
+            candidates: Vec::new(),
+            loads: Vec::new(),
+            table: DispatchTable { dispatch: Dispatch::Cycle, slots: Vec::new() },
+        };
+        pool.refill(candidates, None);
+        Ok(pool)
+    }
+
+    /// Whether it can go on for a service of a configuration, perhaps with other backends.
+    pub fn serves(&self, service: &Service, config: &Config) -> bool {
+        self.spec == service.scheduler && self.slots == service.slots && self.director == config.director
+    }
+
+    /// The table in use.
+    pub fn table(&self) -> &DispatchTable {
+        &self.table
+    }
+
+    /// Its backends.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// Whether its scheduler looks at load.
+    pub fn wants_load(&self) -> bool {
+        self.plugin.wants_load()
+    }
+
+    /// When a failed scheduler is to be tried again.
+    pub fn retry_at(&self) -> Option<Instant> {
+        match self.scheduler.status().state {
+            State::BackingOff { until } => Some(until),
+            State::Running | State::Quarantined => None,
+        }
+    }
+
+    /// Takes in counts, and says whether any of its own moved.
+    pub fn observe(&mut self, counts: &BTreeMap<BackendId, Load>) -> bool {
+        let loads = in_order(&self.candidates, counts);
+        let moved = loads != self.loads;
+        self.loads = loads;
+        moved
+    }
+
+    /// Makes the table again. `position` is how many connections the kernel has drawn so far: the plan of a
+    /// scheduler that looks at load begins at the slot it draws next.
+    pub fn refill(&mut self, candidates: Vec<Candidate>, position: Option<u64>) {
+        if candidates != self.candidates {
+            self.loads = carry_loads(&self.candidates, &self.loads, &candidates);
+            self.candidates = candidates;
+        }
+        let loads: &[Load] = if self.wants_load() { &self.loads } else { &[] };
+        let outcome = self.scheduler.table(&self.candidates, loads, self.slots, Instant::now());
+        self.table = outcome.into_table();
+        if let (Dispatch::Cycle, true, Some(position)) = (self.table.dispatch, self.wants_load(), position) {
+            let next = usize::try_from(position % u64::from(self.slots)).unwrap_or_default();
+            self.table.slots.rotate_right(next);
+        }
+    }
+
+    /// The table that other backends would get, made by an instance of its own.
+    pub fn rehearse(&self, candidates: Vec<Candidate>) -> DispatchTable {
+        let mut scheduler = Supervised::new(self.plugin.clone(), self.params.clone(), HASH_SEED.into());
+        let loads = carry_loads(&self.candidates, &self.loads, &candidates);
+        let loads: &[Load] = if self.wants_load() { &loads } else { &[] };
+        scheduler.table(&candidates, loads, self.slots, Instant::now()).into_table()
+    }
+
+    /// How its scheduler is.
+    pub fn view(&self, key: &PoolKey) -> SchedulerView {
+        let status = self.scheduler.status();
+        let fallback = status.source == Some(Source::Fallback);
+        let health = match status.state {
+            State::Running if status.source == Some(Source::Plugin) => SchedulerHealth::Running,
+            State::Running => SchedulerHealth::Refusing { fallback },
+            State::BackingOff { until } => {
+                let retry_in = until.saturating_duration_since(Instant::now()).as_secs();
+                SchedulerHealth::BackingOff { retry_in, fallback }
+            }
+            State::Quarantined => SchedulerHealth::Quarantined { fallback },
+        };
+        SchedulerView {
+            service: key.service.clone(),
+            family: key.family,
+            plugin: self.spec.plugin.clone(),
+            version: self.plugin.describe().version.clone(),
+            dispatch: self.table.dispatch,
+            health,
+            calls: status.calls,
+            failures: status.failures,
+            last_error: status.last_error,
+        }
+    }
+}
+
+/// The counts of backends, in their order.
+fn in_order(candidates: &[Candidate], counts: &BTreeMap<BackendId, Load>) -> Vec<Load> {
+    candidates.iter().map(|it| counts.get(&it.id).copied().unwrap_or_default()).collect()
+}
+
+/// The counts of the backends that stay; none for those that are new.
+fn carry_loads(before: &[Candidate], loads: &[Load], after: &[Candidate]) -> Vec<Load> {
+    let counts = before.iter().map(|it| it.id).zip(loads.iter().copied()).collect();
+    in_order(after, &counts)
+}

@@ -1,0 +1,55 @@
+//! Where configurations come from: the director's file, an operator's, or the last director's.
+
+use std::io;
+use std::path::Path;
+
+use super::engine::{ApplyError, Engine};
+use super::store::Store;
+use crate::api::Applied;
+use crate::config::check::check_with;
+use crate::config::{Config, read};
+use crate::scheduler::catalog::Catalog;
+
+/// The text of a file.
+pub fn text_of(path: &Path) -> io::Result<String> {
+    String::from_utf8(std::fs::read(path)?).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: see byte {offset}"))
+    })
+}
+
+/// Reads and checks a configuration. Faults are rendered with `name` for the file.
+pub fn checked(text: &str, name: &str, catalog: &Catalog) -> Result<Config, ApplyError> {
+    read::read_with(text, catalog).map_err(|faults| ApplyError::Faults(faults.render(name, text, false)))
+}
+
+impl Engine {
+    /// Brings up the services at start: the file's, or where the file is still the one that the last director
+    /// read, what ran last, with all that operators changed since.
+    pub fn resume(&mut self, from_file: Config, text: &str) -> Result<Applied, ApplyError> {
+        let last = self.store.running()?;
+        let same_file = last.filter(|last| last.edited && last.file_digest == Store::digest(text));
+        let Some(last) = same_file.filter(|last| check_with(&last.config, &self.catalog).is_empty()) else {
+            return self.replace(from_file, text, false);
+        };
+        tracing::info!("the file is unchanged; going on with the running configuration, which was edited");
+        let applied = self.apply(last.config, false)?;
+        self.file_digest = last.file_digest;
+        self.edited = true;
+        Ok(applied)
+    }
+
+    /// Reads the director's file again.
+    pub fn reload(&mut self, dry_run: bool) -> Result<Applied, ApplyError> {
+        let name = self.config_file.display().to_string();
+        let text = text_of(&self.config_file)
+            .map_err(|error| ApplyError::Faults(format!("error: cannot read {name}: {error}\n")))?;
+        self.apply_text(&text, &name, dry_run)
+    }
+
+    /// Reads, checks and applies a configuration.
+    pub fn apply_text(&mut self, text: &str, name: &str, dry_run: bool) -> Result<Applied, ApplyError> {
+        let config = checked(text, name, &self.catalog)?;
+        self.replace(config, text, dry_run)
+    }
+}

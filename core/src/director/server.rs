@@ -1,0 +1,175 @@
+//! The API on its socket.
+
+use std::sync::mpsc::Sender;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use tokio::sync::{Notify, oneshot};
+
+use super::engine::{ApplyError, Engine};
+use super::views::ViewError;
+use crate::api::{Apply, Edit, Failure, Reload};
+use crate::config::Config;
+
+/// A step for the engine's thread.
+pub type Step = Box<dyn FnOnce(&mut Engine) + Send>;
+
+/// Lets requests reach the engine.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    steps: Sender<Step>,
+    torn_down: std::sync::Arc<Notify>,
+}
+
+/// How many connections are listed where nobody says.
+const DEFAULT_LIMIT: usize = 1000;
+
+impl Handle {
+    /// A handle on the engine that works off `steps`. `torn_down` is told after a teardown.
+    pub fn new(steps: Sender<Step>, torn_down: std::sync::Arc<Notify>) -> Self {
+        Handle { steps, torn_down }
+    }
+
+    /// Runs one step on the engine's thread and waits for what it gives.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Engine) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        let step: Step = Box::new(move |engine| {
+            // Nobody waits any more if the client has gone; the step is done all the same.
+            let _ = answer.send(step(engine));
+        });
+        self.steps.send(step).map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
+}
+
+/// The engine has stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("the director is stopping")]
+pub struct Stopped;
+
+#[derive(Debug, Deserialize)]
+struct Only {
+    service: Option<String>,
+    limit: Option<usize>,
+}
+
+/// The API's routes.
+pub fn router(handle: Handle) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/services", get(services))
+        .route("/v1/backends", get(backends))
+        .route("/v1/connections", get(connections))
+        .route("/v1/config", get(config))
+        .route("/v1/ruleset", get(ruleset))
+        .route("/v1/apply", post(apply))
+        .route("/v1/reload", post(reload))
+        .route("/v1/edit", post(edit))
+        .route("/v1/teardown", post(teardown))
+        .with_state(handle)
+}
+
+async fn status(State(engine): State<Handle>) -> Response {
+    answer(engine.call(Engine::status).await.map(Ok::<_, ViewError>))
+}
+
+async fn services(State(engine): State<Handle>) -> Response {
+    answer(engine.call(Engine::services).await)
+}
+
+async fn backends(State(engine): State<Handle>, Query(only): Query<Only>) -> Response {
+    answer(engine.call(move |it| it.backends(only.service.as_deref())).await)
+}
+
+async fn connections(State(engine): State<Handle>, Query(only): Query<Only>) -> Response {
+    let limit = only.limit.unwrap_or(DEFAULT_LIMIT);
+    answer(engine.call(move |it| it.connections(only.service.as_deref(), limit)).await)
+}
+
+async fn config(State(engine): State<Handle>) -> Response {
+    answer(engine.call(|it| Ok::<Config, ViewError>(it.config.clone())).await)
+}
+
+async fn ruleset(State(engine): State<Handle>) -> Response {
+    match engine.call(|it| it.ruleset_text()).await {
+        Ok(text) => text.into_response(),
+        Err(stopped) => refuse(StatusCode::SERVICE_UNAVAILABLE, &stopped, None),
+    }
+}
+
+async fn apply(State(engine): State<Handle>, Json(apply): Json<Apply>) -> Response {
+    answer(engine.call(move |it| it.apply_text(&apply.text, &apply.name, apply.dry_run)).await)
+}
+
+async fn reload(State(engine): State<Handle>, Json(reload): Json<Reload>) -> Response {
+    answer(engine.call(move |it| it.reload(reload.dry_run)).await)
+}
+
+async fn edit(State(engine): State<Handle>, Json(edit): Json<Edit>) -> Response {
+    answer(engine.call(move |it| it.edit(&edit)).await)
+}
+
+async fn teardown(State(engine): State<Handle>) -> Response {
+    let torn = engine.call(Engine::teardown).await;
+    if matches!(torn, Ok(Ok(_))) {
+        engine.torn_down.notify_one();
+    }
+    answer(torn)
+}
+
+/// What a request's error says to the client.
+trait Refusal: std::error::Error + Sized + 'static {
+    fn status(&self) -> StatusCode;
+    fn faults(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Refusal for ApplyError {
+    fn status(&self) -> StatusCode {
+        match self {
+            ApplyError::Faults(_) | ApplyError::Ids(_) | ApplyError::Scheduler(_) | ApplyError::Address(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            ApplyError::Edit(_) => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn faults(&self) -> Option<String> {
+        match self {
+            ApplyError::Faults(rendered) => Some(rendered.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Refusal for ViewError {
+    fn status(&self) -> StatusCode {
+        match self {
+            ViewError::NoService(_) => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+fn answer<T: serde::Serialize, E: Refusal>(result: Result<Result<T, E>, Stopped>) -> Response {
+    match result {
+        Ok(Ok(value)) => Json(value).into_response(),
+        Ok(Err(error)) => refuse(error.status(), &error, error.faults()),
+        Err(stopped) => refuse(StatusCode::SERVICE_UNAVAILABLE, &stopped, None),
+    }
+}
+
+fn refuse(status: StatusCode, error: &dyn std::error::Error, faults: Option<String>) -> Response {
+    let causes = std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect();
+    (status, Json(Failure { error: error.to_string(), causes, faults })).into_response()
+}

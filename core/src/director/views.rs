@@ -1,0 +1,190 @@
+//! What operators are shown.
+
+use std::collections::BTreeMap;
+
+use super::engine::Engine;
+use super::ledger::sum;
+use crate::api::{
+    BackendState, BackendView, Connection, Connections, SchedulerHealth, SchedulerView, ServiceView, Status,
+};
+use crate::config::{Backend, Service};
+use crate::kernel::{BackendTraffic, ConntrackError, NftError};
+use crate::pool::{PoolKey, families};
+use crate::ruleset::{Family, text};
+use crate::scheduler::{BackendId, Load};
+
+/// Why something cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// There is no such service.
+    #[error("there is no service `{0}`")]
+    NoService(String),
+    /// The counters cannot be read.
+    #[error("cannot read the counters")]
+    Counters(#[from] NftError),
+    /// The connections cannot be read.
+    #[error("cannot read the connections")]
+    Connections(#[from] ConntrackError),
+}
+
+impl Engine {
+    /// How the director is.
+    pub fn status(&mut self) -> Status {
+        let mut warnings: Vec<_> = self
+            .unreachable
+            .iter()
+            .map(|(address, why)| format!("backend {address} cannot be reached: {why}"))
+            .collect();
+        let schedulers: Vec<_> = self.pools.iter().map(|(key, pool)| pool.view(key)).collect();
+        warnings.extend(schedulers.iter().filter_map(troubled));
+        warnings.extend(self.host_warnings());
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime: self.started.elapsed().as_secs(),
+            config_file: self.config_file.display().to_string(),
+            edited: self.edited,
+            services: self.config.services.len(),
+            backends: self.config.services.iter().map(|service| service.backends.len()).sum(),
+            generation: self.observed.generation,
+            commits: self.commits,
+            repairs: self.repairs,
+            schedulers,
+            warnings,
+        }
+    }
+
+    /// The services with their counters.
+    pub fn services(&mut self) -> Result<Vec<ServiceView>, ViewError> {
+        self.read_counters()?;
+        Ok(self.config.services.iter().map(|service| self.service_view(service)).collect())
+    }
+
+    /// The backends of one service or of all, with their counters and connections.
+    pub fn backends(&mut self, only: Option<&str>) -> Result<Vec<BackendView>, ViewError> {
+        self.known(only)?;
+        self.read_counters()?;
+        let loads = self.doors.conntrack.loads(self.config.director.mark())?;
+        let services = self.config.services.iter().filter(|service| only.is_none_or(|name| name == service.name));
+        Ok(services
+            .flat_map(|service| service.backends.iter().map(move |backend| (service, backend)))
+            .filter_map(|(service, backend)| self.backend_view(service, backend, &loads))
+            .collect())
+    }
+
+    /// Tracked connections of one service or of all.
+    pub fn connections(&mut self, only: Option<&str>, limit: usize) -> Result<Connections, ViewError> {
+        self.known(only)?;
+        let mark = self.config.director.mark();
+        let all = if only.is_some() { usize::MAX } else { limit };
+        let (flows, mut total) = self.doors.conntrack.flows(mark, all)?;
+        let named = flows.into_iter().map(|flow| {
+            let service = self.ids.whose(flow.backend).map_or("?", |(service, _)| service).to_owned();
+            Connection { service, flow }
+        });
+        let mut connections: Vec<_> = named.filter(|it| only.is_none_or(|name| name == it.service)).collect();
+        if only.is_some() {
+            total = connections.len();
+            connections.truncate(limit);
+        }
+        Ok(Connections { total, connections })
+    }
+
+    /// The ruleset as the kernel should hold it, for `nft -f`.
+    pub fn ruleset_text(&self) -> String {
+        text::ruleset(&self.desired)
+    }
+
+    /// Takes in the kernel's counters.
+    pub(super) fn read_counters(&mut self) -> Result<(), NftError> {
+        let shift = self.config.director.mark().shift();
+        let mut counters = BTreeMap::new();
+        for &family in self.desired.tables.keys() {
+            counters.extend(self.doors.nft.traffic(family, shift)?);
+        }
+        self.ledger.record(counters);
+        Ok(())
+    }
+
+    fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
+        match service {
+            Some(name) if self.config.service(name).is_none() => Err(ViewError::NoService(name.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    fn service_view(&self, service: &Service) -> ServiceView {
+        let ids = service.backends.iter().filter_map(|backend| self.ids.get(&service.name, backend.address));
+        let total = ids.map(|id| self.ledger.total(id)).fold(BackendTraffic::default(), sum);
+        ServiceView {
+            name: service.name.clone(),
+            listen: service.listen.iter().map(ToString::to_string).collect(),
+            forward: service.forward,
+            scheduler: service.scheduler.plugin.clone(),
+            available: service.backends.iter().filter(|it| state(it) == BackendState::Up).count(),
+            backends: service.backends.len(),
+            connections: total.connections,
+            sent: total.sent,
+            received: total.received,
+        }
+    }
+
+    fn backend_view(
+        &self,
+        service: &Service,
+        backend: &Backend,
+        loads: &BTreeMap<BackendId, Load>,
+    ) -> Option<BackendView> {
+        let id = self.ids.get(&service.name, backend.address)?;
+        let load = loads.get(&id).copied().unwrap_or_default();
+        let total = self.ledger.total(id);
+        Some(BackendView {
+            service: service.name.clone(),
+            address: backend.address,
+            id: id.0,
+            forward: backend.forward.unwrap_or(service.forward),
+            weight: backend.weight,
+            state: state(backend),
+            slots: self.slots_of(service, Family::of(backend.address.address), id),
+            active: load.active,
+            inactive: load.inactive,
+            connections: total.connections,
+            sent: total.sent,
+            received: total.received,
+        })
+    }
+
+    fn slots_of(&self, service: &Service, family: Family, id: BackendId) -> usize {
+        if !families(service).any(|it| it == family) {
+            return 0;
+        }
+        let pool = self.pools.get(&PoolKey { service: service.name.clone(), family });
+        pool.map_or(0, |pool| pool.table().slots.iter().filter(|slot| **slot == Some(id)).count())
+    }
+}
+
+fn state(backend: &Backend) -> BackendState {
+    match backend {
+        Backend { drain: true, .. } => BackendState::Draining,
+        Backend { weight: 0, .. } => BackendState::Quiesced,
+        _ => BackendState::Up,
+    }
+}
+
+/// What to say of a scheduler that does not answer.
+fn troubled(scheduler: &SchedulerView) -> Option<String> {
+    let (how, fallback) = match scheduler.health {
+        SchedulerHealth::Running => return None,
+        SchedulerHealth::BackingOff { retry_in, fallback } => {
+            (format!("is tried again in {retry_in} s"), fallback)
+        }
+        SchedulerHealth::Refusing { fallback } => ("is asked again when something changes".to_owned(), fallback),
+        SchedulerHealth::Quarantined { fallback } => {
+            ("is quarantined until its file or the service changes".to_owned(), fallback)
+        }
+    };
+    let meanwhile = if fallback { "the built-in round robin stands in" } else { "its last good table serves" };
+    let cause = scheduler.last_error.as_deref().unwrap_or("unknown");
+    let SchedulerView { service, family, plugin, .. } = scheduler;
+    Some(format!("service {service} ({family}): scheduler `{plugin}` failed ({cause}) and {how}; {meanwhile}"))
+}

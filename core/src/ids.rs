@@ -1,0 +1,210 @@
+//! Backend ids: small numbers that outlive the director.
+//!
+//! An id lies in the conntrack marks of living connections, so it must mean the same backend after a restart,
+//! and a backend that is removed and comes back gets its old id and with it its old connections. Ids of
+//! removed backends are handed out again only when no fresh one is left, the longest unused first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Endpoint};
+use crate::scheduler::BackendId;
+
+/// Who has which id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Entry>", into = "Vec<Entry>")]
+pub struct BackendIds {
+    by_backend: BTreeMap<(String, Endpoint), BackendId>,
+    by_id: BTreeMap<BackendId, (String, Endpoint)>,
+    /// Ids whose backends are gone, the longest gone first.
+    retired: Vec<BackendId>,
+}
+
+/// One line of the state file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Entry {
+    id: BackendId,
+    service: String,
+    backend: Endpoint,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    retired: bool,
+}
+
+/// There are more backends than our bits of the mark can tell apart.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{backends} backends do not fit the {highest} ids of director.ct_mark_mask; give it more bits")]
+pub struct TooManyBackends {
+    /// How many there are.
+    pub backends: usize,
+    /// How many ids there are.
+    pub highest: u16,
+}
+
+impl BackendIds {
+    /// Gives every backend of a configuration an id of at most `highest`, and retires the ids of all others.
+    pub fn assign(&mut self, config: &Config, highest: u16) -> Result<(), TooManyBackends> {
+        let wanted: BTreeSet<(String, Endpoint)> = config
+            .services
+            .iter()
+            .flat_map(|service| service.backends.iter().map(|it| (service.name.clone(), it.address)))
+            .collect();
+        if wanted.len() > usize::from(highest) {
+            return Err(TooManyBackends { backends: wanted.len(), highest });
+        }
+        self.forget_above(highest);
+        self.retired.retain(|id| !wanted.contains(&self.by_id[id]));
+        let gone = self.by_id.iter().filter(|(_, backend)| !wanted.contains(backend)).map(|(&id, _)| id);
+        let newly: Vec<_> = gone.filter(|id| !self.retired.contains(id)).collect();
+        self.retired.extend(newly);
+        let fresh: Vec<_> = wanted.into_iter().filter(|it| !self.by_backend.contains_key(it)).collect();
+        let mut candidate = 1;
+        for backend in fresh {
+            let Some(id) = self.free_id(&mut candidate, highest) else { break };
+            self.by_backend.insert(backend.clone(), id);
+            self.by_id.insert(id, backend);
+        }
+        Ok(())
+    }
+
+    /// The next id never used, else the longest retired.
+    fn free_id(&mut self, candidate: &mut u16, highest: u16) -> Option<BackendId> {
+        while *candidate <= highest && self.by_id.contains_key(&BackendId(*candidate)) {
+            *candidate += 1;
+        }
+        if *candidate <= highest {
+            return Some(BackendId(*candidate));
+        }
+        if self.retired.is_empty() {
+            return None;
+        }
+        let id = self.retired.remove(0);
+        self.forget(id);
+        Some(id)
+    }
+
+    /// A narrower mark mask cannot carry the higher ids.
+    fn forget_above(&mut self, highest: u16) {
+        let above: Vec<_> = self.by_id.keys().copied().filter(|id| id.0 > highest).collect();
+        above.into_iter().for_each(|id| self.forget(id));
+        self.retired.retain(|id| id.0 <= highest);
+    }
+
+    fn forget(&mut self, id: BackendId) {
+        if let Some(backend) = self.by_id.remove(&id) {
+            self.by_backend.remove(&backend);
+        }
+    }
+
+    /// The id of a backend, present or retired.
+    pub fn get(&self, service: &str, backend: Endpoint) -> Option<BackendId> {
+        self.by_backend.get(&(service.to_owned(), backend)).copied()
+    }
+
+    /// Whose id it is: service and backend, present or retired.
+    pub fn whose(&self, id: BackendId) -> Option<(&str, Endpoint)> {
+        self.by_id.get(&id).map(|(service, backend)| (service.as_str(), *backend))
+    }
+}
+
+impl From<Vec<Entry>> for BackendIds {
+    fn from(entries: Vec<Entry>) -> Self {
+        let mut ids = BackendIds::default();
+        for entry in entries.into_iter().filter(|it| it.id.0 != 0) {
+            if ids.by_id.contains_key(&entry.id) {
+                continue;
+            }
+            ids.by_backend.insert((entry.service.clone(), entry.backend), entry.id);
+            ids.by_id.insert(entry.id, (entry.service, entry.backend));
+            if entry.retired {
+                ids.retired.push(entry.id);
+            }
+        }
+        ids
+    }
+}
+
+impl From<BackendIds> for Vec<Entry> {
+    fn from(ids: BackendIds) -> Self {
+        let entry = |id: BackendId, retired| {
+            let (service, backend) = ids.by_id[&id].clone();
+            Entry { id, service, backend, retired }
+        };
+        let present = ids.by_id.keys().filter(|id| !ids.retired.contains(id));
+        present.map(|&id| entry(id, false)).chain(ids.retired.iter().map(|&id| entry(id, true))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Backend, Service};
+
+    fn config(backends: &[u8]) -> Config {
+        let backend = |last: &u8| Backend {
+            address: Endpoint { address: [10, 1, 0, *last].into(), port: Some(80) },
+            weight: 1,
+            drain: false,
+            forward: None,
+        };
+        let service = Service { name: "web".into(), backends: backends.iter().map(backend).collect(), ..service() };
+        Config { services: vec![service], ..Config::default() }
+    }
+
+    fn service() -> Service {
+        Service {
+            name: String::new(),
+            listen: vec![],
+            forward: Default::default(),
+            source: vec![],
+            scheduler: Default::default(),
+            slots: 256,
+            manage_vip: None,
+            backends: vec![],
+        }
+    }
+
+    fn id(ids: &BackendIds, last: u8) -> Option<u16> {
+        ids.get("web", Endpoint { address: [10, 1, 0, last].into(), port: Some(80) }).map(|id| id.0)
+    }
+
+    #[test]
+    fn a_backend_that_returns_has_its_old_id() {
+        let mut ids = BackendIds::default();
+        ids.assign(&config(&[1, 2]), 255).unwrap();
+        ids.assign(&config(&[2]), 255).unwrap();
+        ids.assign(&config(&[2, 3]), 255).unwrap();
+        assert_eq!((id(&ids, 2), id(&ids, 3)), (Some(2), Some(3)));
+        ids.assign(&config(&[1, 2, 3]), 255).unwrap();
+        assert_eq!(id(&ids, 1), Some(1));
+    }
+
+    #[test]
+    fn ids_are_used_again_only_when_none_is_fresh_and_the_oldest_first() {
+        let mut ids = BackendIds::default();
+        ids.assign(&config(&[1, 2, 3]), 3).unwrap();
+        ids.assign(&config(&[1, 3]), 3).unwrap();
+        ids.assign(&config(&[3]), 3).unwrap();
+        ids.assign(&config(&[3, 4]), 3).unwrap();
+        assert_eq!((id(&ids, 4), id(&ids, 2), id(&ids, 1)), (Some(2), None, Some(1)));
+    }
+
+    #[test]
+    fn too_many_backends_change_nothing() {
+        let mut ids = BackendIds::default();
+        ids.assign(&config(&[1, 2]), 2).unwrap();
+        let before = ids.clone();
+        assert_eq!(ids.assign(&config(&[1, 2, 3]), 2), Err(TooManyBackends { backends: 3, highest: 2 }));
+        assert_eq!(ids, before);
+    }
+
+    #[test]
+    fn the_state_file_keeps_ids_and_the_order_of_retirement() {
+        let mut ids = BackendIds::default();
+        ids.assign(&config(&[1, 2, 3]), 255).unwrap();
+        ids.assign(&config(&[1, 3]), 255).unwrap();
+        ids.assign(&config(&[3]), 255).unwrap();
+        let text = serde_json::to_string(&ids).unwrap();
+        assert_eq!(serde_json::from_str::<BackendIds>(&text).unwrap(), ids);
+    }
+}

@@ -1,0 +1,117 @@
+//! What works without a director: checking and printing a configuration, tearing down, examining the host.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::api::Torn;
+use crate::config::Config;
+use crate::config::read::read_with;
+use crate::director::{Store, StoreError, text_of};
+use crate::ids::{BackendIds, TooManyBackends};
+use crate::kernel::{AddressError, NftError, open_doors, probe};
+use crate::pool::pools;
+use crate::ruleset::{build::build, text};
+use crate::scheduler::catalog::Catalog;
+use crate::scheduler::StartHostError;
+
+/// Why a configuration is not good.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// It cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It has faults, which are rendered with file, line, column and caret.
+    #[error("{0}")]
+    Faults(String),
+    /// No plugin can be run on this machine.
+    #[error(transparent)]
+    Host(#[from] StartHostError),
+    /// There are more backends than mark bits.
+    #[error(transparent)]
+    Ids(#[from] TooManyBackends),
+    /// A scheduler does not start.
+    #[error(transparent)]
+    Scheduler(#[from] crate::director::StartError),
+}
+
+/// Checks a configuration file, with its plugins.
+pub fn check(path: &Path, color: bool) -> Result<Config, CheckError> {
+    check_with(path, color, &Catalog::new()?)
+}
+
+fn check_with(path: &Path, color: bool, catalog: &Catalog) -> Result<Config, CheckError> {
+    let text = text_of(path).map_err(|source| CheckError::Read { path: path.into(), source })?;
+    let name = path.display().to_string();
+    read_with(&text, catalog).map_err(|faults| CheckError::Faults(faults.render(&name, &text, color)))
+}
+
+/// The ruleset of a configuration file as text for `nft -f`, with the backend ids of a first start.
+pub fn ruleset(path: &Path) -> Result<String, CheckError> {
+    let catalog = Catalog::new()?;
+    let config = check_with(path, false, &catalog)?;
+    let mut ids = BackendIds::default();
+    ids.assign(&config, config.director.mark().highest())?;
+    let mut tables = std::collections::BTreeMap::new();
+    for (key, candidates) in pools(&config, &ids) {
+        if let Some(service) = config.service(&key.service) {
+            let table = crate::director::first_table(&catalog, &config, service, candidates)?;
+            tables.insert(key, table);
+        }
+    }
+    Ok(text::ruleset(&build(&config, &ids, &tables)))
+}
+
+/// Why a teardown failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TeardownError {
+    /// The host lacks something.
+    #[error("this host cannot be torn down:\n{0}")]
+    Host(String),
+    /// The tables cannot be removed.
+    #[error("cannot remove the tables")]
+    Tables(#[from] NftError),
+    /// An address cannot be removed.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The state directory cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Removes what a director left in the kernel: its tables, and the addresses that it wrote down in its state
+/// directory.
+pub fn teardown(state_dir: &Path) -> Result<Torn, TeardownError> {
+    let mut doors = open_doors().map_err(TeardownError::Host)?;
+    let tables = doors.nft.teardown()?;
+    let store = Store::open(state_dir)?;
+    let mut addresses = Vec::new();
+    for (address, interface) in store.addresses()? {
+        if doors.addresses.remove(address, &interface)? {
+            addresses.push(format!("- {address} on {interface}"));
+        }
+    }
+    store.keep_addresses(&Default::default())?;
+    Ok(Torn { tables, addresses })
+}
+
+/// Examines the host: privileges, kernel features, settings, and whether a director answers.
+pub fn doctor(socket: &Path) -> Vec<probe::Finding> {
+    let mut findings = probe::host();
+    let answers = std::os::unix::net::UnixStream::connect(socket);
+    findings.push(probe::Finding {
+        name: "director".into(),
+        ok: answers.is_ok(),
+        detail: match &answers {
+            Ok(_) => format!("answers on {}", socket.display()),
+            Err(error) => format!("does not answer on {}: {error}", socket.display()),
+        },
+        fix: answers.is_err().then(|| "start it: wvs run --config /etc/wvs/wvs.toml".into()),
+    });
+    findings
+}

@@ -1,0 +1,366 @@
+//! What would change: `plan(desired, observed)`, pure and printable as an nft script.
+//!
+//! A plan is applied as one netlink batch, so the kernel sees all of it or nothing. Planning against what a
+//! plan has just made gives an empty plan, and an empty plan sends nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::ruleset::text;
+use crate::ruleset::{
+    Chain, Elements, Family, GUARD, Hook, Key, MapName, Rule, Ruleset, Slots, TABLE, Table,
+};
+use crate::scheduler::BackendId;
+
+/// What the kernel holds of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The ruleset's generation at the time; every commit by anybody raises it.
+    pub generation: u32,
+    /// Our tables.
+    pub tables: BTreeMap<Family, ObservedTable>,
+    /// The families whose guard table stands whole.
+    pub guards: Vec<Family>,
+}
+
+/// One of our tables as read back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedTable {
+    /// Slot maps of the right shape.
+    pub slots: BTreeMap<String, Slots>,
+    /// Maps and sets of the right shape.
+    pub maps: BTreeMap<MapName, Elements>,
+    /// Chains.
+    pub chains: BTreeMap<String, ObservedChain>,
+    /// Something in it that is not ours or not of our shape, in words. The table is then made anew.
+    pub damage: Option<String>,
+}
+
+/// A chain as read back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedChain {
+    /// Where the kernel enters it.
+    pub hook: Option<Hook>,
+    /// The digests that our rules carry in their user data; `None` where a rule has none.
+    pub rules: Vec<Option<Digest>>,
+}
+
+/// A rule's fingerprint: the first eight bytes of the SHA-256 of its text and comment.
+///
+/// The kernel does not print expressions back as they were sent, so rules are compared by this mark, which
+/// nobody who edits a rule with nft keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 8]);
+
+impl Digest {
+    /// The digest of a rule.
+    pub fn of(family: Family, rule: &Rule) -> Self {
+        use sha2::{Digest as _, Sha256};
+        let hash = Sha256::digest(text::rule(family, rule).as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash[..8]);
+        Digest(first)
+    }
+}
+
+/// One slot that changes: its number, the backend that leaves it and the one that takes it.
+pub type SlotChange = (u32, Option<BackendId>, Option<BackendId>);
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Makes the guard table.
+    AddGuard(Family),
+    /// Makes our table.
+    AddTable(Family),
+    /// Deletes our table; always followed by an [`Op::AddTable`] of the same plan.
+    DeleteTable(Family),
+    /// Makes an empty map or set.
+    AddMap(Family, MapName),
+    /// Makes an empty slot map for so many slots.
+    AddSlots(Family, String, u32),
+    /// Makes an empty chain.
+    AddChain(Family, String, Option<Hook>),
+    /// Deletes all rules of a chain.
+    FlushChain(Family, String),
+    /// Appends a rule.
+    AddRule(Family, String, Rule),
+    /// Deletes elements.
+    DeleteElements(Family, MapName, Elements),
+    /// Adds elements.
+    AddElements(Family, MapName, Elements),
+    /// Changes slots.
+    ChangeSlots(Family, String, Vec<SlotChange>),
+    /// Deletes a chain, which has no rules left and to which nothing leads.
+    DeleteChain(Family, String),
+    /// Deletes a slot map, which no rule uses.
+    DeleteSlots(Family, String),
+    /// Deletes a map or set, which no rule uses.
+    DeleteMap(Family, MapName),
+}
+
+/// The steps from what is to what should be, in an order that the kernel accepts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps.
+    pub ops: Vec<Op>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+}
+
+impl Observed {
+    /// What the kernel holds once a plan towards `desired` has been committed as `generation`.
+    pub fn after(desired: &Ruleset, mut before: Observed, generation: u32) -> Self {
+        before.generation = generation;
+        for (&family, table) in &desired.tables {
+            if !before.guards.contains(&family) {
+                before.guards.push(family);
+            }
+            before.tables.insert(family, ObservedTable::of(family, table));
+        }
+        for (&family, table) in &mut before.tables {
+            if !desired.tables.contains_key(&family) {
+                *table = ObservedTable::of(family, &Table::default());
+            }
+        }
+        before
+    }
+}
+
+impl ObservedTable {
+    fn of(family: Family, table: &Table) -> Self {
+        let chain = |chain: &Chain| ObservedChain {
+            hook: chain.hook,
+            rules: chain
+                .rules
+                .iter()
+                .map(|rule| Some(Digest::of(family, rule)))
+                .collect(),
+        };
+        ObservedTable {
+            slots: table.slots.clone(),
+            maps: table.maps.clone(),
+            chains: table
+                .chains
+                .iter()
+                .map(|(name, it)| (name.clone(), chain(it)))
+                .collect(),
+            damage: None,
+        }
+    }
+}
+
+/// Plans the way from `observed` to `desired`.
+///
+/// A table that is no longer wanted is emptied, not deleted: flows may still need its hooks. The guards are
+/// made first.
+pub fn plan(desired: &Ruleset, observed: &Observed) -> Plan {
+    let mut ops = Vec::new();
+    let nothing = Table::default();
+    for family in Family::ALL {
+        let wanted = desired.tables.get(&family);
+        let found = observed.tables.get(&family);
+        if wanted.is_some() && !observed.guards.contains(&family) {
+            ops.push(Op::AddGuard(family));
+        }
+        match (wanted, found) {
+            (None, None) => {}
+            (wanted, Some(found)) if found.damage.is_some() => {
+                ops.push(Op::DeleteTable(family));
+                ops.push(Op::AddTable(family));
+                plan_table(family, wanted.unwrap_or(&nothing), &ObservedTable::default(), &mut ops);
+            }
+            (Some(wanted), None) => {
+                ops.push(Op::AddTable(family));
+                plan_table(family, wanted, &ObservedTable::default(), &mut ops);
+            }
+            (wanted, Some(found)) => plan_table(family, wanted.unwrap_or(&nothing), found, &mut ops),
+        }
+    }
+    Plan { ops }
+}
+
+/// The steps within one table: let go of what changes, make what is referred to, refer to it, and drop what
+/// is referred to no more.
+fn plan_table(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut Vec<Op>) {
+    if rehooked(wanted, found) {
+        ops.push(Op::DeleteTable(family));
+        ops.push(Op::AddTable(family));
+        return plan_table(family, wanted, &ObservedTable::default(), ops);
+    }
+    let rewritten = rewritten_chains(family, wanted, found);
+    let gone = || found.chains.keys().filter(|name| !wanted.chains.contains_key(*name));
+    for name in rewritten.iter().copied().chain(gone()) {
+        if found.chains.get(name).is_some_and(|chain| !chain.rules.is_empty()) {
+            ops.push(Op::FlushChain(family, name.clone()));
+        }
+    }
+    plan_slot_maps(family, wanted, found, ops);
+    for &name in wanted.maps.keys().filter(|name| !found.maps.contains_key(name)) {
+        ops.push(Op::AddMap(family, name));
+    }
+    for (name, chain) in wanted.chains.iter().filter(|(name, _)| !found.chains.contains_key(*name)) {
+        ops.push(Op::AddChain(family, name.clone(), chain.hook));
+    }
+    for name in rewritten {
+        let rules = wanted.chains[name].rules.iter();
+        ops.extend(rules.map(|rule| Op::AddRule(family, name.clone(), rule.clone())));
+    }
+    plan_contents(family, wanted, found, ops);
+    for name in gone() {
+        ops.push(Op::DeleteChain(family, name.clone()));
+    }
+    for &name in found.maps.keys().filter(|name| !wanted.maps.contains_key(name)) {
+        ops.push(Op::DeleteMap(family, name));
+    }
+}
+
+/// Whether a chain of ours stands at another hook than it should: the kernel cannot move a chain.
+fn rehooked(wanted: &Table, found: &ObservedTable) -> bool {
+    let moved = |(name, chain): (&String, &Chain)| found.chains.get(name).is_some_and(|it| it.hook != chain.hook);
+    wanted.chains.iter().any(moved)
+}
+
+/// The chains that get all of their rules anew; the others keep their `numgen` and their counters.
+fn rewritten_chains<'a>(family: Family, wanted: &'a Table, found: &ObservedTable) -> Vec<&'a String> {
+    let differs = |(name, chain): &(&String, &Chain)| {
+        let digests = chain.rules.iter().map(|rule| Some(Digest::of(family, rule)));
+        match found.chains.get(*name) {
+            Some(found) => !digests.eq(found.rules.iter().copied()),
+            None => true,
+        }
+    };
+    wanted.chains.iter().filter(differs).map(|(name, _)| name).collect()
+}
+
+/// Slot maps come and go with their services; one of another size is another map.
+fn plan_slot_maps(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut Vec<Op>) {
+    let same = |name: &String, slots: &Slots, other: &BTreeMap<String, Slots>| {
+        other.get(name).is_some_and(|it| it.len() == slots.len())
+    };
+    for (name, _) in found.slots.iter().filter(|(name, slots)| !same(name, slots, &wanted.slots)) {
+        ops.push(Op::DeleteSlots(family, name.clone()));
+    }
+    for (name, slots) in wanted.slots.iter().filter(|(name, slots)| !same(name, slots, &found.slots)) {
+        ops.push(Op::AddSlots(family, name.clone(), slots.len() as u32));
+    }
+}
+
+/// Only the elements that differ.
+fn plan_contents(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut Vec<Op>) {
+    let nothing = Elements::new();
+    for (name, slots) in &wanted.slots {
+        let found = found.slots.get(name).filter(|it| it.len() == slots.len());
+        let changes = slot_changes(slots, found);
+        if !changes.is_empty() {
+            ops.push(Op::ChangeSlots(family, name.clone(), changes));
+        }
+    }
+    for (&name, elements) in &found.maps {
+        let gone = difference(elements, wanted.maps.get(&name).unwrap_or(&nothing));
+        if !gone.is_empty() {
+            ops.push(Op::DeleteElements(family, name, gone));
+        }
+    }
+    for (&name, elements) in &wanted.maps {
+        let new = difference(elements, found.maps.get(&name).unwrap_or(&nothing));
+        if !new.is_empty() {
+            ops.push(Op::AddElements(family, name, new));
+        }
+    }
+}
+
+/// The slots that differ; all filled ones where there is nothing yet.
+pub fn slot_changes(wanted: &Slots, found: Option<&Slots>) -> Vec<SlotChange> {
+    let before = |slot: usize| found.and_then(|found| found[slot]);
+    (0..wanted.len())
+        .filter(|&slot| before(slot) != wanted[slot])
+        .map(|slot| (slot as u32, before(slot), wanted[slot]))
+        .collect()
+}
+
+/// The elements of `a` that `b` lacks or has with another verdict.
+fn difference(a: &Elements, b: &Elements) -> Elements {
+    a.iter()
+        .filter(|(key, target)| b.get(key) != Some(target))
+        .map(|(key, target)| (*key, target.clone()))
+        .collect()
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ours = |family: &Family| format!("{} {TABLE}", family.nft());
+        match self {
+            Op::AddGuard(family) => write!(f, "add table {} {GUARD}", family.nft()),
+            Op::AddTable(family) => write!(f, "add table {}", ours(family)),
+            Op::DeleteTable(family) => write!(f, "delete table {}", ours(family)),
+            Op::AddMap(family, map) => {
+                let word = if map.has_verdicts() { "map" } else { "set" };
+                write!(
+                    f,
+                    "add {word} {} {map} {{ {} }}",
+                    ours(family),
+                    text::map_shape(*family, *map).join("; ")
+                )
+            }
+            Op::AddSlots(family, name, size) => {
+                write!(f, "add map {} {name} {{ {} }}", ours(family), text::slots_shape(*size).join("; "))
+            }
+            Op::AddChain(family, name, None) => write!(f, "add chain {} {name}", ours(family)),
+            Op::AddChain(family, name, Some(hook)) => {
+                write!(f, "add chain {} {name} {{ {} }}", ours(family), text::hook(*hook))
+            }
+            Op::FlushChain(family, name) => write!(f, "flush chain {} {name}", ours(family)),
+            Op::AddRule(family, chain, rule) => {
+                write!(f, "add rule {} {chain} {}", ours(family), text::rule(*family, rule))
+            }
+            Op::DeleteElements(family, map, elements) => {
+                let keys: Vec<_> = elements.keys().map(Key::to_string).collect();
+                write!(f, "delete element {} {map} {{ {} }}", ours(family), keys.join(", "))
+            }
+            Op::AddElements(family, map, elements) => {
+                write!(f, "add element {} {map} {{ {} }}", ours(family), text::elements(elements).join(", "))
+            }
+            Op::ChangeSlots(family, name, changes) => fmt_slots(f, &ours(family), name, changes),
+            Op::DeleteChain(family, name) => write!(f, "delete chain {} {name}", ours(family)),
+            Op::DeleteSlots(family, name) => write!(f, "delete map {} {name}", ours(family)),
+            Op::DeleteMap(family, map) => {
+                let word = if map.has_verdicts() { "map" } else { "set" };
+                write!(f, "delete {word} {} {map}", ours(family))
+            }
+        }
+    }
+}
+
+fn fmt_slots(f: &mut fmt::Formatter<'_>, table: &str, name: &str, changes: &[SlotChange]) -> fmt::Result {
+    let gone: Vec<_> = changes
+        .iter()
+        .filter(|(_, old, _)| old.is_some())
+        .map(|it| it.0.to_string())
+        .collect();
+    let new: Vec<_> = changes
+        .iter()
+        .filter_map(|(slot, _, new)| new.map(|id| format!("{slot} : {}", text::class(id))))
+        .collect();
+    if !gone.is_empty() {
+        write!(f, "delete element {table} {name} {{ {} }}", gone.join(", "))?;
+    }
+    if !gone.is_empty() && !new.is_empty() {
+        writeln!(f)?;
+    }
+    if !new.is_empty() {
+        write!(f, "add element {table} {name} {{ {} }}", new.join(", "))?;
+    }
+    Ok(())
+}

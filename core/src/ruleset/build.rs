@@ -1,0 +1,216 @@
+//! From services to a ruleset.
+
+use std::collections::BTreeMap;
+
+use super::{Chain, Direction, Elements, Family, Hook, Key, MapName, Protocol, Rule, Ruleset, Statement, Table};
+use crate::config::{Backend, Config, Forward, Listen, PortRange, Service};
+use crate::dispatch::DispatchTable;
+use crate::ids::BackendIds;
+use crate::kernel::MarkMask;
+use crate::pool::{PoolKey, families};
+use crate::scheduler::{BackendId, Dispatch};
+
+/// jhash's seed, the same on every director, so that several of them choose alike.
+pub const HASH_SEED: u32 = 0x7776_7300;
+
+/// The chain that every new connection is led through.
+const DISPATCH: &str = "dispatch";
+/// The chain that counts the packets of our connections.
+const ACCOUNT: &str = "account";
+
+/// The name of a service's chain.
+pub fn service_chain(service: &str) -> String {
+    format!("svc-{service}")
+}
+
+/// The name of a service's slot map.
+pub fn slot_map(service: &str) -> String {
+    format!("slots-{service}")
+}
+
+fn backend_chain(id: BackendId) -> String {
+    format!("be-{}", id.0)
+}
+
+fn source_chain(service: &str) -> String {
+    format!("src-{service}")
+}
+
+/// Builds what the kernel should hold: every service with every backend, and each pool's table.
+///
+/// A pool without a table gets an empty one: its connections are rejected.
+pub fn build(config: &Config, ids: &BackendIds, tables: &BTreeMap<PoolKey, DispatchTable>) -> Ruleset {
+    let mut ruleset = Ruleset::default();
+    for service in &config.services {
+        for family in families(service) {
+            let table = ruleset.tables.entry(family).or_default();
+            let key = PoolKey { service: service.name.clone(), family };
+            let mut builder = Builder { table, family, mark: config.director.mark() };
+            builder.listeners(service);
+            builder.scheduler(service, tables.get(&key));
+            for backend in service.backends.iter().filter(|it| Family::of(it.address.address) == family) {
+                if let Some(id) = ids.get(&service.name, backend.address) {
+                    builder.backend(service, backend, id);
+                }
+            }
+        }
+    }
+    for (&family, table) in &mut ruleset.tables {
+        Builder { table, family, mark: config.director.mark() }.entrances();
+    }
+    ruleset
+}
+
+struct Builder<'a> {
+    table: &'a mut Table,
+    family: Family,
+    mark: MarkMask,
+}
+
+impl Builder<'_> {
+    fn elements(&mut self, map: MapName) -> &mut Elements {
+        self.table.maps.entry(map).or_default()
+    }
+
+    fn chain(&mut self, name: String, hook: Option<Hook>, rules: Vec<Rule>) {
+        self.table.chains.insert(name, Chain { hook, rules });
+    }
+
+    /// Leads a service's addresses, ports and marks to its chain.
+    fn listeners(&mut self, service: &Service) {
+        let target = Some(service_chain(&service.name));
+        for listen in &service.listen {
+            match listen {
+                Listen::Mark(mark) => {
+                    self.elements(MapName::Marks).insert(Key::Mark(*mark), target.clone());
+                }
+                Listen::Socket { address, .. } if Family::of(*address) != self.family => {}
+                Listen::Socket { protocol, address, ports } => {
+                    for &PortRange { first, last } in ports {
+                        let (map, key) = if first == last {
+                            (MapName::Services, Key::Service(*address, *protocol, first))
+                        } else {
+                            (MapName::ServiceRanges, Key::ServiceRange(*address, *protocol, first, last))
+                        };
+                        self.elements(map).insert(key, target.clone());
+                    }
+                    if service.manage_vip.as_ref().is_some_and(|vip| vip.reject_other_ports) {
+                        self.elements(MapName::Closed).insert(Key::Address(*address), None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The service's chain: choose, or reject when there is nobody to choose.
+    ///
+    /// The counter stands before `numgen` and so says where the cycle is. A slot without an element ends the
+    /// first rule; a lookup that fails does not end a chain, hence the rejects.
+    fn scheduler(&mut self, service: &Service, table: Option<&DispatchTable>) {
+        let map = slot_map(&service.name);
+        let size = table.map_or(service.slots, |table| table.slots.len() as u32);
+        let slots = table.map_or_else(|| vec![None; size as usize], |table| table.slots.clone());
+        self.table.slots.insert(map.clone(), slots);
+        let choose = match table.map_or(Dispatch::Cycle, |table| table.dispatch) {
+            Dispatch::Cycle => Statement::Cycle { map, size },
+            Dispatch::Hash(key) => Statement::Hash { map, size, key, seed: HASH_SEED },
+        };
+        let comment = Some(format!("svc={}", service.name));
+        let rule = |statements| Rule { statements, comment: comment.clone() };
+        let rules = vec![
+            rule(vec![Statement::Counter, choose, Statement::GotoBackend]),
+            rule(vec![Statement::RejectTcp]),
+            rule(vec![Statement::Reject]),
+        ];
+        self.chain(service_chain(&service.name), None, rules);
+    }
+
+    /// A backend's chain: our bits of the mark, then the translation; and where its packets are counted.
+    fn backend(&mut self, service: &Service, backend: &Backend, id: BackendId) {
+        let bits = self.mark.bits(id);
+        let mut statements = vec![Statement::ClearPriority, Statement::SetMark { mask: self.mark.mask, bits }];
+        if backend.address.port.is_some() {
+            statements.push(Statement::Protocols(protocols(service)));
+        }
+        statements.push(Statement::Dnat { address: backend.address.address, port: backend.address.port });
+        let comment = Some(format!("svc={} be={}", service.name, backend.address));
+        self.chain(backend_chain(id), None, vec![Rule { statements, comment }]);
+        self.elements(MapName::Backends).insert(Key::Backend(id), Some(backend_chain(id)));
+        self.elements(MapName::Sent).insert(Key::Mark(bits), None);
+        self.elements(MapName::Received).insert(Key::Mark(bits), None);
+        if backend.forward.unwrap_or(service.forward) == Forward::FullNat {
+            self.elements(MapName::Sources).insert(Key::Mark(bits), Some(source_chain(&service.name)));
+            self.source(service);
+        }
+    }
+
+    /// The chain that gives a full-NAT service's connections their source address.
+    fn source(&mut self, service: &Service) {
+        let pool = service.source.iter().find(|pool| Family::of(pool.first) == self.family);
+        let statement = match pool {
+            Some(pool) => Statement::Snat { first: pool.first, last: pool.last },
+            None => Statement::Masquerade,
+        };
+        let comment = Some(format!("svc={}", service.name));
+        self.chain(source_chain(&service.name), None, vec![Rule { statements: vec![statement], comment }]);
+    }
+
+    /// The base chains, and what they lead to. Lookups in maps that do not exist are left out: every new
+    /// connection of the host passes here.
+    fn entrances(&mut self) {
+        let plain = |statements| Rule { statements, comment: None };
+        let jump = |chain: &str| vec![plain(vec![Statement::Jump(chain.to_owned())])];
+        self.chain("nat-prerouting".into(), Some(Hook::NatPrerouting), jump(DISPATCH));
+        self.chain("nat-output".into(), Some(Hook::NatOutput), jump(DISPATCH));
+        let has = |table: &Table, map| table.maps.contains_key(&map);
+        let mut dispatch = Vec::new();
+        if has(self.table, MapName::Marks) {
+            let any = Statement::Protocols(Protocol::ALL.to_vec());
+            dispatch.push(plain(vec![any, Statement::GotoMarked]));
+        }
+        for map in [MapName::Services, MapName::ServiceRanges] {
+            if has(self.table, map) {
+                dispatch.push(plain(vec![Statement::GotoService(map)]));
+            }
+        }
+        if has(self.table, MapName::Closed) {
+            let datagrams = Statement::Protocols(vec![Protocol::Udp, Protocol::Sctp]);
+            dispatch.push(plain(vec![Statement::ToClosed, Statement::RejectTcp]));
+            dispatch.push(plain(vec![datagrams, Statement::ToClosed, Statement::Reject]));
+        }
+        self.chain(DISPATCH.into(), None, dispatch);
+        if has(self.table, MapName::Sources) {
+            let source = plain(vec![Statement::GotoSource { mask: self.mark.mask }]);
+            self.chain("nat-postrouting".into(), Some(Hook::NatPostrouting), vec![source]);
+        }
+        if has(self.table, MapName::Backends) {
+            self.accounting(jump(ACCOUNT));
+        }
+    }
+
+    /// Counts by the mark, so that it costs established connections one lookup and no rule per backend.
+    fn accounting(&mut self, jump: Vec<Rule>) {
+        let mask = self.mark.mask;
+        let count = |direction, set| Rule {
+            statements: vec![Statement::Direction(direction), Statement::Account { set, mask }],
+            comment: None,
+        };
+        let rules =
+            vec![count(Direction::Original, MapName::Sent), count(Direction::Reply, MapName::Received)];
+        self.chain(ACCOUNT.into(), None, rules);
+        self.chain("count-forward".into(), Some(Hook::FilterForward), jump.clone());
+        self.chain("count-input".into(), Some(Hook::FilterInput), jump.clone());
+        self.chain("count-output".into(), Some(Hook::FilterOutput), jump);
+    }
+}
+
+/// The protocols in which a service may be asked.
+fn protocols(service: &Service) -> Vec<Protocol> {
+    let asked = |protocol: &Protocol| {
+        service.listen.iter().any(|listen| match listen {
+            Listen::Socket { protocol: it, .. } => it == protocol,
+            Listen::Mark(_) => true,
+        })
+    };
+    Protocol::ALL.into_iter().filter(asked).collect()
+}

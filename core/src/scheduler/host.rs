@@ -1,0 +1,225 @@
+//! Loads plugins, and starts them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::{Config, Engine};
+
+use super::contract::{World, load, policy, table};
+use super::description::{Description, ParamError};
+use super::instance::{CallError, Instance};
+use super::sandbox::{Limits, Sandbox};
+use super::ticker::Ticker;
+use super::vet::{LoadPluginError, Outside};
+use super::wrap;
+
+/// Why there is no host for plugins at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartHostError {
+    /// The WebAssembly engine does not run on this machine.
+    #[error("the WebAssembly engine cannot start: {0}")]
+    Engine(String),
+    /// No thread for the clock that interrupts plugins.
+    #[error("cannot start the clock of the plugins")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// Runs plugins, each instance in a sandbox of its own.
+#[derive(Clone)]
+pub struct PluginHost(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) engine: Engine,
+    pub(super) limits: Limits,
+    pub(super) ticker: Ticker,
+    linker: Linker<Sandbox>,
+}
+
+impl fmt::Debug for PluginHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginHost")
+            .field("limits", &self.0.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PluginHost {
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// If this machine cannot run it.
+    pub fn new(limits: Limits) -> Result<Self, StartHostError> {
+        let mut config = Config::new();
+        config.epoch_interruption(true).max_wasm_stack(limits.stack);
+        let engine = |error: wasmtime::Error| StartHostError::Engine(format!("{error:#}"));
+        let shared_engine = Engine::new(&config).map_err(engine)?;
+        let mut linker = Linker::new(&shared_engine);
+        World::add_to_linker::<_, HasSelf<_>>(&mut linker, |sandbox: &mut Sandbox| sandbox)
+            .map_err(engine)?;
+        let ticker = Ticker::start(&shared_engine).map_err(StartHostError::Ticker)?;
+        Ok(Self(Arc::new(Shared {
+            engine: shared_engine,
+            limits,
+            ticker,
+            linker,
+        })))
+    }
+
+    /// Takes a plugin: a component, a core module that follows the canonical ABI, or the text of
+    /// either. `name` is for messages.
+    ///
+    /// # Errors
+    /// If it is not a scheduler that this director can run; the text is for the plugin's author.
+    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Plugin, LoadPluginError> {
+        let owned = || name.to_owned();
+        let limit = self.0.limits.file_size;
+        if bytes.len() > limit {
+            return Err(LoadPluginError::TooLarge {
+                name: owned(),
+                size: bytes.len(),
+                limit,
+            });
+        }
+        let not_wasm = |reason: String| LoadPluginError::NotWasm {
+            name: owned(),
+            reason,
+        };
+        let binary = wrap::to_binary(bytes).map_err(|error| not_wasm(error.to_string()))?;
+        let outside = Outside::read(&binary).map_err(|error| not_wasm(error.to_string()))?;
+        let form = outside.vet(name)?;
+        let component =
+            wrap::to_component(binary, form, &outside).map_err(|error| LoadPluginError::Wrap {
+                name: owned(),
+                reason: format!("{error:#}"),
+            })?;
+        let parts = self
+            .compile(&component)
+            .map_err(|error| LoadPluginError::Compile {
+                name: owned(),
+                reason: format!("{error:#}"),
+            })?;
+        let mut plugin = Plugin {
+            shared: Arc::clone(&self.0),
+            name: name.into(),
+            hash: Sha256::digest(bytes).into(),
+            parts,
+            description: Description {
+                name: owned(),
+                version: String::new(),
+                summary: String::new(),
+                params: Vec::new(),
+            },
+        };
+        let answer = Instance::describe(&plugin).map_err(|source| LoadPluginError::Describe {
+            name: owned(),
+            source,
+        })?;
+        plugin.description = Description::accept(answer).map_err(|reason| LoadPluginError::Description {
+            name: owned(),
+            reason,
+        })?;
+        plugin.refuse_per_flow()?;
+        Ok(plugin)
+    }
+
+    fn compile(&self, component: &[u8]) -> wasmtime::Result<Parts> {
+        let component = Component::from_binary(&self.0.engine, component)?;
+        let pre = self.0.linker.instantiate_pre(&component)?;
+        Ok(Parts {
+            policy: policy::GuestIndices::new(&pre)?,
+            table: table::GuestIndices::new(&pre)?,
+            load: load::GuestIndices::new(&pre).ok(),
+            pre,
+        })
+    }
+}
+
+/// A compiled plugin, ready to be started any number of times.
+#[derive(Clone)]
+pub struct Plugin {
+    pub(super) shared: Arc<Shared>,
+    pub(super) name: Arc<str>,
+    hash: [u8; 32],
+    pub(super) parts: Parts,
+    description: Description,
+}
+
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) pre: InstancePre<Sandbox>,
+    pub(super) policy: policy::GuestIndices,
+    pub(super) table: table::GuestIndices,
+    pub(super) load: Option<load::GuestIndices>,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("description", &self.description)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    /// The name it was loaded under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of its file.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn describe(&self) -> &Description {
+        &self.description
+    }
+
+    /// Whether it wants to be told the connections of the backends.
+    #[must_use]
+    pub fn wants_load(&self) -> bool {
+        self.parts.load.is_some()
+    }
+
+    /// Every parameter with its value: the given one, or else its default.
+    ///
+    /// # Errors
+    /// All that is wrong with the given ones.
+    pub fn check_params(
+        &self,
+        given: &BTreeMap<String, String>,
+    ) -> Result<Vec<(String, String)>, Vec<ParamError>> {
+        self.description.check_params(given)
+    }
+
+    /// Makes an instance and configures it. `params` come from [`check_params`](Self::check_params);
+    /// the same `seed` gives the plugin the same random numbers.
+    ///
+    /// # Errors
+    /// If the plugin fails, or refuses the parameters.
+    pub fn start(&self, params: &[(String, String)], seed: u64) -> Result<Instance, CallError> {
+        Instance::start(self, params, seed)
+    }
+
+    /// The kind of dispatch may depend on parameters; what it is by default is known now. Other
+    /// faults are not of interest here: the plugin may need parameters to start at all.
+    fn refuse_per_flow(&self) -> Result<(), LoadPluginError> {
+        let Ok(defaults) = self.check_params(&BTreeMap::new()) else {
+            return Ok(());
+        };
+        match self.start(&defaults, 0) {
+            Err(CallError::PerFlow { .. }) => Err(LoadPluginError::PerFlow {
+                name: self.name().to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}

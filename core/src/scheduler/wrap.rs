@@ -1,0 +1,113 @@
+//! Makes a component of a core module that follows the canonical ABI.
+
+use wasm_encoder::reencode::{self, Reencode};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use super::contract::{PACKAGE, VERSION, WIT};
+use super::vet::{Form, Outside};
+
+/// The interfaces a plugin may export.
+const INTERFACES: [&str; 4] = ["policy", "table", "flows", "load"];
+
+/// Bytes or text of any form that the director takes, as binary WebAssembly.
+pub(super) fn to_binary(bytes: &[u8]) -> Result<Vec<u8>, wat::Error> {
+    wat::parse_bytes(bytes).map(std::borrow::Cow::into_owned)
+}
+
+pub(super) fn to_component(module: Vec<u8>, form: Form, outside: &Outside) -> anyhow::Result<Vec<u8>> {
+    let module = match form {
+        Form::Component => return Ok(module),
+        Form::CoreLong { typed: true } => module,
+        Form::CoreLong { typed: false } => add_type(module, outside)?,
+        Form::CoreBare => add_type(lengthen_names(&module)?, outside)?,
+    };
+    ComponentEncoder::default()
+        .validate(true)
+        .module(&module)?
+        .encode()
+}
+
+/// Writes down which interfaces the module has, as a binding generator would have done.
+fn add_type(mut module: Vec<u8>, outside: &Outside) -> anyhow::Result<Vec<u8>> {
+    let exports = INTERFACES
+        .iter()
+        .filter(|interface| outside.offers(interface))
+        .map(|interface| format!("export {PACKAGE}/{interface}@{VERSION};"));
+    let world =
+        exports.fold(format!("import {PACKAGE}/host@{VERSION};"), |world, export| world + " " + &export);
+    let mut resolve = Resolve::default();
+    resolve.push_str("scheduler.wit", WIT)?;
+    let package =
+        resolve.push_str("plugin.wit", &format!("package wvs:plugin; world plugin {{ {world} }}"))?;
+    let world = resolve.select_world(&[package], Some("plugin"))?;
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+    Ok(module)
+}
+
+/// For languages that cannot spell `wvs:scheduler/policy@0.1.0#update`.
+fn lengthen_names(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut longer = wasm_encoder::Module::new();
+    LongNames.parse_core_module(&mut longer, wasmparser::Parser::new(0), module)?;
+    Ok(longer.finish())
+}
+
+struct LongNames;
+
+impl Reencode for LongNames {
+    type Error = std::convert::Infallible;
+
+    fn parse_import(
+        &mut self,
+        imports: &mut wasm_encoder::ImportSection,
+        import: wasmparser::Import<'_>,
+    ) -> Result<(), reencode::Error<Self::Error>> {
+        let host = format!("{PACKAGE}/host@{VERSION}");
+        let module = if import.module == "wvs" {
+            &host
+        } else {
+            import.module
+        };
+        reencode::utils::parse_import(self, imports, wasmparser::Import { module, ..import })
+    }
+
+    fn parse_export(
+        &mut self,
+        exports: &mut wasm_encoder::ExportSection,
+        export: wasmparser::Export<'_>,
+    ) -> Result<(), reencode::Error<Self::Error>> {
+        let long = long_name(export.name);
+        let name = long.as_deref().unwrap_or(export.name);
+        reencode::utils::parse_export(self, exports, wasmparser::Export { name, ..export })
+    }
+}
+
+fn long_name(name: &str) -> Option<String> {
+    let (prefix, function) = match name.strip_prefix("cabi_post_") {
+        Some(function) => ("cabi_post_", function),
+        None => ("", name),
+    };
+    let interface = match function {
+        "describe" | "configure" | "update" => "policy",
+        "fill" => "table",
+        "pick" => "flows",
+        "observe" => "load",
+        _ => return None,
+    };
+    Some(format!("{prefix}{PACKAGE}/{interface}@{VERSION}#{function}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_names_become_long_ones() {
+        assert_eq!(long_name("fill").as_deref(), Some("wvs:scheduler/table@0.1.0#fill"));
+        assert_eq!(
+            long_name("cabi_post_describe").as_deref(),
+            Some("cabi_post_wvs:scheduler/policy@0.1.0#describe")
+        );
+        assert_eq!(long_name("cabi_realloc"), None);
+    }
+}

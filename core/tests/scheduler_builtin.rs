@@ -1,0 +1,121 @@
+//! The schedulers that every director has, through the host, as a director runs them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use wvs_core::scheduler::{
+    BackendId, Candidate, Dispatch, HashKey, Instance, Limits, Load, PluginHost, builtin,
+};
+
+fn candidate(id: u16, weight: u32) -> Candidate {
+    let address = IpAddr::V4(Ipv4Addr::from(0x0a01_0000 + u32::from(id)));
+    Candidate {
+        id: BackendId(id),
+        weight,
+        address,
+        port: 8080,
+        draining: false,
+    }
+}
+
+fn start(name: &str, params: &[(&str, &str)]) -> Instance {
+    let host = PluginHost::new(Limits::default()).unwrap();
+    let plugin = host.load(name, builtin(name).unwrap()).unwrap();
+    assert_eq!(plugin.describe().name, name);
+    let given = params
+        .iter()
+        .map(|&(k, v)| (k.to_owned(), v.to_owned()))
+        .collect();
+    plugin.start(&plugin.check_params(&given).unwrap(), 1).unwrap()
+}
+
+fn shares(table: &[Option<BackendId>]) -> BTreeMap<Option<u16>, usize> {
+    table.iter().fold(BTreeMap::new(), |mut shares, entry| {
+        *shares.entry(entry.map(|id| id.0)).or_default() += 1;
+        shares
+    })
+}
+
+#[test]
+fn rr_shares_by_weight() {
+    let mut rr = start("rr", &[]);
+    assert_eq!(rr.dispatch(), Dispatch::Cycle);
+    assert!(!rr.wants_load());
+    let mut draining = candidate(4, 9);
+    draining.draining = true;
+    rr.update(&[
+        candidate(1, 5),
+        candidate(2, 1),
+        candidate(3, 0),
+        draining,
+        candidate(5, 2),
+    ])
+    .unwrap();
+    assert_eq!(
+        shares(&rr.fill(256).unwrap()),
+        BTreeMap::from([(Some(1), 160), (Some(2), 32), (Some(5), 64)])
+    );
+}
+
+#[test]
+fn wlc_levels_out_what_it_is_told() {
+    let mut wlc = start("wlc", &[]);
+    assert!(wlc.wants_load());
+    wlc.update(&[candidate(1, 1), candidate(2, 1)]).unwrap();
+    wlc.observe(&[
+        Load {
+            active: 30,
+            inactive: 0,
+        },
+        Load {
+            active: 10,
+            inactive: 5,
+        },
+    ])
+    .unwrap();
+    let table = wlc.fill(20).unwrap();
+    assert_eq!(shares(&table), BTreeMap::from([(Some(2), 20)]));
+    let table = wlc.fill(64).unwrap();
+    assert_eq!(shares(&table), BTreeMap::from([(Some(1), 22), (Some(2), 42)]));
+}
+
+#[test]
+fn sh_hashes_what_its_parameter_says() {
+    assert_eq!(start("sh", &[]).dispatch(), Dispatch::Hash(HashKey::Source));
+    let mut sh = start("sh", &[("port", "true")]);
+    assert_eq!(sh.dispatch(), Dispatch::Hash(HashKey::SourceAndPort));
+    sh.update(&[candidate(1, 3), candidate(2, 1)]).unwrap();
+    assert_eq!(shares(&sh.fill(256).unwrap()), BTreeMap::from([(Some(1), 192), (Some(2), 64)]));
+}
+
+#[test]
+fn without_a_usable_backend_no_entry_names_one() {
+    for name in ["rr", "wlc", "sh"] {
+        let mut instance = start(name, &[]);
+        for backends in [vec![], vec![candidate(1, 0)]] {
+            instance.update(&backends).unwrap();
+            assert_eq!(instance.fill(7).unwrap(), vec![None; 7], "{name}");
+        }
+        assert_eq!(instance.fill(0).unwrap(), vec![], "{name}");
+    }
+}
+
+#[test]
+fn large_services_stay_far_from_the_deadline() {
+    let backends: Vec<Candidate> = (1..=100).map(|id| candidate(id, 1 + u32::from(id) % 7)).collect();
+    for name in ["rr", "wlc", "sh"] {
+        let mut instance = start(name, &[]);
+        instance.update(&backends).unwrap();
+        let loads: Vec<Load> = (0..100)
+            .map(|n| Load {
+                active: n * 13 % 50,
+                inactive: n,
+            })
+            .collect();
+        instance.observe(&loads).unwrap();
+        let started = std::time::Instant::now();
+        let table = instance.fill(4096).unwrap();
+        println!("{name}: fill(4096) of 100 backends in {:?}", started.elapsed());
+        assert_eq!(table.len(), 4096);
+    }
+}
