@@ -7,7 +7,10 @@
 pub mod check;
 pub mod fault;
 pub mod listen;
+pub mod place;
 pub mod read;
+pub mod sample;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +19,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use check::{check, check_with};
 pub use listen::{Listen, PortRange};
+pub use read::{read, read_file, read_with};
+pub use write::to_toml;
 
 use crate::kernel::MarkMask;
 
@@ -49,7 +55,9 @@ pub struct DirectorSettings {
 impl DirectorSettings {
     /// Our bits of the conntrack mark.
     pub fn mark(&self) -> MarkMask {
-        MarkMask { mask: self.ct_mark_mask }
+        MarkMask {
+            mask: self.ct_mark_mask,
+        }
     }
 }
 
@@ -113,6 +121,11 @@ pub enum Forward {
     Tun,
 }
 
+impl Forward {
+    /// All methods.
+    pub const ALL: [Forward; 4] = [Forward::Nat, Forward::FullNat, Forward::Dr, Forward::Tun];
+}
+
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -146,7 +159,10 @@ pub struct SchedulerSpec {
 
 impl Default for SchedulerSpec {
     fn default() -> Self {
-        SchedulerSpec { plugin: "rr".to_owned(), params: BTreeMap::new() }
+        SchedulerSpec {
+            plugin: "rr".to_owned(),
+            params: BTreeMap::new(),
+        }
     }
 }
 

@@ -179,6 +179,8 @@ pub trait Addresses {
     fn interface(&mut self, address: IpAddr, interface: &str) -> Result<(), AddressError>;
     /// Why no packet can be sent to an address (`ip route get`), if so.
     fn unreachable(&mut self, address: IpAddr) -> Option<String>;
+    /// Whether the host forwards packets of a family (`net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`).
+    fn forwards(&mut self, family: Family) -> bool;
 }
 
 /// All doors, owned by one thread.
@@ -196,3 +198,10 @@ impl std::fmt::Debug for Doors {
         f.write_str("Doors")
     }
 }
+#[allow(missing_docs)]
+pub mod probe {
+    pub struct Finding { pub name: String, pub ok: bool, pub detail: String, pub fix: Option<String> }
+    pub fn host() -> Vec<Finding> { vec![] }
+}
+#[allow(missing_docs)]
+pub fn open_doors() -> Result<Doors, String> { Err("TEMP".into()) }

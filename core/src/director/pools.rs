@@ -9,8 +9,9 @@ use crate::dispatch::DispatchTable;
 use crate::pool::PoolKey;
 use crate::ruleset::build::HASH_SEED;
 use crate::scheduler::catalog::{Catalog, CatalogError};
-use crate::scheduler::supervise::State;
-use crate::scheduler::{BackendId, Candidate, Dispatch, Load, ParamError, Plugin, Source, Supervised};
+use crate::scheduler::{
+    BackendId, Candidate, Dispatch, Load, ParamError, Plugin, Source, State, Supervised,
+};
 
 /// A pool with its scheduler.
 #[derive(Debug)]

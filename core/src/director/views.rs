@@ -90,6 +90,20 @@ impl Engine {
         Ok(Connections { total, connections })
     }
 
+    /// What the host lacks for forwarding.
+    fn host_warnings(&mut self) -> Vec<String> {
+        let families: Vec<_> = self.desired.tables.keys().copied().collect();
+        let silent = families.into_iter().filter(|&family| !self.doors.addresses.forwards(family));
+        let warning = |family| {
+            let key = match family {
+                Family::V4 => "net.ipv4.ip_forward",
+                Family::V6 => "net.ipv6.conf.all.forwarding",
+            };
+            format!("this host does not forward {family} packets, so NAT cannot work; set it: sysctl -w {key}=1")
+        };
+        silent.map(warning).collect()
+    }
+
     /// The ruleset as the kernel should hold it, for `nft -f`.
     pub fn ruleset_text(&self) -> String {
         text::ruleset(&self.desired)

@@ -5,10 +5,7 @@ use std::sync::Mutex;
 
 use sha2::{Digest as _, Sha256};
 
-use super::find::{FindPluginError, find};
-use super::host::{Plugin, PluginHost, StartHostError};
-use super::sandbox::Limits;
-use super::vet::LoadPluginError;
+use super::{FindPluginError, Limits, LoadPluginError, Plugin, PluginHost, StartHostError, find};
 use crate::config::check::{PluginProblem, Plugins};
 use crate::config::{DirectorSettings, SchedulerSpec};
 

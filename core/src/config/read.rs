@@ -1,0 +1,118 @@
+//! From TOML to a configuration, with all faults of a file at once.
+//!
+//! The text is parsed with recovery, then every table is read by a function of its own that notes what it
+//! does not like and goes on. The rules of [`check`](super::check) come last and point into the file too.
+
+mod section;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use super::Config;
+use super::check::{AnyPlugin, Plugins, check_with};
+use super::fault::{Fault, Faults};
+use section::Reader;
+
+/// The largest file that is read, in bytes: some 100,000 backends.
+pub const LARGEST_FILE: usize = 16 << 20;
+
+/// Why a configuration file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file could not be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file was read and is wrong.
+    #[error("the configuration {} has faults", path.display())]
+    Faults {
+        /// The file.
+        path: PathBuf,
+        /// What it holds; what is not UTF-8 is replaced.
+        text: String,
+        /// What is wrong.
+        #[source]
+        faults: Faults,
+    },
+}
+
+impl FileError {
+    /// The error as text for people, with excerpts of the file.
+    pub fn render(&self, color: bool) -> String {
+        match self {
+            FileError::Read { source, .. } => format!("error: {self}: {source}\n"),
+            FileError::Faults { path, text, faults } => {
+                faults.render(&path.display().to_string(), text, color)
+            }
+        }
+    }
+}
+
+/// Reads a configuration.
+pub fn read(text: &str) -> Result<Config, Faults> {
+    read_with(text, &AnyPlugin)
+}
+
+/// Reads a configuration and checks the parameters of its plugins.
+pub fn read_with(text: &str, plugins: &dyn Plugins) -> Result<Config, Faults> {
+    if text.len() > LARGEST_FILE {
+        let message = format!("the file has {} bytes; {LARGEST_FILE} are the most", text.len());
+        return Err(Faults::new(vec![Fault::new(None, message)], text));
+    }
+    let mut reader = Reader::parse(text);
+    let config = reader.config();
+    reader.problems(&config, check_with(&config, plugins));
+    let faults = reader.finish();
+    if faults.is_empty() {
+        Ok(config)
+    } else {
+        Err(Faults::new(faults, text))
+    }
+}
+
+/// Reads a configuration file.
+pub fn read_file(path: &Path) -> Result<Config, FileError> {
+    read_file_with(path, &AnyPlugin)
+}
+
+/// Reads a configuration file and checks the parameters of its plugins.
+pub fn read_file_with(path: &Path, plugins: &dyn Plugins) -> Result<Config, FileError> {
+    let bytes = std::fs::read(path).map_err(|source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let (text, result) = read_bytes(bytes, plugins);
+    result.map_err(|faults| FileError::Faults {
+        path: path.to_owned(),
+        text,
+        faults,
+    })
+}
+
+/// Reads the bytes of a file, and gives the text that the spans of the faults belong to.
+pub fn read_bytes(bytes: Vec<u8>, plugins: &dyn Plugins) -> (String, Result<Config, Faults>) {
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            let result = read_with(&text, plugins);
+            (text, result)
+        }
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            // Up to here the lossy text is the same, so the offset holds; the stand-in follows it.
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let stand_in = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+            let byte = error.as_bytes()[at];
+            let fault =
+                Fault::new(stand_in, format!("the file is not UTF-8: byte {byte:#04x} at offset {at}"))
+                    .label("not UTF-8 from here")
+                    .help("save the file as UTF-8");
+            let faults = Faults::new(vec![fault], &text);
+            (text, Err(faults))
+        }
+    }
+}

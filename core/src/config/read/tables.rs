@@ -1,0 +1,343 @@
+//! The tables of a configuration file, one function each.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use toml::de::DeValue;
+
+use super::section::{Reader, Section, Value};
+use crate::config::fault::Fault;
+use crate::config::listen::{self, quoted};
+use crate::config::place::{BackendKey, DirectorKey, Place, ServiceKey};
+use crate::config::{
+    Backend, Config, DirectorSettings, Endpoint, Forward, HIGHEST_WEIGHT, Listen, ManageVip, SchedulerSpec,
+    Service, SourcePool, default_slots, default_weight,
+};
+
+/// What a table may hold.
+pub(super) struct Shape {
+    /// The table in words.
+    pub(super) name: &'static str,
+    /// How it is written.
+    pub(super) example: &'static str,
+    /// Its keys.
+    pub(super) keys: &'static [&'static str],
+    /// Keys that only later versions know.
+    pub(super) later: &'static [&'static str],
+}
+
+/// All tables.
+pub(super) const SHAPES: [&Shape; 6] = [&ROOT, &DIRECTOR, &SERVICE, &BACKEND, &MANAGE_VIP, &SCHEDULER];
+
+const ROOT: Shape = Shape {
+    name: "the top level",
+    example: "[director] and [[service]]",
+    keys: &["director", "service"],
+    later: &[],
+};
+const DIRECTOR: Shape = Shape {
+    name: "[director]",
+    example: "[director] on a line of its own, with its settings below",
+    keys: &["plugin_dir", "state_dir", "ct_mark_mask"],
+    later: &[],
+};
+const SERVICE: Shape = Shape {
+    name: "[[service]]",
+    example: "[[service]] on a line of its own, with its settings below",
+    keys: &[
+        "name",
+        "listen",
+        "forward",
+        "source",
+        "scheduler",
+        "slots",
+        "manage_vip",
+        "backend",
+    ],
+    later: &["persistence", "timeouts", "health"],
+};
+const BACKEND: Shape = Shape {
+    name: "[[service.backend]]",
+    example: "[[service.backend]] on a line of its own, with its settings below",
+    keys: &["address", "weight", "drain", "forward"],
+    later: &["max_connections", "min_connections"],
+};
+const MANAGE_VIP: Shape = Shape {
+    name: "manage_vip",
+    example: "manage_vip = { interface = \"eth0\" }",
+    keys: &["interface", "reject_other_ports"],
+    later: &[],
+};
+const SCHEDULER: Shape = Shape {
+    name: "scheduler",
+    example: "scheduler = \"rr\", or scheduler = { plugin = \"rr\", params = { key = \"value\" } }",
+    keys: &["plugin", "params"],
+    later: &[],
+};
+
+const EXAMPLE_LISTEN: &str = "\"tcp://10.0.0.100:80\"";
+const EXAMPLE_ADDRESS: &str = "\"10.1.0.11:8080\"";
+
+/// A service that is being read: its index and where its parts go.
+#[derive(Clone, Copy)]
+struct At(usize);
+
+impl At {
+    fn place(self, key: ServiceKey) -> Place {
+        Place::Service(self.0, key)
+    }
+
+    fn backend(self, number: usize, key: BackendKey) -> Place {
+        Place::Service(self.0, ServiceKey::Backend(number, key))
+    }
+}
+
+impl<'i> Reader<'i> {
+    /// Reads the whole file. What cannot be read is left out or gets its default, with a fault.
+    pub(super) fn config(&mut self) -> Config {
+        let root = std::mem::take(&mut self.root);
+        let section = Section {
+            table: &root,
+            shape: &ROOT,
+            header: 0..0,
+        };
+        self.unknown_keys(&section);
+        let director = self
+            .get(&section, "director")
+            .map(|value| self.director(value))
+            .unwrap_or_default();
+        let mut services = Vec::new();
+        if let Some(value) = self.get(&section, "service") {
+            for section in self.tables(value, "service", &SERVICE).into_iter().flatten() {
+                let service = self.service(At(services.len()), &section);
+                services.push(service);
+            }
+        }
+        Config { director, services }
+    }
+
+    fn director(&mut self, value: &Value<'i>) -> DirectorSettings {
+        let mut director = DirectorSettings::default();
+        let Some(section) = self.table(value, "director", &DIRECTOR) else {
+            return director;
+        };
+        if let Some(path) = self.path(&section, "plugin_dir", DirectorKey::PluginDir) {
+            director.plugin_dir = path;
+        }
+        if let Some(path) = self.path(&section, "state_dir", DirectorKey::StateDir) {
+            director.state_dir = path;
+        }
+        if let Some(value) = self.get(&section, "ct_mark_mask") {
+            self.locate(Place::Director(DirectorKey::CtMarkMask), value.span());
+            if let Some(mask) = self.mask(value) {
+                director.ct_mark_mask = mask;
+            }
+        }
+        director
+    }
+
+    fn path(&mut self, section: &Section<'_, 'i>, key: &str, place: DirectorKey) -> Option<PathBuf> {
+        let value = self.get(section, key)?;
+        self.locate(Place::Director(place), value.span());
+        self.string(value, key, "\"/var/lib/wvs\"").map(PathBuf::from)
+    }
+
+    fn mask(&mut self, value: &Value<'i>) -> Option<u32> {
+        if value.get_ref().is_integer() {
+            return self.number(value, "ct_mark_mask", u32::MAX);
+        }
+        let text = self.string(value, "ct_mark_mask", "\"0xffff0000\"")?;
+        let mask = listen::number(text);
+        if mask.is_none() {
+            let fault = Fault::new(value.span(), format!("{} is not a mask of 32 bits", quoted(text)))
+                .label("not a mask")
+                .help("expected a number such as \"0xffff0000\"");
+            self.report(fault);
+        }
+        mask
+    }
+
+    fn service(&mut self, at: At, section: &Section<'_, 'i>) -> Service {
+        self.locate(at.place(ServiceKey::Whole), section.header.clone());
+        let before = self.count();
+        let service = Service {
+            name: self.name(at, section),
+            listen: self.listens(at, section),
+            forward: self
+                .forward(at.place(ServiceKey::Forward), section)
+                .unwrap_or_default(),
+            source: self.sources(at, section),
+            scheduler: self.scheduler(at, section),
+            slots: self.slots(at, section),
+            manage_vip: self.manage_vip(at, section),
+            backends: self.backends(at, section),
+        };
+        if self.count() > before {
+            self.leave_incomplete(at.0);
+        }
+        service
+    }
+
+    fn name(&mut self, at: At, section: &Section<'_, 'i>) -> String {
+        let value = self.require(section, "name", "\"web\"");
+        if let Some(value) = value {
+            self.locate(at.place(ServiceKey::Name), value.span());
+        }
+        match value.and_then(|value| self.string(value, "name", "\"web\"")) {
+            Some(name) => name.to_owned(),
+            None => {
+                self.spoil(at.place(ServiceKey::Name));
+                String::new()
+            }
+        }
+    }
+
+    fn listens(&mut self, at: At, section: &Section<'_, 'i>) -> Vec<Listen> {
+        let example = format!("[{EXAMPLE_LISTEN}]");
+        let Some(value) = self.require(section, "listen", &example) else {
+            self.spoil(at.place(ServiceKey::Listens));
+            return Vec::new();
+        };
+        self.locate(at.place(ServiceKey::Listens), value.span());
+        let Some(items) = self.list(value, "listen", EXAMPLE_LISTEN) else {
+            return Vec::new();
+        };
+        let mut listens = Vec::new();
+        for item in items {
+            if let Some(listen) = self.parsed(item, "listen", &example) {
+                self.locate(at.place(ServiceKey::Listen(listens.len())), item.span());
+                listens.push(listen);
+            }
+        }
+        listens
+    }
+
+    fn forward(&mut self, place: Place, section: &Section<'_, 'i>) -> Option<Forward> {
+        let value = self.get(section, "forward")?;
+        self.locate(place, value.span());
+        self.parsed(value, "forward", "\"nat\"")
+    }
+
+    fn sources(&mut self, at: At, section: &Section<'_, 'i>) -> Vec<SourcePool> {
+        let Some(value) = self.get(section, "source") else {
+            return Vec::new();
+        };
+        self.locate(at.place(ServiceKey::Sources), value.span());
+        let Some(items) = self.list(value, "source", "\"10.0.0.1\"") else {
+            return Vec::new();
+        };
+        let mut sources = Vec::new();
+        for item in items {
+            if let Some(pool) = self.parsed(item, "source", "[\"10.0.0.1\"]") {
+                self.locate(at.place(ServiceKey::Source(sources.len())), item.span());
+                sources.push(pool);
+            }
+        }
+        sources
+    }
+
+    fn scheduler(&mut self, at: At, section: &Section<'_, 'i>) -> SchedulerSpec {
+        let Some(value) = self.get(section, "scheduler") else {
+            return SchedulerSpec::default();
+        };
+        self.locate(at.place(ServiceKey::Scheduler), value.span());
+        let spec = match value.get_ref() {
+            DeValue::String(plugin) => Some(SchedulerSpec {
+                plugin: plugin.clone().into_owned(),
+                params: BTreeMap::new(),
+            }),
+            _ => self.scheduler_table(at, value),
+        };
+        spec.unwrap_or_else(|| {
+            self.spoil(at.place(ServiceKey::Scheduler));
+            SchedulerSpec::default()
+        })
+    }
+
+    fn scheduler_table(&mut self, at: At, value: &Value<'i>) -> Option<SchedulerSpec> {
+        let section = self.table(value, "scheduler", &SCHEDULER)?;
+        let plugin = self.require(&section, "plugin", "\"rr\"");
+        let plugin = plugin
+            .and_then(|value| self.string(value, "plugin", "\"rr\""))
+            .map(str::to_owned);
+        let mut params = BTreeMap::new();
+        if let Some(value) = self.get(&section, "params") {
+            let Some(table) = value.get_ref().as_table() else {
+                let fault = Fault::new(value.span(), "`params` must be a table of strings")
+                    .label("expected a table")
+                    .help("write params = { key = \"value\" }");
+                self.report(fault);
+                return None;
+            };
+            for (key, value) in table {
+                let name: &str = key.get_ref();
+                self.locate(at.place(ServiceKey::Param(name.to_owned())), value.span());
+                if let Some(text) = self.string(value, name, "\"value\", with quotes: parameters are strings")
+                {
+                    params.insert(name.to_owned(), text.to_owned());
+                }
+            }
+        }
+        Some(SchedulerSpec {
+            plugin: plugin?,
+            params,
+        })
+    }
+
+    fn slots(&mut self, at: At, section: &Section<'_, 'i>) -> u32 {
+        let slots = self.get(section, "slots").and_then(|value| {
+            self.locate(at.place(ServiceKey::Slots), value.span());
+            self.number(value, "slots", u32::MAX)
+        });
+        slots.unwrap_or_else(default_slots)
+    }
+
+    fn manage_vip(&mut self, at: At, section: &Section<'_, 'i>) -> Option<ManageVip> {
+        let value = self.get(section, "manage_vip")?;
+        self.locate(at.place(ServiceKey::ManageVip), value.span());
+        let section = self.table(value, "manage_vip", &MANAGE_VIP)?;
+        let reject_other_ports = self
+            .get(&section, "reject_other_ports")
+            .and_then(|value| self.boolean(value, "reject_other_ports"));
+        let value = self.require(&section, "interface", "\"eth0\"")?;
+        self.locate(at.place(ServiceKey::Interface), value.span());
+        let interface = self.string(value, "interface", "\"eth0\"")?.to_owned();
+        Some(ManageVip {
+            interface,
+            reject_other_ports: reject_other_ports.unwrap_or_default(),
+        })
+    }
+
+    fn backends(&mut self, at: At, section: &Section<'_, 'i>) -> Vec<Backend> {
+        let Some(value) = self.get(section, "backend") else {
+            return Vec::new();
+        };
+        let mut backends = Vec::new();
+        for section in self.tables(value, "backend", &BACKEND).into_iter().flatten() {
+            let number = backends.len();
+            backends.extend(self.backend(at, number, &section));
+        }
+        backends
+    }
+
+    fn backend(&mut self, at: At, number: usize, section: &Section<'_, 'i>) -> Option<Backend> {
+        self.locate(at.backend(number, BackendKey::Whole), section.header.clone());
+        let weight = self.get(section, "weight").and_then(|value| {
+            self.locate(at.backend(number, BackendKey::Weight), value.span());
+            self.number(value, "weight", HIGHEST_WEIGHT)
+        });
+        let drain = self
+            .get(section, "drain")
+            .and_then(|value| self.boolean(value, "drain"));
+        let forward = self.forward(at.backend(number, BackendKey::Forward), section);
+        let value = self.require(section, "address", EXAMPLE_ADDRESS)?;
+        self.locate(at.backend(number, BackendKey::Address), value.span());
+        let address: Endpoint = self.parsed(value, "address", EXAMPLE_ADDRESS)?;
+        Some(Backend {
+            address,
+            weight: weight.unwrap_or_else(default_weight),
+            drain: drain.unwrap_or_default(),
+            forward,
+        })
+    }
+}
