@@ -149,6 +149,11 @@ impl Lab {
         Client::new(self.client.clone())
     }
 
+    /// A client on the director itself.
+    pub fn local_client(&self) -> Client {
+        Client::new(self.director.clone())
+    }
+
     /// The client's namespace.
     pub fn client_ns(&self) -> &Namespace {
         &self.client
@@ -204,6 +209,15 @@ impl Lab {
     pub fn start_server(&self, n: usize, options: &ServerOptions) -> Result<RealServer> {
         let addresses = [addresses::backend(n), addresses::backend6(n)];
         RealServer::start_in(self.backend_ns(n), &format!("rs{n}"), &addresses, options)
+    }
+
+    /// Starts a server on the director itself, named `local`, at the addresses of
+    /// [`ServerOptions::also_at`].
+    ///
+    /// # Errors
+    /// When an address or port cannot be had.
+    pub fn start_local_server(&self, options: &ServerOptions) -> Result<RealServer> {
+        RealServer::start_in(&self.director, "local", &[], options)
     }
 
     /// Starts all real servers; index 0 is `rs1`.
