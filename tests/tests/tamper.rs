@@ -68,7 +68,9 @@ fn tampered(things: &[&str]) -> Result<()> {
             break;
         }
         let seen = stage.client().ask_many(stage.web(), 30);
-        if seen != Distribution::of(&[("rs1", 10), ("rs2", 10), ("rs3", 10)]) {
+        // Give or take one where the cycle of 256 slots begins anew.
+        let even = ["rs1", "rs2", "rs3"].iter().all(|rs| (9..=11).contains(&seen.server(rs)));
+        if seen.failed() != 0 || !even {
             faults.push(format!("{thing}: {seen}"));
         }
     }
@@ -97,7 +99,7 @@ fn tables_that_were_deleted_come_back() -> Result<()> {
         "delete table ip wvs-guard",
         "delete table ip6 wvs-guard",
         "flush table ip wvs",
-        "flush chain ip wvs-guard nat\ndelete chain ip wvs-guard nat",
+        "flush chain ip wvs-guard prerouting\ndelete chain ip wvs-guard prerouting",
     ])
 }
 
@@ -141,7 +143,7 @@ fn contents_that_were_added_go() -> Result<()> {
         "add counter ip wvs foreign",
         "add element ip wvs services { 10.0.0.100 . tcp . 81 : goto svc-web }",
         "add element ip wvs closed { 10.0.0.101 }",
-        "add rule ip wvs-guard nat counter",
+        "add rule ip wvs-guard prerouting counter",
     ])
 }
 
