@@ -52,12 +52,7 @@ pub(crate) fn client_hosts(count: usize) -> Vec<u8> {
         .filter(|host| !VIPS.contains(host))
         .take(count)
         .collect();
-    assert_eq!(
-        hosts.len(),
-        count,
-        "a client has at most {} addresses",
-        hosts.len()
-    );
+    assert_eq!(hosts.len(), count, "a client has at most {} addresses", hosts.len());
     hosts
 }
 
@@ -66,18 +61,12 @@ pub(crate) fn client_hosts(count: usize) -> Vec<u8> {
 /// # Panics
 /// When there is no such real server in any lab.
 pub(crate) fn backend_host(n: usize) -> u8 {
-    assert!(
-        (1..=MAX_BACKENDS).contains(&n),
-        "real servers are numbered 1 to {MAX_BACKENDS}, not {n}"
-    );
+    assert!((1..=MAX_BACKENDS).contains(&n), "real servers are numbered 1 to {MAX_BACKENDS}, not {n}");
     FIRST_BACKEND + u8::try_from(n - 1).expect("checked above")
 }
 
 fn vip_host(n: u8) -> u8 {
-    assert!(
-        n < VIPS.end - VIPS.start,
-        "virtual addresses are numbered 0 to 9, not {n}"
-    );
+    assert!(n < VIPS.end - VIPS.start, "virtual addresses are numbered 0 to 9, not {n}");
     VIPS.start + n
 }
 
@@ -134,10 +123,7 @@ mod tests {
     #[test]
     fn a_client_never_takes_a_virtual_address() {
         let sources = client_sources(231);
-        assert_eq!(
-            sources.last().map(ToString::to_string).as_deref(),
-            Some("10.0.0.250")
-        );
+        assert_eq!(sources.last().map(ToString::to_string).as_deref(), Some("10.0.0.250"));
         assert!((0..10).all(|n| !sources.contains(&vip(n))));
     }
 }

@@ -91,17 +91,12 @@ impl Arrivals {
             counts.epoch += 1;
             counts.fresh = Distribution::default();
         }
-        let expected =
-            Duration::from_secs(1) * u32::try_from(n).unwrap_or(u32::MAX) / self.per_second;
-        wait_until(
-            "new arrivals",
-            3 * expected + Duration::from_secs(10),
-            || {
-                let counts = locked(&self.counts);
-                let done = counts.fresh.answered() + counts.fresh.failed();
-                (done >= n).then(|| counts.fresh.clone())
-            },
-        )
+        let expected = Duration::from_secs(1) * u32::try_from(n).unwrap_or(u32::MAX) / self.per_second;
+        wait_until("new arrivals", 3 * expected + Duration::from_secs(10), || {
+            let counts = locked(&self.counts);
+            let done = counts.fresh.answered() + counts.fresh.failed();
+            (done >= n).then(|| counts.fresh.clone())
+        })
     }
 
     /// Ends the stream, waits for the connections under way, and tells all outcomes.
@@ -127,11 +122,7 @@ async fn ask(counts: Arc<Mutex<Counts>>, to: SocketAddr, source: Option<std::net
 }
 
 /// Does something so many times a second until stopped. What a busy machine misses is made up.
-pub(crate) async fn every(
-    per_second: u32,
-    mut stopped: watch::Receiver<bool>,
-    mut action: impl FnMut(),
-) {
+pub(crate) async fn every(per_second: u32, mut stopped: watch::Receiver<bool>, mut action: impl FnMut()) {
     assert!(per_second > 0, "a stream has at least one arrival a second");
     let mut ticks = interval(Duration::from_secs(1) / per_second);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);

@@ -110,10 +110,7 @@ impl Client {
             let mut seen = BTreeMap::new();
             for &source in sources {
                 let asked = open(to, Some(source)).await;
-                seen.insert(
-                    source,
-                    asked.map(|(_, answer)| answer.server).map_err(|e| e.kind()),
-                );
+                seen.insert(source, asked.map(|(_, answer)| answer.server).map_err(|e| e.kind()));
             }
             seen
         })
@@ -125,8 +122,7 @@ impl Client {
     /// `ConnectionRefused` when an ICMP error came back, `TimedOut` after 2 s of silence.
     pub fn ask_udp(&self, to: SocketAddr, payload: &str) -> io::Result<UdpAnswer> {
         let source = self.source;
-        self.namespace
-            .block_on(move || ask_udp(to, source, payload))
+        self.namespace.block_on(move || ask_udp(to, source, payload))
     }
 
     /// Sends `n` datagrams, one after the other, each from a fresh source port.
@@ -195,9 +191,6 @@ fn parse_udp(text: &str) -> io::Result<UdpAnswer> {
         })
     })();
     parsed.ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("not a real server's answer: {text:?}"),
-        )
+        io::Error::new(io::ErrorKind::InvalidData, format!("not a real server's answer: {text:?}"))
     })
 }

@@ -35,7 +35,10 @@ pub struct Config {
 impl Config {
     /// A configuration of these services.
     pub fn of(services: impl IntoIterator<Item = Service>) -> Self {
-        Self { director: Vec::new(), services: services.into_iter().collect() }
+        Self {
+            director: Vec::new(),
+            services: services.into_iter().collect(),
+        }
     }
 
     /// With a setting of the director; the value is TOML.
@@ -120,8 +123,10 @@ impl Service {
     /// With a scheduler by name or path, and parameters for it.
     #[must_use]
     pub fn scheduler_with(self, plugin: impl AsRef<str>, params: &[(&str, &str)]) -> Self {
-        let params: Vec<String> =
-            params.iter().map(|(key, value)| format!("{key} = {}", quoted(value))).collect();
+        let params: Vec<String> = params
+            .iter()
+            .map(|(key, value)| format!("{key} = {}", quoted(value)))
+            .collect();
         let plugin = quoted(plugin.as_ref());
         self.set("scheduler", &format!("{{ plugin = {plugin}, params = {{ {} }} }}", params.join(", ")))
     }
@@ -184,7 +189,11 @@ impl Service {
     /// With real servers 1, 2, … of these weights instead of the backends it has.
     #[must_use]
     pub fn weights(self, weights: &[u32]) -> Self {
-        self.only((1..).zip(weights).map(|(n, &weight)| Target::new(rs(n)).weight(weight)))
+        self.only(
+            (1..)
+                .zip(weights)
+                .map(|(n, &weight)| Target::new(rs(n)).weight(weight)),
+        )
     }
 }
 
@@ -196,7 +205,11 @@ impl Display for Service {
         if let Some(manage_vip) = &self.manage_vip {
             writeln!(f, "manage_vip = {manage_vip}")?;
         }
-        for Target { address, settings: own } in &self.backends {
+        for Target {
+            address,
+            settings: own,
+        } in &self.backends
+        {
             writeln!(f, "[[service.backend]]\naddress = {}", quoted(address))?;
             settings(f, own)?;
         }
@@ -214,7 +227,10 @@ pub struct Target {
 impl Target {
     /// A backend at an address, with or without a port.
     pub fn new(address: impl Display) -> Self {
-        Self { address: address.to_string(), settings: Vec::new() }
+        Self {
+            address: address.to_string(),
+            settings: Vec::new(),
+        }
     }
 
     fn set(mut self, key: &str, value: String) -> Self {
@@ -254,7 +270,9 @@ impl From<IpAddr> for Target {
 }
 
 fn settings(f: &mut fmt::Formatter<'_>, settings: &[(String, String)]) -> fmt::Result {
-    settings.iter().try_for_each(|(key, value)| writeln!(f, "{key} = {value}"))
+    settings
+        .iter()
+        .try_for_each(|(key, value)| writeln!(f, "{key} = {value}"))
 }
 
 /// A TOML string; tests have no use for characters that it would have to escape.

@@ -31,24 +31,14 @@ impl Answer {
     }
 
     fn parse(line: &str) -> io::Result<Self> {
-        let fault = || {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("not a greeting: {line:?}"),
-            )
-        };
+        let fault = || io::Error::new(io::ErrorKind::InvalidData, format!("not a greeting: {line:?}"));
         let mut words = line.trim_end().split(' ');
         let server = words
             .next()
             .filter(|word| !word.is_empty())
             .ok_or_else(fault)?
             .to_owned();
-        let mut address = || {
-            words
-                .next()
-                .and_then(|word| word.parse().ok())
-                .ok_or_else(fault)
-        };
+        let mut address = || words.next().and_then(|word| word.parse().ok()).ok_or_else(fault);
         Ok(Self {
             server,
             peer: address()?,
@@ -58,10 +48,7 @@ impl Answer {
 }
 
 /// Connects, from `source` where it is of the target's family, and reads the greeting.
-pub(crate) async fn open(
-    to: SocketAddr,
-    source: Option<IpAddr>,
-) -> io::Result<(TcpStream, Answer)> {
+pub(crate) async fn open(to: SocketAddr, source: Option<IpAddr>) -> io::Result<(TcpStream, Answer)> {
     let socket = if to.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -82,10 +69,7 @@ async fn read_line(stream: &mut TcpStream) -> io::Result<String> {
     let mut filled = 0;
     while !buffer[..filled].ends_with(b"\n") {
         if filled == buffer.len() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a greeting without end",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a greeting without end"));
         }
         match stream.read(&mut buffer[filled..]).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -101,19 +85,13 @@ pub(crate) async fn exchange(stream: &mut TcpStream, payload: &[u8]) -> io::Resu
     stream.write_all(payload).await?;
     stream.read_exact(&mut echo).await?;
     if echo != payload {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "another echo than what was sent",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "another echo than what was sent"));
     }
     Ok(())
 }
 
 /// Bounds an operation; what takes longer is `TimedOut`.
-pub(crate) async fn within<T>(
-    bound: Duration,
-    work: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
+pub(crate) async fn within<T>(bound: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(bound, work)
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

@@ -114,10 +114,7 @@ impl Director {
     /// # Errors
     /// When it still runs or cannot be started.
     pub fn spawn(&mut self) -> Result<()> {
-        ensure!(
-            self.child.is_none(),
-            "the director still runs: end it first"
-        );
+        ensure!(self.child.is_none(), "the director still runs: end it first");
         let log = File::options().create(true).append(true).open(self.log())?;
         // Should this test be killed, nobody is left to end the director: the kernel then does.
         // It looks at the thread that started it, so a director belongs in the test's own thread.
@@ -135,16 +132,8 @@ impl Director {
             .arg("--state-dir")
             .arg(self.state_dir())
             .args(&self.options.arguments);
-        command.envs(
-            self.options
-                .environment
-                .iter()
-                .map(|(key, value)| (key, value)),
-        );
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        command.envs(self.options.environment.iter().map(|(key, value)| (key, value)));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {}", self.binary.display()))?;
@@ -158,17 +147,13 @@ impl Director {
     /// When the director ends or stays silent; with what it wrote to stderr.
     pub fn wait_ready(&mut self) -> Result<()> {
         let socket = self.socket();
-        let child = self
-            .child
-            .as_mut()
-            .context("the director was not started")?;
+        let child = self.child.as_mut().context("the director was not started")?;
         let ready = poll(PATIENCE, || match child.try_wait() {
             Ok(Some(status)) => Some(Err(anyhow!("it ended with {status}"))),
             Ok(None) => answers(&socket).then_some(Ok(())),
             Err(error) => Some(Err(error.into())),
         });
-        let ready =
-            ready.unwrap_or_else(|| Err(anyhow!("no answer at its socket in {PATIENCE:?}")));
+        let ready = ready.unwrap_or_else(|| Err(anyhow!("no answer at its socket in {PATIENCE:?}")));
         if ready.is_err()
             && let Some(mut child) = self.child.take()
         {
@@ -199,10 +184,7 @@ impl Director {
             Some(status) => Ok(status?),
             None => {
                 end(&mut child);
-                bail!(
-                    "the director did not end in {PATIENCE:?} after SIGTERM; it says:\n{}",
-                    self.stderr()
-                )
+                bail!("the director did not end in {PATIENCE:?} after SIGTERM; it says:\n{}", self.stderr())
             }
         }
     }
@@ -285,24 +267,15 @@ impl Director {
     pub fn json(&self, arguments: &[&str]) -> Result<serde_json::Value> {
         let arguments = [arguments, &["-o", "json"]].concat();
         let output = self.ok(&arguments)?;
-        serde_json::from_str(&output).with_context(|| {
-            format!(
-                "`wvs {}` does not print JSON:\n{output}",
-                arguments.join(" ")
-            )
-        })
+        serde_json::from_str(&output)
+            .with_context(|| format!("`wvs {}` does not print JSON:\n{output}", arguments.join(" ")))
     }
 
     /// A `wvs` command against this director, in its namespace, for what the others do not do.
     pub fn command(&self) -> Command {
         let mut command = self.namespace.command(&self.binary);
         command.arg("--socket").arg(self.socket());
-        command.envs(
-            self.options
-                .environment
-                .iter()
-                .map(|(key, value)| (key, value)),
-        );
+        command.envs(self.options.environment.iter().map(|(key, value)| (key, value)));
         command
     }
 
@@ -347,10 +320,7 @@ impl Drop for Director {
         // fails by returning an error does not panic.
         #[expect(clippy::print_stderr, reason = "shown to people, by the test runner")]
         {
-            eprintln!(
-                "--- the director said:\n{}--- end of what it said",
-                self.stderr()
-            );
+            eprintln!("--- the director said:\n{}--- end of what it said", self.stderr());
         }
     }
 }
@@ -385,18 +355,8 @@ fn find_binary() -> Result<PathBuf> {
         return Ok(binary.into());
     }
     let test = std::env::current_exe()?;
-    let built = test
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("wvs"));
-    built
-        .into_iter()
-        .find(|path| path.is_file())
-        .with_context(|| {
-            format!(
-                "no wvs beside {}: build it (`cargo build -p wvs`) or set WVS_BIN",
-                test.display()
-            )
-        })
+    let built = test.ancestors().skip(1).take(2).map(|folder| folder.join("wvs"));
+    built.into_iter().find(|path| path.is_file()).with_context(|| {
+        format!("no wvs beside {}: build it (`cargo build -p wvs`) or set WVS_BIN", test.display())
+    })
 }

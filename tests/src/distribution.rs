@@ -67,10 +67,7 @@ impl fmt::Display for Distribution {
             .servers
             .iter()
             .map(|(server, count)| format!("{server} {count}"));
-        let errors = self
-            .errors
-            .iter()
-            .map(|(kind, count)| format!("{kind} {count}"));
+        let errors = self.errors.iter().map(|(kind, count)| format!("{kind} {count}"));
         f.write_str(&servers.chain(errors).collect::<Vec<_>>().join(", "))
     }
 }

@@ -142,13 +142,10 @@ impl HeldConnections {
     /// When they are not, in thrice the time it should take and ten seconds.
     #[track_caller]
     pub fn wait_opened(&self, n: usize) {
-        let expected =
-            Duration::from_secs(1) * u32::try_from(n).unwrap_or(u32::MAX) / self.per_second;
-        wait_for(
-            "held connections to open",
-            3 * expected + Duration::from_secs(10),
-            || locked(&self.counts).opened.answered() >= n,
-        );
+        let expected = Duration::from_secs(1) * u32::try_from(n).unwrap_or(u32::MAX) / self.per_second;
+        wait_for("held connections to open", 3 * expected + Duration::from_secs(10), || {
+            locked(&self.counts).opened.answered() >= n
+        });
     }
 
     /// Stops opening, reports what is open at this moment, then closes all.
@@ -203,20 +200,16 @@ impl Lifetimes {
         match self {
             Self::Forever => None,
             Self::Fixed(life) => Some(life),
-            Self::Uniform(from, to) => {
-                Some(from + to.saturating_sub(from).mul_f64(chance.fraction()))
-            }
+            Self::Uniform(from, to) => Some(from + to.saturating_sub(from).mul_f64(chance.fraction())),
             // The inverse of the exponential distribution; 1 − fraction is never 0.
             Self::Exponential(mean) => Some(mean.mul_f64(-(1.0 - chance.fraction()).ln())),
-            Self::Skewed {
-                short,
-                long,
-                one_in,
-            } => Some(if chance.next().is_multiple_of(u64::from(one_in)) {
-                long
-            } else {
-                short
-            }),
+            Self::Skewed { short, long, one_in } => {
+                Some(if chance.next().is_multiple_of(u64::from(one_in)) {
+                    long
+                } else {
+                    short
+                })
+            }
         }
     }
 }

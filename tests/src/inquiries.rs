@@ -54,7 +54,9 @@ impl Director {
     /// # Errors
     /// When it cannot be asked, or there is no such number.
     pub fn number(&self, of: &str) -> Result<u64> {
-        self.status()?[of].as_u64().with_context(|| format!("`{of}` is not in the status"))
+        self.status()?[of]
+            .as_u64()
+            .with_context(|| format!("`{of}` is not in the status"))
     }
 
     /// How the scheduler of a service is, in IPv4 if it serves both families.
@@ -64,8 +66,12 @@ impl Director {
     pub fn scheduler(&self, service: &str) -> Result<Value> {
         let status = self.status()?;
         let schedulers = status["schedulers"].as_array().into_iter().flatten();
-        let found = schedulers.filter(|it| it["service"] == service).min_by_key(|it| it["family"] != "v4");
-        found.cloned().with_context(|| format!("no scheduler of {service} in {status}"))
+        let found = schedulers
+            .filter(|it| it["service"] == service)
+            .min_by_key(|it| it["family"] != "v4");
+        found
+            .cloned()
+            .with_context(|| format!("no scheduler of {service} in {status}"))
     }
 
     /// A backend of `wvs backends`.
@@ -75,8 +81,14 @@ impl Director {
     pub fn backend(&self, service: &str, address: impl Display) -> Result<Value> {
         let backends = self.json(&["backends", service])?;
         let address = address.to_string();
-        let found = backends.as_array().into_iter().flatten().find(|it| it["address"] == *address);
-        found.cloned().with_context(|| format!("no backend {address} in {backends}"))
+        let found = backends
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|it| it["address"] == *address);
+        found
+            .cloned()
+            .with_context(|| format!("no backend {address} in {backends}"))
     }
 
     /// Replaces the configuration file and has it read: `wvs reload`. Says what changed.

@@ -68,9 +68,7 @@ impl Lab {
         let lab = Self {
             client: named("client"),
             director: named("director"),
-            backends: (1..=options.backends)
-                .map(|n| named(&format!("rs{n}")))
-                .collect(),
+            backends: (1..=options.backends).map(|n| named(&format!("rs{n}"))).collect(),
         };
         stale::create(&lab.names())?;
         lab.set_up(&options)?;
@@ -89,10 +87,7 @@ impl Lab {
         })?;
         self.director.ip_batch(&self.director_links())?;
         thread::scope(|scope| {
-            let client = scope.spawn(|| {
-                self.client
-                    .ip_batch(&client_links(options.client_addresses))
-            });
+            let client = scope.spawn(|| self.client.ip_batch(&client_links(options.client_addresses)));
             for (n, backend) in (1..).zip(&self.backends) {
                 backend.ip_batch(&backend_links(n))?;
             }
@@ -125,22 +120,10 @@ impl Lab {
         }
         line("link set eth0 up".into());
         line("link set br-rs up".into());
-        line(format!(
-            "addr add {}/24 dev eth0",
-            addresses::client_net(DIRECTOR)
-        ));
-        line(format!(
-            "addr add {}/64 dev eth0 nodad",
-            addresses::client_net6(DIRECTOR)
-        ));
-        line(format!(
-            "addr add {}/24 dev br-rs",
-            addresses::backend_net(DIRECTOR)
-        ));
-        line(format!(
-            "addr add {}/64 dev br-rs nodad",
-            addresses::backend_net6(DIRECTOR)
-        ));
+        line(format!("addr add {}/24 dev eth0", addresses::client_net(DIRECTOR)));
+        line(format!("addr add {}/64 dev eth0 nodad", addresses::client_net6(DIRECTOR)));
+        line(format!("addr add {}/24 dev br-rs", addresses::backend_net(DIRECTOR)));
+        line(format!("addr add {}/64 dev br-rs nodad", addresses::backend_net6(DIRECTOR)));
         batch
     }
 
@@ -249,9 +232,7 @@ impl Lab {
     fn cable(&self, n: usize, state: &str) -> Result<()> {
         self.backend_ns(n);
         // The director's end, so that the real server keeps its addresses and routes.
-        self.director
-            .ip(&format!("link set rs{n} {state}"))
-            .map(drop)
+        self.director.ip(&format!("link set rs{n} {state}")).map(drop)
     }
 
     /// Everything worth knowing about the director's network, for a failing test's output.
@@ -263,16 +244,11 @@ impl Lab {
         command.args(["list", "ruleset"]);
         let ruleset = crate::namespace::feed(command, "").context("nft list ruleset")?;
         let addresses = self.director.ip("-brief addr")?;
-        Ok(format!(
-            "{addresses}\n{}",
-            String::from_utf8_lossy(&ruleset.stdout)
-        ))
+        Ok(format!("{addresses}\n{}", String::from_utf8_lossy(&ruleset.stdout)))
     }
 
     fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
-        [&self.client, &self.director]
-            .into_iter()
-            .chain(&self.backends)
+        [&self.client, &self.director].into_iter().chain(&self.backends)
     }
 
     /// The names of all its namespaces.
@@ -292,16 +268,9 @@ fn client_links(count: usize) -> String {
     let mut batch = String::from("link set lo up\nlink set eth0 up\n");
     for host in client_hosts(count) {
         let (v4, v6) = (addresses::client_net(host), addresses::client_net6(host));
-        let _ = write!(
-            batch,
-            "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\n"
-        );
+        let _ = write!(batch, "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\n");
     }
-    batch
-        + &default_routes(
-            addresses::client_net(DIRECTOR).into(),
-            addresses::client_net6(DIRECTOR).into(),
-        )
+    batch + &default_routes(addresses::client_net(DIRECTOR).into(), addresses::client_net6(DIRECTOR).into())
 }
 
 fn backend_links(n: usize) -> String {
@@ -310,10 +279,7 @@ fn backend_links(n: usize) -> String {
     format!(
         "link set lo up\nlink set eth0 up\n\
          addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\n"
-    ) + &default_routes(
-        addresses::backend_net(DIRECTOR).into(),
-        addresses::backend_net6(DIRECTOR).into(),
-    )
+    ) + &default_routes(addresses::backend_net(DIRECTOR).into(), addresses::backend_net6(DIRECTOR).into())
 }
 
 fn default_routes(v4: IpAddr, v6: IpAddr) -> String {

@@ -141,17 +141,13 @@ impl LongLived {
             state.epoch
         };
         // An exchange that runs now and one more may each take all of their patience.
-        wait_for(
-            "every long-lived connection to answer or break",
-            3 * PATIENCE,
-            || {
-                self.shared
-                    .state()
-                    .flows
-                    .iter()
-                    .all(|flow| flow.broken.is_some() || flow.epoch >= epoch)
-            },
-        );
+        wait_for("every long-lived connection to answer or break", 3 * PATIENCE, || {
+            self.shared
+                .state()
+                .flows
+                .iter()
+                .all(|flow| flow.broken.is_some() || flow.epoch >= epoch)
+        });
     }
 
     /// Lets the running exchanges end, closes all connections and reports.
@@ -213,12 +209,7 @@ async fn open_all(
 }
 
 /// One connection: an echo, a pause, until told to stop or broken.
-async fn talk(
-    shared: Arc<Shared>,
-    index: usize,
-    mut stream: TcpStream,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn talk(shared: Arc<Shared>, index: usize, mut stream: TcpStream, mut stopped: watch::Receiver<bool>) {
     // Spread over 20 to 50 ms, so that a thousand connections do not all talk at once.
     let pause = Duration::from_millis(20 + (index as u64 * 7) % 31);
     for round in 0_u64.. {

@@ -130,7 +130,10 @@ impl Namespace {
             Some(table) => ("-sa", table),
             None => ("-s", table),
         };
-        let words: Vec<&str> = [options, "list", "table"].into_iter().chain(table.split(' ')).collect();
+        let words: Vec<&str> = [options, "list", "table"]
+            .into_iter()
+            .chain(table.split(' '))
+            .collect();
         self.read("nft", &words)
     }
 
@@ -139,12 +142,18 @@ impl Namespace {
     /// # Errors
     /// When there is no such counter.
     pub fn counter(&self, table: &str, name: &str) -> Result<(u64, u64)> {
-        let words: Vec<&str> = ["-j", "list", "counter"].into_iter().chain(table.split(' ')).collect();
-        let listed: serde_json::Value = serde_json::from_str(&self.read("nft", &[&words[..], &[name]].concat())?)?;
+        let words: Vec<&str> = ["-j", "list", "counter"]
+            .into_iter()
+            .chain(table.split(' '))
+            .collect();
+        let listed: serde_json::Value =
+            serde_json::from_str(&self.read("nft", &[&words[..], &[name]].concat())?)?;
         let mut objects = listed["nftables"].as_array().into_iter().flatten();
         let counter = objects.find_map(|object| object.get("counter"));
         let number = |key: &str| counter.and_then(|it| it[key].as_u64());
-        number("packets").zip(number("bytes")).with_context(|| format!("no counter {name} in {listed}"))
+        number("packets")
+            .zip(number("bytes"))
+            .with_context(|| format!("no counter {name} in {listed}"))
     }
 
     /// The tables there are, one a line.
@@ -218,9 +227,7 @@ impl<T> Task<T> {
     /// # Panics
     /// When the task did, with its panic.
     pub fn join(self) -> T {
-        self.thread
-            .join()
-            .unwrap_or_else(|panic| resume_unwind(panic))
+        self.thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 
@@ -246,11 +253,7 @@ pub(crate) fn feed(mut command: Command, input: &str) -> Result<Output> {
     }
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!(
-            "{}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(output)
 }

@@ -51,7 +51,11 @@ fn ping(to: IpAddr) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         // Raw sockets hand out the IP header in IPv4 and keep it in IPv6 (raw(7), ipv6(7)).
-        let header = if to.is_ipv4() { usize::from(buffer[0] & 0xf) * 4 } else { 0 };
+        let header = if to.is_ipv4() {
+            usize::from(buffer[0] & 0xf) * 4
+        } else {
+            0
+        };
         if read >= header + 8 && buffer[header] == reply && buffer[header + 4..header + 8] == packet[4..8] {
             return Ok(());
         }
@@ -60,7 +64,9 @@ fn ping(to: IpAddr) -> io::Result<()> {
 
 /// The Internet checksum of a packet whose checksum is 0 (RFC 1071).
 fn checksum(packet: &[u8; 8]) -> u16 {
-    let words = packet.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    let words = packet
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
     let sum: u32 = words.sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     !u16::try_from(folded).expect("eight bytes carry at most once")

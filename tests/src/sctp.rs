@@ -64,8 +64,7 @@ impl SctpResponder {
     pub fn start(namespace: &Namespace, name: &str) -> Result<Self> {
         let open = || Ok([raw_socket(Domain::IPV4)?, raw_socket(Domain::IPV6)?]);
         let sockets: io::Result<_> = namespace.run(open);
-        let sockets =
-            sockets.with_context(|| format!("cannot open raw SCTP sockets for {name}"))?;
+        let sockets = sockets.with_context(|| format!("cannot open raw SCTP sockets for {name}"))?;
         let (stop, stopped) = UnixStream::pair()?;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (server, theirs) = (name.to_owned(), Arc::clone(&seen));
@@ -81,10 +80,7 @@ impl SctpResponder {
 
     /// The clients whose INIT has arrived, each with the *target* port it had here.
     pub fn seen(&self) -> Vec<SocketAddr> {
-        self.seen
-            .lock()
-            .expect("nothing panics while holding it")
-            .clone()
+        self.seen.lock().expect("nothing panics while holding it").clone()
     }
 }
 
@@ -112,11 +108,7 @@ impl Client {
 
 fn ask(to: SocketAddr, source: Option<IpAddr>) -> io::Result<SctpAnswer> {
     static PORTS: AtomicU16 = AtomicU16::new(0);
-    let socket = raw_socket(if to.is_ipv4() {
-        Domain::IPV4
-    } else {
-        Domain::IPV6
-    })?;
+    let socket = raw_socket(if to.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 })?;
     if let Some(source) = source.filter(|source| source.is_ipv4() == to.is_ipv4()) {
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
@@ -155,12 +147,8 @@ fn ask(to: SocketAddr, source: Option<IpAddr>) -> io::Result<SctpAnswer> {
 
 fn answer(from: IpAddr, packet: &Packet) -> io::Result<SctpAnswer> {
     let cookie = String::from_utf8_lossy(packet.cookie.as_deref().unwrap_or_default());
-    let fault = || {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("not a real server's cookie: {cookie:?}"),
-        )
-    };
+    let fault =
+        || io::Error::new(io::ErrorKind::InvalidData, format!("not a real server's cookie: {cookie:?}"));
     let (server, peer) = cookie.split_once(' ').ok_or_else(fault)?;
     Ok(SctpAnswer {
         server: server.to_owned(),
@@ -177,8 +165,7 @@ fn respond(
     seen: &Mutex<Vec<SocketAddr>>,
 ) -> io::Result<()> {
     let [v4, v6] = sockets;
-    let mut ready =
-        [stopped.as_fd(), v4.as_fd(), v6.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    let mut ready = [stopped.as_fd(), v4.as_fd(), v6.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     loop {
         poll(&mut ready, PollTimeout::NONE)?;
         if ready[0].any() == Some(true) {
@@ -227,9 +214,7 @@ fn receive(socket: &Socket) -> io::Result<(IpAddr, Option<Packet>)> {
     match (from.as_sockaddr_in(), from.as_sockaddr_in6()) {
         (Some(v4), _) => {
             // Raw sockets hand out the IP header in IPv4 and keep it in IPv6 (raw(7), ipv6(7)).
-            let header = bytes
-                .first()
-                .map_or(0, |first| usize::from(first & 0xf) * 4);
+            let header = bytes.first().map_or(0, |first| usize::from(first & 0xf) * 4);
             Ok((v4.ip().into(), bytes.get(header..).and_then(Packet::decode)))
         }
         (_, Some(v6)) => Ok((v6.ip().into(), Packet::decode(bytes))),

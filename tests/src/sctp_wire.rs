@@ -27,11 +27,7 @@ pub(crate) struct Packet {
 impl Packet {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let cookie = self.cookie.as_deref().map(parameter).unwrap_or_default();
-        let kind = if self.cookie.is_some() {
-            INIT_ACK
-        } else {
-            INIT
-        };
+        let kind = if self.cookie.is_some() { INIT_ACK } else { INIT };
         let length = CHUNK_HEADER + INIT_BODY + cookie.len();
         let length = u16::try_from(length).expect("cookies of this lab are short");
         let mut bytes = Vec::new();

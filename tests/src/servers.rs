@@ -89,11 +89,7 @@ impl RealServer {
         let at = |ports: &[u16]| -> Vec<SocketAddr> {
             let addresses = own.iter().chain(&options.also_at);
             addresses
-                .flat_map(|&address| {
-                    ports
-                        .iter()
-                        .map(move |&port| SocketAddr::new(address, port))
-                })
+                .flat_map(|&address| ports.iter().map(move |&port| SocketAddr::new(address, port)))
                 .collect()
         };
         let (orders, inbox) = mpsc::unbounded_channel();
@@ -158,9 +154,7 @@ impl RealServer {
         self.stop_listening();
         let open = self.active();
         self.resets.send_replace(());
-        wait_for("a crashing server's connections to end", PATIENCE, || {
-            self.active() == 0
-        });
+        wait_for("a crashing server's connections to end", PATIENCE, || self.active() == 0);
         open
     }
 

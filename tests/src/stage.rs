@@ -47,7 +47,13 @@ impl Stage {
     /// # Errors
     /// As [`Stage::up`].
     pub fn with_servers(backends: usize, config: impl Into<Config>) -> Result<Self> {
-        Self::with(LabOptions { backends, ..LabOptions::default() }, config)
+        Self::with(
+            LabOptions {
+                backends,
+                ..LabOptions::default()
+            },
+            config,
+        )
     }
 
     /// With another lab.
@@ -71,7 +77,11 @@ impl Stage {
         let servers = lab.start_servers(&ServerOptions::default())?;
         prepare(&lab)?;
         let director = Director::start(&lab, &config.into().to_string())?;
-        Ok(Self { director, servers, lab })
+        Ok(Self {
+            director,
+            servers,
+            lab,
+        })
     }
 
     /// The client.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 use wvs_tests::{
-    Arrivals, Config, Distribution, LabOptions, LongLived, Service, Stage, Target, client_source, rs, wait_for,
+    Arrivals, Config, Distribution, LabOptions, LongLived, Service, Stage, Target, client_source, rs,
+    wait_for,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -45,7 +46,10 @@ fn two_configs() -> [Config; 2] {
     let other = Service::new("other", &["tcp://10.0.0.101:80"]).backend(rs(4));
     [
         Service::web().into(),
-        Config::of([Service::web().only([Target::new(rs(1)).weight(3), rs(2).into(), rs(4).into()]), other]),
+        Config::of([
+            Service::web().only([Target::new(rs(1)).weight(3), rs(2).into(), rs(4).into()]),
+            other,
+        ]),
     ]
 }
 
@@ -69,7 +73,9 @@ fn fifty_backends_come_and_go_and_break_nothing() -> Result<()> {
     let load = Load::on(&stage, 300)?;
     let address = rs(4).to_string();
     for round in 0..50 {
-        stage.director.ok(&["add", "backend", "web", &address, "--weight", "2"])?;
+        stage
+            .director
+            .ok(&["add", "backend", "web", &address, "--weight", "2"])?;
         if round % 10 == 0 {
             assert_ne!(load.arrivals.next(10).server("rs4"), 0);
         }
@@ -98,8 +104,12 @@ fn twenty_crashes_of_the_director_break_nothing() -> Result<()> {
 #[test]
 fn the_same_again_sends_nothing() -> Result<()> {
     let config = Config::of([
-        Service::web_of_both_families().scheduler("sh").reject_other_ports(),
-        Service::new("dns", &["udp://10.0.0.101:53,5300-5310"]).forward("full-nat").backend(rs(1)),
+        Service::web_of_both_families()
+            .scheduler("sh")
+            .reject_other_ports(),
+        Service::new("dns", &["udp://10.0.0.101:53,5300-5310"])
+            .forward("full-nat")
+            .backend(rs(1)),
         Service::new("marked", &["fwmark:7"]).unmanaged().backend(rs(2)),
     ]);
     let stage = Stage::up(config.clone())?;
@@ -108,7 +118,10 @@ fn the_same_again_sends_nothing() -> Result<()> {
         Ok((status["commits"].clone(), status["generation"].clone()))
     };
     let before = state()?;
-    for applied in [stage.director.reload_with(&config)?, stage.director.json(&["reload", "--dry-run"])?] {
+    for applied in [
+        stage.director.reload_with(&config)?,
+        stage.director.json(&["reload", "--dry-run"])?,
+    ] {
         assert_eq!((&applied["plan"], &applied["addresses"]), (&"".into(), &Value::Array(Vec::new())));
     }
     let said = stage.director.apply(&config)?;
@@ -128,12 +141,17 @@ fn plan(applied: &Value) -> Vec<&str> {
 fn a_weight_changes_slots_and_nothing_else() -> Result<()> {
     let web = Service::web_of_both_families();
     let stage = Stage::up(web.clone())?;
-    let rules = || stage.ns().read("nft", &["-sa", "list", "chain", "ip", "wvs", "svc-web"]);
+    let rules = || {
+        stage
+            .ns()
+            .read("nft", &["-sa", "list", "chain", "ip", "wvs", "svc-web"])
+    };
     let (before, commits) = (rules()?, stage.director.number("commits")?);
 
     let applied = stage.director.weigh("web", rs(1), 5)?;
     let only_slots = |line: &&str| {
-        line.starts_with("delete element ip wvs slots-web {") || line.starts_with("add element ip wvs slots-web {")
+        line.starts_with("delete element ip wvs slots-web {")
+            || line.starts_with("add element ip wvs slots-web {")
     };
     assert!(plan(&applied).iter().all(only_slots), "{applied}");
     assert_eq!(stage.director.number("commits")?, commits + 1);
@@ -156,7 +174,9 @@ fn a_change_of_one_service_leaves_the_others_alone() -> Result<()> {
         Service::new("other", &["tcp://10.0.0.101:80"]).backends(backends)
     };
     let stage = Stage::up(Config::of([Service::web(), other(1)]))?;
-    let applied = stage.director.reload_with(Config::of([Service::web(), other(2)]))?;
+    let applied = stage
+        .director
+        .reload_with(Config::of([Service::web(), other(2)]))?;
     assert!(plan(&applied).iter().all(|line| line.contains(" slots-other ")), "{applied}");
     let applied = stage.director.reload_with(Service::web())?;
     assert!(!plan(&applied).iter().any(|line| line.contains("web")), "{applied}");
@@ -173,8 +193,12 @@ fn what_goes_keeps_its_connections() -> Result<()> {
     assert_eq!(load.arrivals.next(20).server("rs1"), 0);
     stage.director.weigh("web", rs(2), 0)?;
     assert_eq!(load.arrivals.next(20).servers.len(), 1);
-    stage.director.ok(&["remove", "backend", "web", &rs(1).to_string()])?;
-    stage.director.ok(&["remove", "backend", "web", &rs(2).to_string()])?;
+    stage
+        .director
+        .ok(&["remove", "backend", "web", &rs(1).to_string()])?;
+    stage
+        .director
+        .ok(&["remove", "backend", "web", &rs(2).to_string()])?;
     assert_eq!(load.arrivals.next(20).servers.len(), 1);
     load.assert_unharmed();
     Ok(())
@@ -187,7 +211,9 @@ fn a_drain_is_taken_back() -> Result<()> {
     assert_eq!(stage.director.backend("web", rs(2))?["state"], "draining");
     let seen = stage.client().ask_many(stage.web(), 20);
     assert_eq!(seen, Distribution::of(&[("rs1", 10), ("rs3", 10)]));
-    stage.director.ok(&["drain", "web", &rs(2).to_string(), "--undo"])?;
+    stage
+        .director
+        .ok(&["drain", "web", &rs(2).to_string(), "--undo"])?;
     assert_eq!(stage.director.backend("web", rs(2))?["state"], "up");
     let seen = stage.client().ask_many(stage.web(), 30);
     assert_eq!(seen, Distribution::of(&[("rs1", 10), ("rs2", 10), ("rs3", 10)]));
@@ -198,7 +224,9 @@ fn a_drain_is_taken_back() -> Result<()> {
 fn a_cut_breaks_the_connections_of_that_backend_only() -> Result<()> {
     let stage = Stage::up(Service::web())?;
     let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
-    let removed = stage.director.json(&["remove", "backend", "web", &rs(2).to_string(), "--cut"])?;
+    let removed = stage
+        .director
+        .json(&["remove", "backend", "web", &rs(2).to_string(), "--cut"])?;
     assert_eq!(removed["cut"], 10, "{removed}");
     wait_for("the cut to be felt", SOON, || flows.report().broken() == 10);
     flows.settle();
@@ -232,9 +260,13 @@ fn a_backend_that_returns_finds_its_connections() -> Result<()> {
     let stage = Stage::up(Service::web())?;
     let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
     let before = stage.director.backend("web", rs(2))?;
-    stage.director.ok(&["remove", "backend", "web", &rs(2).to_string()])?;
+    stage
+        .director
+        .ok(&["remove", "backend", "web", &rs(2).to_string()])?;
     flows.settle();
-    stage.director.ok(&["add", "backend", "web", &rs(2).to_string()])?;
+    stage
+        .director
+        .ok(&["add", "backend", "web", &rs(2).to_string()])?;
     let after = stage.director.backend("web", rs(2))?;
     assert_eq!((&after["id"], &after["active"]), (&before["id"], &10.into()), "{before} {after}");
     assert_eq!(flows.finish().broken(), 0);
@@ -253,7 +285,9 @@ fn edits_outlive_the_director_and_a_changed_file_wins() -> Result<()> {
     assert_eq!(seen(&stage), Distribution::of(&[("rs2", 10), ("rs3", 10)]));
 
     stage.director.kill9()?;
-    stage.director.write_config(&Service::web().only([rs(1), rs(2)]).to_string())?;
+    stage
+        .director
+        .write_config(&Service::web().only([rs(1), rs(2)]).to_string())?;
     stage.director.restart()?;
     assert_eq!(stage.director.status()?["edited"], false);
     assert_eq!(seen(&stage), Distribution::of(&[("rs1", 10), ("rs2", 10)]));
@@ -268,9 +302,16 @@ fn edits_outlive_the_director_and_a_changed_file_wins() -> Result<()> {
 #[test]
 fn a_hangup_reads_the_file_again() -> Result<()> {
     let stage = Stage::up(Service::web())?;
-    stage.director.write_config(&Service::web().only([rs(2)]).to_string())?;
+    stage
+        .director
+        .write_config(&Service::web().only([rs(2)]).to_string())?;
     stage.director.signal(nix::sys::signal::Signal::SIGHUP)?;
-    wait_for("the reload", SOON, || stage.director.status().is_ok_and(|status| status["backends"] == 1));
+    wait_for("the reload", SOON, || {
+        stage
+            .director
+            .status()
+            .is_ok_and(|status| status["backends"] == 1)
+    });
     assert_eq!(stage.client().ask_many(stage.web(), 4), Distribution::of(&[("rs2", 4)]));
     Ok(())
 }

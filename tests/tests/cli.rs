@@ -10,12 +10,23 @@ use wvs_tests::{Config, Distribution, Said, Service, Stage, Target, rs, vip};
 #[test]
 fn exit_codes_say_how_it_went() -> Result<()> {
     let mut stage = Stage::up(Service::web())?;
-    let code = |stage: &Stage, arguments: &[&str]| -> Result<i32> { Ok(stage.director.says(arguments)?.code) };
-    for done in [&["status"][..], &["services"], &["backends", "web"], &["connections"], &["export", "nft"], &["reload"]]
-    {
+    let code =
+        |stage: &Stage, arguments: &[&str]| -> Result<i32> { Ok(stage.director.says(arguments)?.code) };
+    for done in [
+        &["status"][..],
+        &["services"],
+        &["backends", "web"],
+        &["connections"],
+        &["export", "nft"],
+        &["reload"],
+    ] {
         assert_eq!(code(&stage, done)?, 0, "{done:?}");
     }
-    for failed in [&["backends", "nobody"][..], &["weight", "web", "192.0.2.1:1", "1"], &["check", "/nowhere"]] {
+    for failed in [
+        &["backends", "nobody"][..],
+        &["weight", "web", "192.0.2.1:1", "1"],
+        &["check", "/nowhere"],
+    ] {
         assert_eq!(code(&stage, failed)?, 1, "{failed:?}");
     }
     for usage in [
@@ -44,8 +55,14 @@ fn exit_codes_say_how_it_went() -> Result<()> {
 fn reads_are_json_and_yaml_of_the_same() -> Result<()> {
     let stage = Stage::up(Service::web_of_both_families())?;
     stage.client().ask_many(stage.web(), 3);
-    for read in [&["status"][..], &["services"], &["backends"], &["backends", "web"], &["connections"], &["export", "config"]]
-    {
+    for read in [
+        &["status"][..],
+        &["services"],
+        &["backends"],
+        &["backends", "web"],
+        &["connections"],
+        &["export", "config"],
+    ] {
         let json = stage.director.ok(&[read, &["-o", "json"]].concat())?;
         let yaml = stage.director.ok(&[read, &["-o", "yaml"]].concat())?;
         let (json, yaml): (Value, Value) = (serde_json::from_str(&json)?, serde_yaml_ng::from_str(&yaml)?);
@@ -66,7 +83,10 @@ fn shape(value: &Value) -> Value {
     match value {
         Value::Number(_) => 0.into(),
         Value::Array(items) => items.iter().map(shape).collect(),
-        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), shape(value)))
+            .collect(),
         other => other.clone(),
     }
 }
@@ -80,11 +100,18 @@ fn a_difference_is_shown_and_then_gone() -> Result<()> {
     let config = Config::of([Service::web().weights(&[3, 2, 1]), other]);
     let (commits, table) = (stage.director.number("commits")?, stage.ns().table("-a ip wvs")?);
 
-    let from_stdin: Said = stage.director.wvs_with_input(&["diff", "-"], &config.to_string())?.into();
+    let from_stdin: Said = stage
+        .director
+        .wvs_with_input(&["diff", "-"], &config.to_string())?
+        .into();
     stage.director.write_config(&config.to_string())?;
     let differs = stage.director.says(&["diff"])?;
     assert_eq!((differs.code, &differs.stdout), (5, &from_stdin.stdout), "{differs:?}");
-    for part in ["add chain ip wvs svc-other", "element ip wvs slots-web", "10.0.0.101"] {
+    for part in [
+        "add chain ip wvs svc-other",
+        "element ip wvs slots-web",
+        "10.0.0.101",
+    ] {
         assert!(differs.stdout.contains(part), "`{part}` is not in:\n{}", differs.stdout);
     }
     assert_eq!((stage.director.number("commits")?, stage.ns().table("-a ip wvs")?), (commits, table));
@@ -113,24 +140,61 @@ fn a_difference_in_addresses_only_is_one() -> Result<()> {
 fn services_are_added_and_removed() -> Result<()> {
     let stage = Stage::up(Config::default())?;
     let (first, second) = (rs(1).to_string(), format!("{},weight=2", rs(2)));
-    let add = ["add", "service", "web", "--listen", "tcp://10.0.0.100:80", "--manage-vip", "eth0"];
-    stage.director.ok(&[&add[..], &["--backend", &first, "--backend", &second]].concat())?;
+    let add = [
+        "add",
+        "service",
+        "web",
+        "--listen",
+        "tcp://10.0.0.100:80",
+        "--manage-vip",
+        "eth0",
+    ];
+    stage
+        .director
+        .ok(&[&add[..], &["--backend", &first, "--backend", &second]].concat())?;
     let seen = stage.client().ask_many(stage.web(), 6);
     assert_eq!(seen, Distribution::of(&[("rs1", 2), ("rs2", 4)]));
 
-    stage.director.ok(&["add", "backend", "web", &rs(3).to_string(), "--weight", "3"])?;
+    stage
+        .director
+        .ok(&["add", "backend", "web", &rs(3).to_string(), "--weight", "3"])?;
     let seen = stage.client().ask_many(stage.web(), 12);
     assert_eq!(seen, Distribution::of(&[("rs1", 2), ("rs2", 4), ("rs3", 6)]));
 
-    let sticky = ["add", "service", "sticky", "-l", "tcp://10.0.0.101:80,8000-8010", "-s", "sh", "-p", "port=false"];
-    let full = ["-f", "full-nat", "--manage-vip", "eth0", "--reject-other-ports", "-b", &first, "-b", &second];
+    let sticky = [
+        "add",
+        "service",
+        "sticky",
+        "-l",
+        "tcp://10.0.0.101:80,8000-8010",
+        "-s",
+        "sh",
+        "-p",
+        "port=false",
+    ];
+    let full = [
+        "-f",
+        "full-nat",
+        "--manage-vip",
+        "eth0",
+        "--reject-other-ports",
+        "-b",
+        &first,
+        "-b",
+        &second,
+    ];
     stage.director.ok(&[&sticky[..], &full].concat())?;
     let seen = stage.client().ask_many((vip(1), 8005).into(), 10);
     assert_eq!((seen.answered(), seen.servers.len()), (10, 1), "{seen}");
     assert_eq!(stage.client().ask((vip(1), 80).into())?.peer.ip().to_string(), "10.1.0.1");
 
     let services = stage.director.json(&["services"])?;
-    let names: Vec<_> = services.as_array().into_iter().flatten().map(|it| it["name"].clone()).collect();
+    let names: Vec<_> = services
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|it| it["name"].clone())
+        .collect();
     assert_eq!(names, ["web", "sticky"]);
     stage.director.ok(&["remove", "service", "web"])?;
     assert!(stage.client().ask(stage.web()).is_err());
@@ -164,13 +228,21 @@ fn a_reader_that_goes_away_is_no_failure() -> Result<()> {
     let stage = Stage::with_servers(1, Config::of(services))?;
     for arguments in [&["services"][..], &["services", "-o", "json"], &["export", "nft"]] {
         let mut command = stage.director.command();
-        let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child = command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
         let mut head = BufReader::with_capacity(16, child.stdout.take().context("piped")?);
         let mut line = String::new();
         head.read_line(&mut line)?;
         drop(head);
         let mut stderr = String::new();
-        child.stderr.take().context("piped")?.read_to_string(&mut stderr)?;
+        child
+            .stderr
+            .take()
+            .context("piped")?
+            .read_to_string(&mut stderr)?;
         assert_eq!((child.wait()?.code(), &*stderr), (Some(0), ""), "{arguments:?} after {line:?}");
     }
     Ok(())

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use wvs_tests::{
-    Config, Distribution, HeldConnections, HeldOptions, Lifetimes, LongLived, Service, Stage, Target, backend,
-    client_source, rs, rs6, wait_for,
+    Config, Distribution, HeldConnections, HeldOptions, Lifetimes, LongLived, Service, Stage, Target,
+    backend, client_source, rs, rs6, wait_for,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -88,7 +88,9 @@ fn tcp_is_counted_exactly_and_for_good() -> Result<()> {
     assert_eq!(counts(service)?[0], 30, "{service}");
 
     // A reload that changes much, and one that changes it back.
-    stage.director.reload_with(Config::of([web.clone().scheduler("sh").reject_other_ports()]))?;
+    stage
+        .director
+        .reload_with(Config::of([web.clone().scheduler("sh").reject_other_ports()]))?;
     stage.director.reload_with(web)?;
     ask(&stage);
     assert_witnessed(&stage, 20)?;
@@ -105,7 +107,12 @@ fn tcp_is_counted_exactly_and_for_good() -> Result<()> {
 fn counters_go_on_when_a_table_is_made_anew() -> Result<()> {
     let stage = Stage::up(Service::web())?;
     let repaired = |before: u64| {
-        let now = || stage.director.number("repairs").is_ok_and(|repairs| repairs > before);
+        let now = || {
+            stage
+                .director
+                .number("repairs")
+                .is_ok_and(|repairs| repairs > before)
+        };
         wait_for("the repair", SOON, now);
     };
     let mut before = [Counts::default(); 3];
@@ -134,14 +141,28 @@ fn datagrams_are_counted_to_the_byte() -> Result<()> {
     let dns = Service::new("dns", &["udp://10.0.0.100:53"]).backends((1..=3).map(at));
     let stage = Stage::up(dns)?;
     let mut expected = [Counts::default(); 3];
-    for (round, payload) in ["", "x", "some words", "and more words"].into_iter().cycle().take(24).enumerate() {
+    for (round, payload) in ["", "x", "some words", "and more words"]
+        .into_iter()
+        .cycle()
+        .take(24)
+        .enumerate()
+    {
         let answer = stage.client().ask_udp(stage.lab.vip(53), payload)?;
         assert_eq!(answer.server, format!("rs{}", round % 3 + 1));
         let said = format!("{} {} {payload}", answer.server, answer.peer);
         let headers = 20 + 8;
         let counts = &mut expected[round % 3];
-        let more = [1, 1, headers + payload.len() as u64, 1, headers + said.len() as u64];
-        counts.iter_mut().zip(more).for_each(|(count, more)| *count += more);
+        let more = [
+            1,
+            1,
+            headers + payload.len() as u64,
+            1,
+            headers + said.len() as u64,
+        ];
+        counts
+            .iter_mut()
+            .zip(more)
+            .for_each(|(count, more)| *count += more);
     }
     for (n, expected) in (1..).zip(expected) {
         assert_eq!(of(&stage, "dns", at(n))?, expected, "rs{n}");
@@ -151,7 +172,9 @@ fn datagrams_are_counted_to_the_byte() -> Result<()> {
 
 #[test]
 fn both_families_full_nat_and_local_clients_are_counted() -> Result<()> {
-    let web = Service::web_of_both_families().only([rs(1), rs6(1)]).forward("full-nat");
+    let web = Service::web_of_both_families()
+        .only([rs(1), rs6(1)])
+        .forward("full-nat");
     let stage = Stage::with_servers(1, web)?;
     assert_eq!(stage.client().ask_many(stage.web(), 7).answered(), 7);
     assert_eq!(stage.client().ask_many(stage.web6(), 5).answered(), 5);
@@ -187,7 +210,9 @@ fn active_and_inactive_connections_are_told_apart() -> Result<()> {
     let flows = LongLived::open(&stage.client(), stage.web(), 60)?;
     let opened = flows.report().opened;
     let number = |n, of: &str| -> Result<u64> {
-        stage.director.backend("web", rs(n))?[of].as_u64().context("a number")
+        stage.director.backend("web", rs(n))?[of]
+            .as_u64()
+            .context("a number")
     };
     for n in 1..=3 {
         let seen = (number(n, "active")?, number(n, "inactive")?);
@@ -207,7 +232,11 @@ fn connections_are_listed_as_they_are() -> Result<()> {
     let dns = Service::new("dns", &["udp://10.0.0.100:53"]).backend(SocketAddr::new(backend(2), 5353));
     let web = Service::web_of_both_families().only([Target::new(rs(1)), Target::new(rs6(3))]);
     let stage = Stage::up(Config::of([web, dns]))?;
-    let options = HeldOptions { per_second: 100, lifetimes: Lifetimes::Forever, seed: 1 };
+    let options = HeldOptions {
+        per_second: 100,
+        lifetimes: Lifetimes::Forever,
+        seed: 1,
+    };
     let held = HeldConnections::start(&stage.client(), stage.web(), options);
     held.wait_opened(5);
     let answer = stage.client().ask_udp(stage.lab.vip(53), "x")?;
@@ -235,7 +264,11 @@ fn connections_are_listed_as_they_are() -> Result<()> {
     }
     stage.client().ask(stage.web6())?;
     let all = stage.director.json(&["connections", "--limit", "1000"])?;
-    let servers = all["connections"].as_array().into_iter().flatten().map(|flow| flow["server"].clone());
+    let servers = all["connections"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|flow| flow["server"].clone());
     assert!(servers.into_iter().any(|server| server == rs6(3).to_string()), "{all}");
     assert_eq!(held.finish().opened.failed(), 0);
     Ok(())

@@ -41,10 +41,7 @@ fn it_runs_in_the_directors_namespace_and_so_do_commands() -> Result<()> {
     assert_eq!(std::fs::read_link(format!("/proc/{pid}/ns/net"))?, inside);
     // nsenter and setpriv have made way for the program itself.
     let program = std::fs::read_link(format!("/proc/{pid}/exe"))?;
-    assert_eq!(
-        program,
-        PathBuf::from(env!("CARGO_BIN_EXE_stand-in-director"))
-    );
+    assert_eq!(program, PathBuf::from(env!("CARGO_BIN_EXE_stand-in-director")));
 
     let answer = director.json(&["services"])?;
     assert_eq!(answer["namespace"].as_str(), inside.to_str());
@@ -79,10 +76,7 @@ fn it_survives_kills_and_keeps_its_state() -> Result<()> {
 fn a_refused_configuration_is_an_error_with_the_reason() -> Result<()> {
     let lab = small()?;
     let error = Director::start_with(&lab, stand_in("refuse")).expect_err("it refuses");
-    assert!(
-        format!("{error:#}").contains("the configuration is refused"),
-        "{error:#}"
-    );
+    assert!(format!("{error:#}").contains("the configuration is refused"), "{error:#}");
 
     let mut director = Director::start_with(&lab, stand_in("fine"))?;
     director.write_config("refuse")?;

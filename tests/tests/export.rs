@@ -15,10 +15,16 @@ fn everything() -> Config {
             .backend(Target::new(rs(4)).weight(7))
             .backend(Target::new(rs(5)).drained())
             .backend(Target::new(rs(6)).weight(0)),
-        Service::new("ranges", &["tcp://10.0.0.100:443,8000-8010,9000", "udp://10.0.0.100:53,5000-6000"])
-            .forward("full-nat")
-            .scheduler("sh")
-            .backends((1..=3).map(backend)),
+        Service::new(
+            "ranges",
+            &[
+                "tcp://10.0.0.100:443,8000-8010,9000",
+                "udp://10.0.0.100:53,5000-6000",
+            ],
+        )
+        .forward("full-nat")
+        .scheduler("sh")
+        .backends((1..=3).map(backend)),
         Service::new("pool", &["udp://10.0.0.101:53"])
             .forward("full-nat")
             .source(&["10.1.0.220-10.1.0.223"])
@@ -31,8 +37,13 @@ fn everything() -> Config {
             .source(&["fd00:b::220"])
             .scheduler("wlc")
             .backends((1..=3).map(rs6)),
-        Service::new("s1ap", &sctp).set("slots", "4096").backends((1..=2).map(backend)).backend(rs6(1)),
-        Service::new("marked", &["fwmark:7", "fwmark:0x10000"]).unmanaged().backends([rs(1), rs6(1)]),
+        Service::new("s1ap", &sctp)
+            .set("slots", "4096")
+            .backends((1..=2).map(backend))
+            .backend(rs6(1)),
+        Service::new("marked", &["fwmark:7", "fwmark:0x10000"])
+            .unmanaged()
+            .backends([rs(1), rs6(1)]),
         Service::new("nobody", &["tcp://10.0.0.103:80"]),
         Service::new("dotted.name_with-all", &["tcp://10.0.0.104:1-65535"]).backend(rs(1)),
     ])
@@ -47,7 +58,11 @@ fn tables(ns: &Namespace) -> Result<String> {
 #[track_caller]
 fn assert_same(left: &str, right: &str, what: &str) {
     let longer = left.lines().count().max(right.lines().count());
-    let pairs = left.lines().chain([""]).zip(right.lines().chain([""])).take(longer + 1);
+    let pairs = left
+        .lines()
+        .chain([""])
+        .zip(right.lines().chain([""]))
+        .take(longer + 1);
     if let Some((number, (left, right))) = (1..).zip(pairs).find(|(_, (left, right))| left != right) {
         panic!("{what} differ in line {number}:\n{left}\n{right}");
     }
@@ -72,13 +87,23 @@ fn the_text_follows_every_change() -> Result<()> {
         assert_same(&tables(stage.ns())?, &stage.director.ok(&["export", "nft"])?, when);
         Ok(())
     };
-    stage.director.ok(&["weight", "ranges", &backend(1).to_string(), "5"])?;
+    stage
+        .director
+        .ok(&["weight", "ranges", &backend(1).to_string(), "5"])?;
     same("after a weight")?;
     stage.director.ok(&["drain", "pool", "10.1.0.11:5353"])?;
     same("after a drain")?;
     stage.director.ok(&["remove", "service", "marked"])?;
     same("after a service went")?;
-    stage.director.ok(&["add", "service", "new", "-l", "tcp://[fd00:a::105]:1000-2000", "-b", "[fd00:b::11]"])?;
+    stage.director.ok(&[
+        "add",
+        "service",
+        "new",
+        "-l",
+        "tcp://[fd00:a::105]:1000-2000",
+        "-b",
+        "[fd00:b::11]",
+    ])?;
     same("after a service came")?;
     stage.director.reload_with(Service::web())?;
     // What was there before goes, and IPv6 with it.
@@ -97,12 +122,22 @@ fn a_file_is_exported_without_root() -> Result<()> {
     std::fs::write(&file, everything().to_string())?;
     let nobody = |arguments: &[&str]| -> Result<Said> {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--"]);
+        command.args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--",
+        ]);
         Ok(command.arg(&binary).args(arguments).arg(&file).output()?.into())
     };
     let said = nobody(&["export", "nft", "--config"])?;
     assert_eq!((said.code, &*said.stderr), (0, ""), "{said:?}");
-    assert_same(&said.stdout, &stage.director.ok(&["export", "nft"])?, "the file's export and the director's");
+    assert_same(
+        &said.stdout,
+        &stage.director.ok(&["export", "nft"])?,
+        "the file's export and the director's",
+    );
     assert_eq!(nobody(&["check"])?.code, 0);
     Ok(())
 }

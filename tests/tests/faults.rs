@@ -8,15 +8,20 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use wvs_tests::{
-    Arrivals, Config, Director, Distribution, Lab, LabOptions, LongLived, Said, Service, Stage, Target, rs, rs6,
-    vip, wait_for,
+    Arrivals, Config, Director, Distribution, Lab, LabOptions, LongLived, Said, Service, Stage, Target, rs,
+    rs6, vip, wait_for,
 };
 
 /// A plugin made for tests, of the director's own tests or of these.
 fn fixture(name: &str) -> String {
     let here = env!("CARGO_MANIFEST_DIR");
-    let places = [format!("{here}/tests/plugins/{name}"), format!("{here}/../core/tests/plugins/{name}")];
-    let found = places.into_iter().find(|path| std::path::Path::new(path).exists());
+    let places = [
+        format!("{here}/tests/plugins/{name}"),
+        format!("{here}/../core/tests/plugins/{name}"),
+    ];
+    let found = places
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists());
     found.unwrap_or_else(|| panic!("no plugin {name} among the fixtures"))
 }
 
@@ -39,7 +44,11 @@ fn a_plugin_that_fails_at_start_is_stood_in_for() -> Result<()> {
         assert_eq!(seen, Distribution::of(&[("rs1", 12), ("rs2", 8), ("rs3", 4)]), "{fault}");
         let scheduler = stage.director.scheduler(fault)?;
         assert_eq!(scheduler["health"]["fallback"], true, "{scheduler}");
-        let expected = if fault == "refuse" { "refusing" } else { "backing-off" };
+        let expected = if fault == "refuse" {
+            "refusing"
+        } else {
+            "backing-off"
+        };
         assert_eq!(scheduler["health"]["state"], expected, "{scheduler}");
         assert!(scheduler["last_error"].is_string(), "{scheduler}");
     }
@@ -68,7 +77,9 @@ fn a_plugin_that_fails_later_leaves_its_last_table() -> Result<()> {
     let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
     let arrivals = Arrivals::start(&stage.client(), stage.web(), 50);
 
-    stage.director.ok(&["remove", "backend", "web", &rs(3).to_string()])?;
+    stage
+        .director
+        .ok(&["remove", "backend", "web", &rs(3).to_string()])?;
     let scheduler = stage.director.scheduler("web")?;
     assert_eq!(scheduler["health"]["fallback"], false, "{scheduler}");
     assert_eq!(stage.director.says(&["status"])?.code, 4);
@@ -110,7 +121,12 @@ fn assert_refused(stage: &Stage, config: &Config, reasons: &[&str]) -> Result<()
     let running = |stage: &Stage| -> Result<_> {
         let status = stage.director.status()?;
         let of = |key: &str| status[key].clone();
-        Ok((stage.director.ok(&["export", "config"])?, of("commits"), of("services"), stage.ns().tables()?))
+        Ok((
+            stage.director.ok(&["export", "config"])?,
+            of("commits"),
+            of("services"),
+            stage.ns().tables()?,
+        ))
     };
     let before = running(stage)?;
     let said = stage.director.apply(config)?;
@@ -142,7 +158,10 @@ fn plugins_that_cannot_be_had_are_refused() -> Result<()> {
     refused(Service::web().scheduler_with("sh", &[("prot", "true")]), &["prot", "port"])?;
     refused(Service::web().scheduler_with("sh", &[("port", "perhaps")]), &["port", "perhaps"])?;
     // And at a start.
-    let other = Lab::new(LabOptions { backends: 0, ..LabOptions::default() })?;
+    let other = Lab::new(LabOptions {
+        backends: 0,
+        ..LabOptions::default()
+    })?;
     let error = Director::start(&other, &Service::web().scheduler("nobody").to_string());
     let error = format!("{:#}", error.expect_err("there is no such plugin"));
     assert!(error.contains("nobody"), "{error}");
@@ -159,7 +178,17 @@ fn a_bad_file_is_refused_with_all_its_faults() -> Result<()> {
     let commits = stage.director.number("commits")?;
     let said = stage.director.says(&["reload"])?;
     let file = stage.director.config().display().to_string();
-    assert_says(&said, &[&format!("{file}:4:1"), &format!("{file}:5:9"), "weigth", "17", "^", "help:"]);
+    assert_says(
+        &said,
+        &[
+            &format!("{file}:4:1"),
+            &format!("{file}:5:9"),
+            "weigth",
+            "17",
+            "^",
+            "help:",
+        ],
+    );
     let said = stage.director.apply(bad)?;
     assert_says(&said, &["stdin:4:1", "stdin:5:9"]);
     stage.director.write_config("[[service]\n")?;
@@ -177,21 +206,43 @@ fn run_beside(lab: &Lab, director: &Director, socket: &std::path::Path) -> Resul
     let state = tempfile::tempdir()?;
     let mut command = lab.director_ns().command(director.binary());
     command.args(["run", "--config"]).arg(director.config());
-    command.arg("--socket").arg(socket).arg("--state-dir").arg(state.path());
+    command
+        .arg("--socket")
+        .arg(socket)
+        .arg("--state-dir")
+        .arg(state.path());
     ends(command)
 }
 
 /// Runs a command that must end by itself, and soon.
 fn ends(mut command: Command) -> Result<Said> {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
     let mut child = Ended(child);
     wait_for("a director that cannot run to end", Duration::from_secs(20), || {
         child.0.try_wait().is_ok_and(|status| status.is_some())
     });
-    let mut said = Said { code: -1, stdout: String::new(), stderr: String::new() };
+    let mut said = Said {
+        code: -1,
+        stdout: String::new(),
+        stderr: String::new(),
+    };
     said.code = child.0.wait()?.code().unwrap_or(-1);
-    child.0.stdout.take().context("piped")?.read_to_string(&mut said.stdout)?;
-    child.0.stderr.take().context("piped")?.read_to_string(&mut said.stderr)?;
+    child
+        .0
+        .stdout
+        .take()
+        .context("piped")?
+        .read_to_string(&mut said.stdout)?;
+    child
+        .0
+        .stderr
+        .take()
+        .context("piped")?
+        .read_to_string(&mut said.stderr)?;
     Ok(said)
 }
 
@@ -217,7 +268,10 @@ fn a_second_director_is_refused_and_the_first_unharmed() -> Result<()> {
     assert_says(&said, &["another director", "network namespace"]);
 
     // In another namespace the tables are free, but the socket is not.
-    let other = Lab::new(LabOptions { backends: 0, ..LabOptions::default() })?;
+    let other = Lab::new(LabOptions {
+        backends: 0,
+        ..LabOptions::default()
+    })?;
     let socket = stage.director.socket();
     let said = run_beside(&other, &stage.director, &socket)?;
     assert_says(&said, &["another director answers", &socket.display().to_string()]);
@@ -237,13 +291,22 @@ fn a_second_director_is_refused_and_the_first_unharmed() -> Result<()> {
 #[test]
 fn without_privileges_it_says_which() -> Result<()> {
     let stage = Stage::with_servers(1, Service::web().only([rs(1)]))?;
-    let other = Lab::new(LabOptions { backends: 0, ..LabOptions::default() })?;
+    let other = Lab::new(LabOptions {
+        backends: 0,
+        ..LabOptions::default()
+    })?;
     let state = tempfile::tempdir()?;
     let mut command = other.director_ns().command("setpriv");
     // Still root, so that it may read and write what it has to, but as powerless as anybody.
-    command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(stage.director.binary());
+    command
+        .args(["--bounding-set=-all", "--inh-caps=-all", "--"])
+        .arg(stage.director.binary());
     command.args(["run", "--config"]).arg(stage.director.config());
-    command.arg("--socket").arg(state.path().join("wvs.sock")).arg("--state-dir").arg(state.path().join("state"));
+    command
+        .arg("--socket")
+        .arg(state.path().join("wvs.sock"))
+        .arg("--state-dir")
+        .arg(state.path().join("state"));
     let said = ends(command)?;
     assert_says(&said, &["CAP_NET_ADMIN"]);
     assert_eq!(other.director_ns().tables()?, "");
@@ -266,17 +329,27 @@ fn a_backend_without_a_route_is_warned_of_and_the_others_serve() -> Result<()> {
     let said = stage.director.says(&["status"])?;
     assert_eq!(said.code, 0, "{said:?}");
     let added = stage.director.json(&["add", "backend", "web", nowhere])?;
-    assert!(added["warnings"][0].as_str().is_some_and(|it| it.contains("203.0.113.9")), "{added}");
+    assert!(
+        added["warnings"][0]
+            .as_str()
+            .is_some_and(|it| it.contains("203.0.113.9")),
+        "{added}"
+    );
     Ok(())
 }
 
 #[test]
 fn an_unknown_interface_is_refused_with_those_there_are() -> Result<()> {
     let stage = Stage::up(Service::web())?;
-    let other = Service::new("other", &["tcp://10.0.0.101:80"]).backend(rs(1)).managed_on("eth7");
+    let other = Service::new("other", &["tcp://10.0.0.101:80"])
+        .backend(rs(1))
+        .managed_on("eth7");
     let config = Config::of([Service::web().only([rs(1)]), other.clone()]);
     assert_refused(&stage, &config, &["eth7", "eth0"])?;
-    let lab = Lab::new(LabOptions { backends: 0, ..LabOptions::default() })?;
+    let lab = Lab::new(LabOptions {
+        backends: 0,
+        ..LabOptions::default()
+    })?;
     let error = Director::start(&lab, &other.to_string()).expect_err("there is no eth7");
     assert!(format!("{error:#}").contains("eth7"), "{error:#}");
     assert_eq!(lab.director_ns().tables()?, "");
@@ -289,10 +362,20 @@ struct Owner(Child);
 impl Owner {
     fn take(lab: &Lab) -> Result<Self> {
         let mut command = lab.director_ns().command("nft");
-        let mut child = Self(command.arg("-i").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?);
+        let mut child = Self(
+            command
+                .arg("-i")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()?,
+        );
         let stdin = child.0.stdin.as_mut().context("piped")?;
         writeln!(stdin, "add table ip6 wvs {{ flags owner; }}")?;
-        let there = || lab.director_ns().tables().is_ok_and(|tables| tables.contains("table ip6 wvs\n"));
+        let there = || {
+            lab.director_ns()
+                .tables()
+                .is_ok_and(|tables| tables.contains("table ip6 wvs\n"))
+        };
         wait_for("the owned table", Duration::from_secs(5), there);
         Ok(child)
     }
@@ -359,7 +442,18 @@ fn edits_that_make_no_sense_are_refused() -> Result<()> {
     refused(&["add", "backend", "web", &rs6(1).to_string()], &["IPv6"])?;
     refused(&["add", "backend", "web", &vip(0).to_string(), "--forward", "dr"], &["tc-BPF"])?;
     let web = stage.lab.vip(80);
-    refused(&["add", "service", "twin", "--listen", &format!("tcp://{web}"), "-b", &first], &["taken"])?;
+    refused(
+        &[
+            "add",
+            "service",
+            "twin",
+            "--listen",
+            &format!("tcp://{web}"),
+            "-b",
+            &first,
+        ],
+        &["taken"],
+    )?;
     assert_eq!(stage.director.status()?["edited"], Value::Bool(false));
     Ok(())
 }

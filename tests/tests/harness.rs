@@ -86,11 +86,7 @@ fn packets_flow_at_once_both_ways_and_in_both_families() -> Result<()> {
         }
     }
     // A lost first packet would be sent again after a second.
-    assert!(
-        began.elapsed() < Duration::from_millis(900),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
     Ok(())
 }
 
@@ -129,10 +125,7 @@ fn answers_tell_addresses_on_both_sides_of_nat() -> Result<()> {
     assert_eq!(answer.peer.ip(), sources[3]);
     assert_eq!(answer.local, SocketAddr::new(backend(1), 8080));
     let answer = client.ask_udp(lab.vip(53), "two words")?;
-    assert_eq!(
-        (answer.peer.ip(), answer.payload.as_str()),
-        (sources[3], "two words")
-    );
+    assert_eq!((answer.peer.ip(), answer.payload.as_str()), (sources[3], "two words"));
     let each = lab.client().ask_from_each(&sources, lab.vip(80));
     assert_eq!(each.len(), 5);
     assert!(each.values().all(Result::is_ok), "{each:?}");
@@ -167,24 +160,13 @@ fn failures_are_told_apart() -> Result<()> {
         10
     );
     servers[0].listen()?;
-    assert_eq!(
-        client.ask_many(lab.vip(80), 10),
-        Distribution::of(&[("rs1", 10)])
-    );
+    assert_eq!(client.ask_many(lab.vip(80), 10), Distribution::of(&[("rs1", 10)]));
     // The cable is out: silence.
     lab.unplug(1)?;
-    assert_eq!(
-        client.ask(lab.vip(80)).unwrap_err().kind(),
-        ErrorKind::TimedOut
-    );
-    assert_eq!(
-        client.ask_udp(lab.vip(53), "x").unwrap_err().kind(),
-        ErrorKind::TimedOut
-    );
+    assert_eq!(client.ask(lab.vip(80)).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(client.ask_udp(lab.vip(53), "x").unwrap_err().kind(), ErrorKind::TimedOut);
     lab.plug(1)?;
-    wait_for("the mended cable", Duration::from_secs(5), || {
-        client.ask(lab.vip(80)).is_ok()
-    });
+    wait_for("the mended cable", Duration::from_secs(5), || client.ask(lab.vip(80)).is_ok());
     Ok(())
 }
 
@@ -237,23 +219,13 @@ fn a_crash_breaks_exactly_the_connections_of_that_server() -> Result<()> {
     assert_eq!(servers[1].crash(), 30);
     flows.settle();
     let report = flows.finish();
-    assert_eq!(
-        report.broken_at,
-        [("rs2".to_owned(), 30)].into(),
-        "{report:?}"
-    );
-    assert_eq!(
-        report.errors,
-        [(ErrorKind::ConnectionReset, 30)].into(),
-        "{report:?}"
-    );
+    assert_eq!(report.broken_at, [("rs2".to_owned(), 30)].into(), "{report:?}");
+    assert_eq!(report.errors, [(ErrorKind::ConnectionReset, 30)].into(), "{report:?}");
     let expected = [("rs1".to_owned(), 30), ("rs3".to_owned(), 30)];
     assert_eq!(report.alive, expected.into());
-    wait_for(
-        "closed connections to end at the servers",
-        Duration::from_secs(5),
-        || servers.iter().all(|server| server.active() == 0),
-    );
+    wait_for("closed connections to end at the servers", Duration::from_secs(5), || {
+        servers.iter().all(|server| server.active() == 0)
+    });
     // It comes back, and works as before.
     servers[1].listen()?;
     let thirds = Distribution::of(&[("rs1", 5), ("rs2", 5), ("rs3", 5)]);
@@ -271,11 +243,7 @@ fn not_listening_breaks_nothing_and_arrivals_tell_a_change() -> Result<()> {
     assert_eq!(seen.server("rs3"), 0, "{seen}");
     // A third of at least sixty, whichever of the three came first.
     assert!(seen.error(ErrorKind::ConnectionRefused) >= 20, "{seen}");
-    assert_eq!(
-        seen.failed(),
-        seen.error(ErrorKind::ConnectionRefused),
-        "{seen}"
-    );
+    assert_eq!(seen.failed(), seen.error(ErrorKind::ConnectionRefused), "{seen}");
     lab.director_ns()
         .nft(&format!("delete table inet lab\n{}", without(3, 3)))?;
     let seen = arrivals.next(60);
@@ -301,19 +269,12 @@ fn held_connections_are_counted_where_they_live() -> Result<()> {
     });
     let report = held.finish();
     assert_eq!(report.live["rs1"], 0, "{report:?}");
-    assert_eq!(
-        report.live["rs2"],
-        report.opened.server("rs2"),
-        "{report:?}"
-    );
+    assert_eq!(report.live["rs2"], report.opened.server("rs2"), "{report:?}");
     assert_eq!(report.spread().0, 0);
     assert!(report.spread().1 >= 30, "{report:?}");
 
     let lifetimes = Lifetimes::Uniform(Duration::from_millis(1), Duration::from_millis(20));
-    let options = HeldOptions {
-        lifetimes,
-        ..options
-    };
+    let options = HeldOptions { lifetimes, ..options };
     let held = HeldConnections::start(&lab.client(), SocketAddr::new(backend(2), 8080), options);
     held.wait_opened(100);
     let report = held.finish();
@@ -338,26 +299,17 @@ fn sctp_goes_through_nat_and_back() -> Result<()> {
         (lab.vip6(36412), ["fd00:a::10", "fd00:a::10"]),
     ] {
         let answers = [lab.client().ask_sctp(vip)?, lab.client().ask_sctp(vip)?];
-        assert_eq!(
-            answers.each_ref().map(|answer| answer.server.as_str()),
-            ["rs1", "rs2"]
-        );
+        assert_eq!(answers.each_ref().map(|answer| answer.server.as_str()), ["rs1", "rs2"]);
         assert_eq!(answers.each_ref().map(|answer| answer.from), [vip, vip]);
         assert_eq!(answers.map(|answer| answer.peer.ip().to_string()), sources);
     }
     for responder in &responders {
         let seen = responder.seen();
-        assert_eq!(
-            seen.iter().map(SocketAddr::port).collect::<Vec<_>>(),
-            [38412, 38412]
-        );
+        assert_eq!(seen.iter().map(SocketAddr::port).collect::<Vec<_>>(), [38412, 38412]);
         assert_eq!(seen[0].ip(), client_source());
     }
     // Nobody there: silence, or an ICMP error that a raw socket does not report.
-    let error = lab
-        .client()
-        .ask_sctp(SocketAddr::new(vip6(1), 1))
-        .unwrap_err();
+    let error = lab.client().ask_sctp(SocketAddr::new(vip6(1), 1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     Ok(())
 }
@@ -370,10 +322,7 @@ fn the_largest_lab_still_works() -> Result<()> {
         client_addresses: 231,
         ..LabOptions::default()
     })?;
-    eprintln!(
-        "a lab with 20 running servers and 231 addresses took {:?}",
-        began.elapsed()
-    );
+    eprintln!("a lab with 20 running servers and 231 addresses took {:?}", began.elapsed());
     let sources: Vec<IpAddr> = client_sources(231);
     let seen = lab.client().ask_from_each(&sources, lab.vip(80));
     assert!(seen.values().all(Result::is_ok), "{seen:?}");

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
 use wvs_tests::{
-    Config, Distribution, Lab, LabOptions, SctpResponder, Service, Stage, Target, backend,
-    backend6, client_source, client_source6, client_sources, rs, rs6, vip,
+    Config, Distribution, Lab, LabOptions, SctpResponder, Service, Stage, Target, backend, backend6,
+    client_source, client_source6, client_sources, rs, rs6, vip,
 };
 
 /// Each of three real servers this often.
@@ -28,9 +28,10 @@ fn director() -> [IpAddr; 2] {
 #[test]
 fn tcp_in_both_families() -> Result<()> {
     let stage = Stage::up(Service::web_of_both_families())?;
-    for (vip, client, server) in
-        [(stage.web(), client_source(), rs(1)), (stage.web6(), client_source6(), rs6(1))]
-    {
+    for (vip, client, server) in [
+        (stage.web(), client_source(), rs(1)),
+        (stage.web6(), client_source6(), rs6(1)),
+    ] {
         assert_eq!(stage.client().ask_many(vip, 30), each(10));
         // The server sees the client and is reached at its own port.
         let answer = stage.client().ask(vip)?;
@@ -45,7 +46,10 @@ fn udp_in_both_families() -> Result<()> {
         .backends((1..=3).map(|n| SocketAddr::new(backend(n), 5353)))
         .backends((1..=3).map(|n| SocketAddr::new(backend6(n), 5353)));
     let stage = Stage::up(dns)?;
-    for (vip, client) in [(stage.lab.vip(53), client_source()), (stage.lab.vip6(53), client_source6())] {
+    for (vip, client) in [
+        (stage.lab.vip(53), client_source()),
+        (stage.lab.vip6(53), client_source6()),
+    ] {
         // The client's sockets are connected: an answer from elsewhere than the virtual address is none.
         assert_eq!(stage.client().ask_udp_many(vip, 30), each(10));
         let answer = stage.client().ask_udp(vip, "two words")?;
@@ -87,7 +91,10 @@ fn a_backend_without_a_port_gets_the_clients() -> Result<()> {
 
 #[test]
 fn lists_and_ranges_of_ports() -> Result<()> {
-    let listen = ["tcp://10.0.0.100:80,443,8000-8010", "tcp://10.0.0.101:80,9000-9001"];
+    let listen = [
+        "tcp://10.0.0.100:80,443,8000-8010",
+        "tcp://10.0.0.101:80,9000-9001",
+    ];
     let stage = Stage::up(Service::new("web", &listen).backends((1..=3).map(rs)))?;
     for port in [80, 443, 8000, 8005, 8010] {
         assert_eq!(stage.client().ask(stage.lab.vip(port))?.local.port(), 8080, "port {port}");
@@ -133,7 +140,9 @@ fn full_nat_shows_servers_the_outgoing_address() -> Result<()> {
 #[test]
 fn full_nat_shows_servers_one_address() -> Result<()> {
     let sources = ["10.1.0.220", "fd00:b::220"];
-    let web = Service::web_of_both_families().forward("full-nat").source(&sources);
+    let web = Service::web_of_both_families()
+        .forward("full-nat")
+        .source(&sources);
     let stage = Stage::prepared(LabOptions::default(), web, |lab| own(lab, &sources))?;
     for (vip, source) in [stage.web(), stage.web6()].into_iter().zip(sources) {
         assert_eq!(stage.client().ask(vip)?.peer.ip(), ip(source));
@@ -145,8 +154,13 @@ fn full_nat_shows_servers_one_address() -> Result<()> {
 #[test]
 fn full_nat_shows_servers_a_pool() -> Result<()> {
     let pool = ["10.1.0.220", "10.1.0.221", "10.1.0.222", "10.1.0.223"];
-    let web = Service::web().forward("full-nat").source(&["10.1.0.220-10.1.0.223"]);
-    let options = LabOptions { client_addresses: 40, ..LabOptions::default() };
+    let web = Service::web()
+        .forward("full-nat")
+        .source(&["10.1.0.220-10.1.0.223"]);
+    let options = LabOptions {
+        client_addresses: 40,
+        ..LabOptions::default()
+    };
     let stage = Stage::prepared(options, web, |lab| own(lab, &pool))?;
     let mut seen = BTreeSet::new();
     for source in client_sources(40) {
@@ -160,8 +174,13 @@ fn full_nat_shows_servers_a_pool() -> Result<()> {
 /// Gives the director more addresses that its real servers can reach.
 fn own(lab: &Lab, addresses: &[&str]) -> Result<()> {
     for address in addresses {
-        let (prefix, more) = if address.contains(':') { (128, " nodad") } else { (32, "") };
-        lab.director_ns().ip(&format!("addr add {address}/{prefix} dev br-rs{more}"))?;
+        let (prefix, more) = if address.contains(':') {
+            (128, " nodad")
+        } else {
+            (32, "")
+        };
+        lab.director_ns()
+            .ip(&format!("addr add {address}/{prefix} dev br-rs{more}"))?;
     }
     Ok(())
 }
@@ -186,7 +205,9 @@ const MARKS: &str = "table inet foreign { chain marks { type filter hook prerout
 fn a_firewall_mark_is_a_service() -> Result<()> {
     let marked = |name: &str, mark: &str| Service::new(name, &[mark]).unmanaged();
     let config = Config::of([
-        marked("web", "fwmark:7").backends((1..=3).map(rs)).backends((1..=3).map(rs6)),
+        marked("web", "fwmark:7")
+            .backends((1..=3).map(rs))
+            .backends((1..=3).map(rs6)),
         marked("same-port", "fwmark:8").backends((1..=3).map(backend)),
         marked("dns", "fwmark:9").backend(SocketAddr::new(backend(2), 5353)),
     ]);
@@ -208,7 +229,9 @@ fn a_firewall_mark_is_a_service() -> Result<()> {
 fn a_client_on_the_director() -> Result<()> {
     let dns = Service::new("dns", &["udp://10.0.0.100:53"])
         .backends((1..=3).map(|n| SocketAddr::new(backend(n), 5353)));
-    let hidden = Service::new("hidden", &["tcp://10.0.0.101:80"]).forward("full-nat").backend(rs(1));
+    let hidden = Service::new("hidden", &["tcp://10.0.0.101:80"])
+        .forward("full-nat")
+        .backend(rs(1));
     let stage = Stage::up(Config::of([Service::web_of_both_families(), dns, hidden]))?;
     let local = stage.lab.local_client();
     assert_eq!(local.ask_many(stage.web(), 30), each(10));

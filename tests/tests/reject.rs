@@ -25,9 +25,16 @@ fn assert_refused(stage: &Stage, when: &str) {
         let asked = stage.client().ask(vip).map_err(|error| error.kind());
         assert_eq!(asked, Err(ErrorKind::ConnectionRefused), "{vip} with backends {when}");
     }
-    let asked = stage.client().ask_udp(stage.lab.vip(53), "x").map_err(|error| error.kind());
+    let asked = stage
+        .client()
+        .ask_udp(stage.lab.vip(53), "x")
+        .map_err(|error| error.kind());
     assert_eq!(asked, Err(ErrorKind::ConnectionRefused), "UDP with backends {when}");
-    assert!(began.elapsed() < AT_ONCE, "three refusals took {:?} with backends {when}", began.elapsed());
+    assert!(
+        began.elapsed() < AT_ONCE,
+        "three refusals took {:?} with backends {when}",
+        began.elapsed()
+    );
 }
 
 fn served(stage: &Stage) -> Result<()> {
@@ -50,11 +57,15 @@ fn without_backends_everything_is_refused_at_once() -> Result<()> {
     let flows = LongLived::open(&stage.client(), stage.web(), 10)?;
 
     for (service, backend) in backends() {
-        stage.director.ok(&["weight", service, &backend.to_string(), "0"])?;
+        stage
+            .director
+            .ok(&["weight", service, &backend.to_string(), "0"])?;
     }
     assert_refused(&stage, "of weight 0");
     for (service, backend) in backends() {
-        stage.director.ok(&["weight", service, &backend.to_string(), "1"])?;
+        stage
+            .director
+            .ok(&["weight", service, &backend.to_string(), "1"])?;
     }
     served(&stage)?;
 
@@ -64,7 +75,9 @@ fn without_backends_everything_is_refused_at_once() -> Result<()> {
     assert_refused(&stage, "drained");
 
     for (service, backend) in backends() {
-        stage.director.ok(&["remove", "backend", service, &backend.to_string()])?;
+        stage
+            .director
+            .ok(&["remove", "backend", service, &backend.to_string()])?;
     }
     assert_refused(&stage, "removed");
 
@@ -76,7 +89,11 @@ fn without_backends_everything_is_refused_at_once() -> Result<()> {
 }
 
 fn backends() -> [(&'static str, SocketAddr); 3] {
-    [("web", rs(1)), ("web", rs6(1)), ("dns", SocketAddr::new(backend(1), 5353))]
+    [
+        ("web", rs(1)),
+        ("web", rs6(1)),
+        ("dns", SocketAddr::new(backend(1), 5353)),
+    ]
 }
 
 /// A server on the director at the virtual addresses: what must not be reached by mistake.
@@ -113,7 +130,10 @@ fn ask_other_ports(stage: &Stage, address: IpAddr) -> [Result<String, ErrorKind>
     let kind = |error: Error| error.kind();
     let tcp = stage.client().ask(SocketAddr::new(address, 81));
     let udp = stage.client().ask_udp(SocketAddr::new(address, 54), "x");
-    [tcp.map(|answer| answer.server).map_err(kind), udp.map(|answer| answer.server).map_err(kind)]
+    [
+        tcp.map(|answer| answer.server).map_err(kind),
+        udp.map(|answer| answer.server).map_err(kind),
+    ]
 }
 
 #[test]
@@ -122,7 +142,10 @@ fn other_ports_are_rejected_when_asked_for() -> Result<()> {
     let stage = Stage::up(web.clone())?;
     let local = local_server(&stage)?;
     let reached = [Ok("local".to_owned()), Ok("local".to_owned())];
-    let rejected = [Err(ErrorKind::ConnectionRefused), Err(ErrorKind::ConnectionRefused)];
+    let rejected = [
+        Err(ErrorKind::ConnectionRefused),
+        Err(ErrorKind::ConnectionRefused),
+    ];
     for address in [vip(0), vip6(0)] {
         assert_eq!(ask_other_ports(&stage, address), reached, "{address}");
     }

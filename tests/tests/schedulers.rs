@@ -1,6 +1,9 @@
 //! Who gets the next connection: the schedulers that come with wvs, seen by a client.
 
-#![expect(clippy::print_stderr, reason = "figures are for whoever runs it with --no-capture")]
+#![expect(
+    clippy::print_stderr,
+    reason = "figures are for whoever runs it with --no-capture"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -41,7 +44,12 @@ fn rr_follows_weights_without_bursts() -> Result<()> {
             assert!(count(six, server).abs_diff(share) <= 1, "{server} in {six:?}");
         }
     }
-    assert!(!seen.windows(3).any(|three| three.iter().all(|it| *it == three[0])), "{seen:?}");
+    assert!(
+        !seen
+            .windows(3)
+            .any(|three| three.iter().all(|it| *it == three[0])),
+        "{seen:?}"
+    );
     for (server, share) in [("rs1", 30), ("rs2", 20), ("rs3", 10)] {
         assert!(count(&seen, server).abs_diff(share) <= 1, "{server} in {seen:?}");
     }
@@ -81,7 +89,10 @@ fn shares(homes: &Homes) -> BTreeMap<&str, usize> {
 fn sh_keeps_a_client_at_its_server() -> Result<()> {
     let sources = client_sources(200);
     let web = Service::web().scheduler("sh").weights(&[1, 1, 2]);
-    let options = LabOptions { client_addresses: 200, ..LabOptions::default() };
+    let options = LabOptions {
+        client_addresses: 200,
+        ..LabOptions::default()
+    };
     let stage = Stage::with(options, web)?;
     let home = stage.client().ask(stage.web())?.server;
     assert_eq!(stage.client().ask_many(stage.web(), 20), Distribution::of(&[(&home, 20)]));
@@ -95,9 +106,16 @@ fn sh_keeps_a_client_at_its_server() -> Result<()> {
     }
     assert_eq!(stage.client().ask_from_each(&sources, stage.web()), before);
 
-    stage.director.ok(&["remove", "backend", "web", &rs(1).to_string()])?;
+    stage
+        .director
+        .ok(&["remove", "backend", "web", &rs(1).to_string()])?;
     let after = stage.client().ask_from_each(&sources, stage.web());
-    assert!(after.values().all(|home| matches!(home.as_deref(), Ok("rs2" | "rs3"))), "{after:?}");
+    assert!(
+        after
+            .values()
+            .all(|home| matches!(home.as_deref(), Ok("rs2" | "rs3"))),
+        "{after:?}"
+    );
     let others = before.iter().filter(|(_, home)| home.as_deref() != Ok("rs1"));
     let (stayed, moved): (Vec<_>, Vec<_>) = others.partition(|(client, home)| after[*client] == **home);
     eprintln!("without rs1, {} of {} others moved", moved.len(), moved.len() + stayed.len());
@@ -105,7 +123,9 @@ fn sh_keeps_a_client_at_its_server() -> Result<()> {
     assert!(moved.len() * 20 <= stayed.len(), "{} moved and {} stayed", moved.len(), stayed.len());
 
     // It comes back, and so do its clients.
-    stage.director.ok(&["add", "backend", "web", &rs(1).to_string()])?;
+    stage
+        .director
+        .ok(&["add", "backend", "web", &rs(1).to_string()])?;
     assert_eq!(stage.client().ask_from_each(&sources, stage.web()), before);
     Ok(())
 }
@@ -128,16 +148,26 @@ fn imbalance(report: &HeldReport, weights: &[(&str, usize)]) -> f64 {
     let per_weight = |&(server, weight): &(&str, usize)| {
         report.live.get(server).copied().unwrap_or(0) as f64 / weight as f64
     };
-    weights.iter().map(|it| (per_weight(it) / ideal - 1.0).abs()).fold(0.0, f64::max)
+    weights
+        .iter()
+        .map(|it| (per_weight(it) / ideal - 1.0).abs())
+        .fold(0.0, f64::max)
 }
 
 /// A thousand connections at most, one in five of which stays.
 fn skewed(scheduler: &str) -> Result<HeldReport> {
     let web = Service::web().scheduler(scheduler).weights(&[1, 1, 2]);
     let stage = Stage::up(web)?;
-    let lifetimes =
-        Lifetimes::Skewed { short: Duration::from_millis(50), long: Duration::from_secs(60), one_in: 5 };
-    let options = HeldOptions { per_second: 250, lifetimes, seed: 1 };
+    let lifetimes = Lifetimes::Skewed {
+        short: Duration::from_millis(50),
+        long: Duration::from_secs(60),
+        one_in: 5,
+    };
+    let options = HeldOptions {
+        per_second: 250,
+        lifetimes,
+        seed: 1,
+    };
     let held = HeldConnections::start(&stage.client(), stage.web(), options);
     held.wait_opened(1000);
     let report = held.finish();
@@ -168,7 +198,10 @@ fn wlc_favours_who_has_fewest() -> Result<()> {
     let flows = LongLived::open(&stage.client(), stage.web(), 60)?;
     stage.director.reload_with(web)?;
     wait_for("wlc to hear of 60 connections", Duration::from_secs(5), || {
-        let slots = stage.director.backend("web", rs(3)).map(|it| it["slots"].as_u64());
+        let slots = stage
+            .director
+            .backend("web", rs(3))
+            .map(|it| it["slots"].as_u64());
         // Of 256 slots it has a third when all are level, and 20 more when 30 are owed to it.
         matches!(slots, Ok(Some(slots)) if slots > 90)
     });
@@ -203,8 +236,11 @@ fn schedulers_change_places_under_traffic() -> Result<()> {
 #[test]
 fn datagrams_are_scheduled_as_connections_are() -> Result<()> {
     let at = |n| SocketAddr::new(backend(n), 5353);
-    let dns = Service::new("dns", &["udp://10.0.0.100:53"])
-        .backends((1..=3).zip([3, 2, 1]).map(|(n, weight)| Target::new(at(n)).weight(weight)));
+    let dns = Service::new("dns", &["udp://10.0.0.100:53"]).backends(
+        (1..=3)
+            .zip([3, 2, 1])
+            .map(|(n, weight)| Target::new(at(n)).weight(weight)),
+    );
     let stage = Stage::up(dns.clone().scheduler("rr"))?;
     let seen = stage.client().ask_udp_many(stage.lab.vip(53), 24);
     assert_eq!(seen, Distribution::of(&[("rs1", 12), ("rs2", 8), ("rs3", 4)]));

@@ -1,13 +1,17 @@
 //! Others in the same kernel: what they do to our tables is put right, and what is theirs stays theirs.
 
-#![expect(clippy::print_stderr, reason = "times are for whoever runs it with --no-capture")]
+#![expect(
+    clippy::print_stderr,
+    reason = "times are for whoever runs it with --no-capture"
+)]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use wvs_tests::{
-    Arrivals, Config, Distribution, LabOptions, LongLived, Namespace, Service, Stage, rs, wait_for, wait_until,
+    Arrivals, Config, Distribution, LabOptions, LongLived, Namespace, Service, Stage, rs, wait_for,
+    wait_until,
 };
 
 /// The promise.
@@ -22,13 +26,18 @@ const FOREIGN: &str = "table inet foreign {
 
 /// Our tables and guards as they stand.
 fn ours(ns: &Namespace) -> Result<String> {
-    ["ip wvs", "ip6 wvs", "ip wvs-guard", "ip6 wvs-guard"].iter().map(|table| ns.table(table)).collect()
+    ["ip wvs", "ip6 wvs", "ip wvs-guard", "ip6 wvs-guard"]
+        .iter()
+        .map(|table| ns.table(table))
+        .collect()
 }
 
 fn config() -> Config {
     Config::of([
         Service::web_of_both_families().reject_other_ports(),
-        Service::new("ranges", &["tcp://10.0.0.100:8000-8010"]).forward("full-nat").backend(rs(3)),
+        Service::new("ranges", &["tcp://10.0.0.100:8000-8010"])
+            .forward("full-nat")
+            .backend(rs(3)),
     ])
 }
 
@@ -69,7 +78,9 @@ fn tampered(things: &[&str]) -> Result<()> {
         }
         let seen = stage.client().ask_many(stage.web(), 30);
         // Give or take one where the cycle of 256 slots begins anew.
-        let even = ["rs1", "rs2", "rs3"].iter().all(|rs| (9..=11).contains(&seen.server(rs)));
+        let even = ["rs1", "rs2", "rs3"]
+            .iter()
+            .all(|rs| (9..=11).contains(&seen.server(rs)));
         if seen.failed() != 0 || !even {
             faults.push(format!("{thing}: {seen}"));
         }
@@ -83,10 +94,15 @@ fn tampered(things: &[&str]) -> Result<()> {
 
 /// Puts the handle of a chain's first rule in the place of `HANDLE(chain)`.
 fn fill_in(ns: &Namespace, thing: &str) -> Result<String> {
-    let Some((before, rest)) = thing.split_once("HANDLE(") else { return Ok(thing.to_owned()) };
+    let Some((before, rest)) = thing.split_once("HANDLE(") else {
+        return Ok(thing.to_owned());
+    };
     let (chain, after) = rest.split_once(')').context("HANDLE(chain)")?;
     let rules = ns.read("nft", &["-a", "list", "chain", "ip", "wvs", chain])?;
-    let mut handles = rules.lines().skip(2).filter_map(|line| line.split_once("# handle "));
+    let mut handles = rules
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.split_once("# handle "));
     let (_, handle) = handles.next().with_context(|| format!("no rule in {rules}"))?;
     Ok(format!("{before}{handle}{after}"))
 }
@@ -166,11 +182,16 @@ fn a_change_after_an_unseen_change_is_made_all_the_same() -> Result<()> {
         stage.ns().nft("delete table ip wvs")?;
         stage.director.drain("web", rs(1))?;
         stage.ns().nft("flush map ip wvs slots-web")?;
-        stage.director.ok(&["drain", "web", &rs(1).to_string(), "--undo"])?;
+        stage
+            .director
+            .ok(&["drain", "web", &rs(1).to_string(), "--undo"])?;
     }
     let export = stage.director.ok(&["export", "nft"])?;
     wait_for("all to be as it should", REPAIRED, || {
-        let now = stage.ns().table("ip wvs").and_then(|v4| Ok(v4 + &stage.ns().table("ip6 wvs")?));
+        let now = stage
+            .ns()
+            .table("ip wvs")
+            .and_then(|v4| Ok(v4 + &stage.ns().table("ip6 wvs")?));
         now.is_ok_and(|now| now == export)
     });
     assert_eq!(stage.client().ask_many(stage.web(), 30).answered(), 30);
@@ -216,10 +237,13 @@ const MARKS: &str = "table inet foreign {
 /// The conntrack marks of connections to the web.
 fn conntrack_marks(stage: &Stage) -> Result<Vec<u32>> {
     let list = stage.ns().conntrack()?;
-    let ours = list.lines().filter(|line| line.contains("dst=10.0.0.100 ") && line.contains("dport=80 "));
+    let ours = list
+        .lines()
+        .filter(|line| line.contains("dst=10.0.0.100 ") && line.contains("dport=80 "));
     let mark = |line: &str| {
         let word = line.split(' ').find_map(|word| word.strip_prefix("mark="));
-        word.and_then(|mark| mark.parse().ok()).with_context(|| format!("no mark in {line}"))
+        word.and_then(|mark| mark.parse().ok())
+            .with_context(|| format!("no mark in {line}"))
     };
     ours.map(mark).collect()
 }
@@ -236,7 +260,11 @@ fn foreign_bits_of_marks_are_kept() -> Result<()> {
         assert_eq!(stage.client().ask_many(stage.web(), 30).answered(), 30);
         let shift = mask.map_or(16, |(_, shift)| shift);
         let expected = (1..=3)
-            .map(|n| Ok(stage.director.backend("web", rs(n))?["id"].as_u64().context("an id")?))
+            .map(|n| {
+                Ok(stage.director.backend("web", rs(n))?["id"]
+                    .as_u64()
+                    .context("an id")?)
+            })
             .map(|id: Result<u64>| Ok((u32::try_from(id?)? << shift) | 0xabcd))
             .collect::<Result<Vec<u32>>>()?;
         let marks = conntrack_marks(&stage)?;
@@ -270,7 +298,9 @@ fn a_busy_writer_breaks_nothing() -> Result<()> {
         let reloaded = configs.iter().rev().cycle().take(20).try_for_each(|config| {
             // At least one write of the other between two of ours.
             let before = written.load(Ordering::Relaxed);
-            wait_until("the busy writer", REPAIRED, || (written.load(Ordering::Relaxed) > before).then_some(()));
+            wait_until("the busy writer", REPAIRED, || {
+                (written.load(Ordering::Relaxed) > before).then_some(())
+            });
             stage.director.reload_with(config).map(drop)
         });
         stop.store(true, Ordering::Relaxed);

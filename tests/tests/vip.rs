@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use wvs_tests::{
-    Arrivals, Config, Director, Distribution, Lab, LabOptions, LongLived, Namespace, ServerOptions, Service, Stage,
-    rs, vip, vip6, wait_for,
+    Arrivals, Config, Director, Distribution, Lab, LabOptions, LongLived, Namespace, ServerOptions, Service,
+    Stage, rs, vip, vip6, wait_for,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -14,7 +14,10 @@ const SOON: Duration = Duration::from_secs(5);
 fn addresses(ns: &Namespace) -> Result<Vec<String>> {
     let listed = ns.ip("-o addr show dev eth0")?;
     let words = listed.lines().filter_map(|line| line.split_whitespace().nth(3));
-    Ok(words.filter(|address| !address.starts_with("fe80:")).map(str::to_owned).collect())
+    Ok(words
+        .filter(|address| !address.starts_with("fe80:"))
+        .map(str::to_owned)
+        .collect())
 }
 
 fn has(ns: &Namespace, address: &str) -> bool {
@@ -27,7 +30,10 @@ const VIP6: &str = "fd00:a::100/128";
 #[test]
 fn addresses_come_and_go_with_their_services() -> Result<()> {
     let other = Service::new("other", &["tcp://10.0.0.101:80"]).backend(rs(1));
-    let lab = Lab::new(LabOptions { backends: 3, ..LabOptions::default() })?;
+    let lab = Lab::new(LabOptions {
+        backends: 3,
+        ..LabOptions::default()
+    })?;
     let before = addresses(lab.director_ns())?;
     let director = Director::start(&lab, &Service::web_of_both_families().to_string())?;
     let ns = lab.director_ns();
@@ -50,9 +56,8 @@ fn addresses_come_and_go_with_their_services() -> Result<()> {
 
 #[test]
 fn an_address_that_was_there_stays() -> Result<()> {
-    let stage = Stage::prepared(LabOptions::default(), Service::web_of_both_families(), |lab| {
-        lab.add_vip(vip(0))
-    })?;
+    let stage =
+        Stage::prepared(LabOptions::default(), Service::web_of_both_families(), |lab| lab.add_vip(vip(0)))?;
     let applied = stage.director.reload_with("")?;
     assert_eq!(applied["addresses"], serde_json::json!(["- fd00:a::100 on eth0"]));
     assert!(has(stage.ns(), VIP) && !has(stage.ns(), VIP6));
@@ -86,13 +91,18 @@ fn neighbours_hear_that_an_address_has_moved() -> Result<()> {
     let before = |lab: &Lab| -> Result<()> {
         for address in [vip(0), vip6(0)] {
             // As if another host had it and the client had talked to it just now.
-            lab.client_ns().ip(&format!("neigh add {address} lladdr {elsewhere} dev eth0 nud reachable"))?;
+            lab.client_ns()
+                .ip(&format!("neigh add {address} lladdr {elsewhere} dev eth0 nud reachable"))?;
         }
         Ok(())
     };
     let stage = Stage::prepared(LabOptions::default(), Service::web_of_both_families(), before)?;
     let link = stage.ns().ip("-o link show dev eth0")?;
-    let own = link.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).map(str::to_owned);
+    let own = link
+        .split_whitespace()
+        .skip_while(|word| *word != "link/ether")
+        .nth(1)
+        .map(str::to_owned);
     for address in [vip(0), vip6(0)] {
         wait_for("the announcement", SOON, || {
             neighbour(&stage.lab, &address.to_string()).is_ok_and(|now| now == own)
@@ -106,10 +116,17 @@ fn neighbours_hear_that_an_address_has_moved() -> Result<()> {
 /// All of the namespace that a teardown might touch.
 fn surroundings(ns: &Namespace) -> Result<String> {
     let tables = ns.read("nft", &["-sa", "list", "ruleset"])?;
-    Ok([addresses(ns)?.join("\n"), tables, ns.ip("route show table all")?, ns.ip("rule show")?].join("\n"))
+    Ok([
+        addresses(ns)?.join("\n"),
+        tables,
+        ns.ip("route show table all")?,
+        ns.ip("rule show")?,
+    ]
+    .join("\n"))
 }
 
-const FOREIGN: &str = "table inet foreign { chain c { type nat hook prerouting priority 0; tcp dport 1 accept } }";
+const FOREIGN: &str =
+    "table inet foreign { chain c { type nat hook prerouting priority 0; tcp dport 1 accept } }";
 
 /// A director beside foreign things, and what was there before it.
 fn beside_foreign_things() -> Result<(Stage, String)> {
@@ -147,7 +164,12 @@ fn a_teardown_needs_no_director() -> Result<()> {
     let (mut stage, before) = beside_foreign_things()?;
     stage.director.kill9()?;
     let state = stage.director.state_dir();
-    let arguments = ["teardown", "--yes", "--state-dir", state.to_str().expect("a path of this test")];
+    let arguments = [
+        "teardown",
+        "--yes",
+        "--state-dir",
+        state.to_str().expect("a path of this test"),
+    ];
     let torn = stage.director.json(&arguments)?;
     assert_eq!(torn["tables"], true, "{torn}");
     assert_eq!(surroundings(stage.ns())?, before);
@@ -178,7 +200,10 @@ fn stopping_leaves_everything_in_place() -> Result<()> {
 
 #[test]
 fn a_service_moves_to_another_interface() -> Result<()> {
-    let lab = Lab::new(LabOptions { backends: 1, ..LabOptions::default() })?;
+    let lab = Lab::new(LabOptions {
+        backends: 1,
+        ..LabOptions::default()
+    })?;
     let servers = lab.start_servers(&ServerOptions::default())?;
     let web = Service::web().only([rs(1)]);
     let director = Director::start(&lab, &web.to_string())?;

@@ -20,10 +20,7 @@ fn main() -> Outcome {
 }
 
 fn value(arguments: &[String], name: &str) -> Result<PathBuf, String> {
-    let mut values = arguments
-        .iter()
-        .skip_while(|argument| *argument != name)
-        .skip(1);
+    let mut values = arguments.iter().skip_while(|argument| *argument != name).skip(1);
     values
         .next()
         .map(PathBuf::from)
@@ -60,8 +57,7 @@ fn command(arguments: &[String]) -> Outcome {
     let namespace = std::fs::read_link("/proc/self/ns/net")?;
     let mut input = String::new();
     stdin().read_to_string(&mut input)?;
-    let answer =
-        serde_json::json!({ "arguments": arguments, "namespace": namespace, "input": input });
+    let answer = serde_json::json!({ "arguments": arguments, "namespace": namespace, "input": input });
     writeln!(stdout(), "{answer}")?;
     Ok(())
 }

@@ -31,11 +31,7 @@ pub fn without(n: usize, absent: usize) -> String {
             let elements: Vec<String> = (0..)
                 .zip(&present)
                 .map(|(slot, &k)| {
-                    let to = if family == "ip" {
-                        backend(k)
-                    } else {
-                        backend6(k)
-                    };
+                    let to = if family == "ip" { backend(k) } else { backend6(k) };
                     format!("{slot} : {to} . {target}")
                 })
                 .collect();
@@ -47,7 +43,5 @@ pub fn without(n: usize, absent: usize) -> String {
             );
         }
     }
-    format!(
-        "table inet lab {{\n chain pre {{\n type nat hook prerouting priority dstnat\n{rules} }}\n}}\n"
-    )
+    format!("table inet lab {{\n chain pre {{\n type nat hook prerouting priority dstnat\n{rules} }}\n}}\n")
 }
