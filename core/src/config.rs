@@ -5,11 +5,13 @@
 //! the command line and kept in its state directory.
 
 pub mod check;
+mod endpoint;
 pub mod fault;
 pub mod listen;
 pub mod place;
 pub mod read;
 pub mod sample;
+pub mod text;
 pub mod write;
 
 use std::collections::BTreeMap;
@@ -48,7 +50,7 @@ pub struct DirectorSettings {
     /// Where the running configuration and the backend ids are kept. Default `/var/lib/wvs`.
     pub state_dir: PathBuf,
     /// Our bits of the conntrack mark: contiguous, at least 8 and at most 16. Default `0xffff0000`.
-    #[serde(with = "listen::hex")]
+    #[serde(with = "text::hex")]
     pub ct_mark_mask: u32,
 }
 
@@ -149,7 +151,7 @@ pub struct SourcePool {
 
 /// A plugin and its parameters: `"wlc"`, or `{ plugin = "wlc", params = { key = "value" } }`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "listen::SchedulerText", into = "listen::SchedulerText")]
+#[serde(from = "text::SchedulerText", into = "text::SchedulerText")]
 pub struct SchedulerSpec {
     /// A name to look up in the plugin directory and among the built-in ones, or a path with a `/`.
     pub plugin: String,

@@ -2,6 +2,9 @@
 //!
 //! Nothing here decides anything: a door applies what it is given and reads what is there.
 
+mod netlink;
+pub mod nft;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 

@@ -9,6 +9,7 @@ pub mod director;
 pub mod dispatch;
 pub mod edit;
 pub mod ids;
+pub mod jhash;
 pub mod kernel;
 pub mod offline;
 pub mod plan;

@@ -3,6 +3,11 @@
 //! A plan is applied as one netlink batch, so the kernel sees all of it or nothing. Planning against what a
 //! plan has just made gives an empty plan, and an empty plan sends nothing.
 
+#[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -5,12 +5,15 @@
 
 use std::net::IpAddr;
 
+pub mod catalog;
 mod contract;
 mod description;
 mod find;
 mod host;
 mod instance;
 mod sandbox;
+mod supervise;
+mod supervised;
 mod ticker;
 mod vet;
 mod wrap;
@@ -21,6 +24,8 @@ pub use find::{BUILTIN, FindPluginError, Origin, available, builtin, find};
 pub use host::{Plugin, PluginHost, StartHostError};
 pub use instance::{CallError, Instance};
 pub use sandbox::Limits;
+pub use supervise::{State, Supervision};
+pub use supervised::{Source, Status, Supervised, TableOutcome};
 pub use vet::LoadPluginError;
 
 /// Identifies a backend to schedulers, in dispatch tables and in the conntrack mark.
@@ -43,6 +48,14 @@ pub struct Candidate {
     pub port: u16,
     /// Keeps its flows, should get no new ones.
     pub draining: bool,
+}
+
+impl Candidate {
+    /// Whether new connections may go to it.
+    #[must_use]
+    pub fn usable(&self) -> bool {
+        self.weight > 0 && !self.draining
+    }
 }
 
 /// What the data path hashes to index a table.

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
-use super::listen::quoted;
 use super::place::{DirectorKey, Place, ServiceKey, service_words};
+use super::text::quoted;
 use super::{Config, DirectorSettings, Forward, SchedulerSpec, Service};
 
 /// The fewest slots of a dispatch table.

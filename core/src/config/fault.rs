@@ -98,8 +98,8 @@ impl Fault {
 impl Faults {
     /// Sorts faults by place, drops repetitions and finds the lines and columns.
     ///
-    /// Spans that do not fit the text are made to fit.
-    pub fn new(mut faults: Vec<Fault>, text: &str) -> Self {
+    /// Spans that do not fit the text are made to fit. `omitted` faults were found and not kept.
+    pub fn new(mut faults: Vec<Fault>, omitted: usize, text: &str) -> Self {
         for fault in &mut faults {
             fault.span = fault.span.take().map(|span| fit(span, text));
             if let Some(related) = &mut fault.related {
@@ -108,12 +108,13 @@ impl Faults {
         }
         faults.sort_by_key(|fault| fault.span.as_ref().map(|span| (span.start, span.end)));
         faults.dedup_by(|one, other| one.span == other.span && one.message == other.message);
-        let omitted = faults.len().saturating_sub(MOST_FAULTS);
+        let omitted = omitted + faults.len().saturating_sub(MOST_FAULTS);
         faults.truncate(MOST_FAULTS);
+        let lines = Lines::of(if faults.is_empty() { "" } else { text });
         for fault in &mut faults {
-            fault.position = fault.span.as_ref().map(|span| Position::of(span.start, text));
+            fault.position = fault.span.as_ref().map(|span| lines.position(span.start));
             if let Some(related) = &mut fault.related {
-                related.position = Some(Position::of(related.span.start, text));
+                related.position = Some(lines.position(related.span.start));
             }
         }
         Faults { faults, omitted }
@@ -126,9 +127,10 @@ impl Faults {
         } else {
             Renderer::plain()
         };
+        let lines = Lines::of(source);
         let mut text = String::new();
         for fault in &self.faults {
-            text.push_str(&renderer.render(&[group(fault, file_name, source)]));
+            text.push_str(&renderer.render(&[group(fault, file_name, &lines)]));
             text.push_str("\n\n");
         }
         if self.omitted > 0 {
@@ -160,14 +162,31 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-impl Position {
-    fn of(offset: usize, text: &str) -> Self {
-        let before = &text[..offset];
-        let start = line_start(offset, text);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+/// Where the lines of a text begin, found once: a text may have many lines and many faults.
+pub(super) struct Lines<'t> {
+    text: &'t str,
+    /// Where each line but the first begins.
+    begins: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        Lines {
+            text,
+            begins: text.match_indices('\n').map(|(newline, _)| newline + 1).collect(),
+        }
+    }
+
+    /// The number of the line of an offset, from 1.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.begins.partition_point(|begin| *begin <= offset) + 1
+    }
+
+    fn position(&self, offset: usize) -> Position {
+        let before = &self.text[line_start(offset, self.text)..offset];
         Position {
-            line,
-            column: text[start..offset].chars().count() + 1,
+            line: self.line(offset),
+            column: before.chars().count() + 1,
         }
     }
 }
@@ -210,7 +229,8 @@ fn on_one_line(span: &Range<usize>, text: &str) -> Range<usize> {
     span.start..span.end.min(line_end(span.start, text)).max(span.start)
 }
 
-fn group<'a>(fault: &'a Fault, file_name: &'a str, source: &'a str) -> Group<'a> {
+fn group<'a>(fault: &'a Fault, file_name: &'a str, lines: &Lines<'a>) -> Group<'a> {
+    let source = lines.text;
     let title = Level::ERROR.primary_title(&fault.message);
     let mut group = Group::with_title(title);
     let shown = fault.span.as_ref().map(|span| fit(span.clone(), source));
@@ -221,23 +241,23 @@ fn group<'a>(fault: &'a Fault, file_name: &'a str, source: &'a str) -> Group<'a>
     match shown {
         None => group = group.element(Origin::path(file_name)),
         Some(span) => {
-            let lines = lines_around(&span, source);
+            let shown = lines_around(&span, source);
             let near = related.as_ref().filter(|(other, _)| {
                 let other = lines_around(other, source);
-                lines.end.max(other.end) - lines.start.min(other.start) <= EXCERPT
+                shown.end.max(other.end) - shown.start.min(other.start) <= EXCERPT
             });
             let primary = (AnnotationKind::Primary, on_one_line(&span, source), fault.label.as_deref());
             match (near, &related) {
                 (Some((other, label)), _) => {
                     let other = (AnnotationKind::Context, on_one_line(other, source), Some(label.as_str()));
-                    group = excerpt(group, file_name, source, &[primary, other]);
+                    group = excerpt(group, file_name, lines, &[primary, other]);
                 }
                 (None, Some((other, label))) => {
                     let other = (AnnotationKind::Context, on_one_line(other, source), Some(label.as_str()));
-                    group = excerpt(group, file_name, source, &[primary]);
-                    group = excerpt(group, file_name, source, &[other]);
+                    group = excerpt(group, file_name, lines, &[primary]);
+                    group = excerpt(group, file_name, lines, &[other]);
                 }
-                (None, None) => group = excerpt(group, file_name, source, &[primary]),
+                (None, None) => group = excerpt(group, file_name, lines, &[primary]),
             }
         }
     }
@@ -251,15 +271,16 @@ fn group<'a>(fault: &'a Fault, file_name: &'a str, source: &'a str) -> Group<'a>
 type Mark<'a> = (AnnotationKind, Range<usize>, Option<&'a str>);
 
 /// Adds the lines of the marks to a group; only those lines reach the renderer, which reads all it gets.
-fn excerpt<'a>(group: Group<'a>, file_name: &'a str, source: &'a str, marks: &[Mark<'a>]) -> Group<'a> {
-    let lines = marks.iter().map(|(_, span, _)| lines_around(span, source));
-    let window = lines
+fn excerpt<'a>(group: Group<'a>, file_name: &'a str, lines: &Lines<'a>, marks: &[Mark<'a>]) -> Group<'a> {
+    let source = lines.text;
+    let around = marks.iter().map(|(_, span, _)| lines_around(span, source));
+    let window = around
         .reduce(|one, other| one.start.min(other.start)..one.end.max(other.end))
         .unwrap_or(0..0);
     let longest = source[window.clone()].lines().map(str::len).max().unwrap_or(0);
     let first = &marks[0].1;
     if longest == 0 || longest > LONGEST_LINE {
-        let Position { line, column } = Position::of(first.start, source);
+        let Position { line, column } = lines.position(first.start);
         return group.element(Origin::path(file_name).line(line).char_column(column));
     }
     let annotations = marks.iter().map(|(kind, span, label)| {
@@ -267,7 +288,7 @@ fn excerpt<'a>(group: Group<'a>, file_name: &'a str, source: &'a str, marks: &[M
             .label(*label)
     });
     let snippet = Snippet::source(&source[window.clone()])
-        .line_start(Position::of(window.start, source).line)
+        .line_start(lines.line(window.start))
         .path(file_name)
         .annotations(annotations);
     group.element(snippet)

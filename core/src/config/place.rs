@@ -143,7 +143,7 @@ impl Place {
 }
 
 /// `service "web"`, or `service 3` where it has no name.
-pub(super) fn service_words(config: &Config, index: usize) -> String {
+pub(crate) fn service_words(config: &Config, index: usize) -> String {
     match config.services.get(index) {
         Some(service) if !service.name.is_empty() => format!("service {:?}", service.name),
         _ => format!("service {}", index + 1),

@@ -4,8 +4,11 @@
 //! does not like and goes on. The rules of [`check`](super::check) come last and point into the file too.
 
 mod section;
+mod syntax;
 mod tables;
+mod value;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Config;
@@ -13,8 +16,8 @@ use super::check::{AnyPlugin, Plugins, check_with};
 use super::fault::{Fault, Faults};
 use section::Reader;
 
-/// The largest file that is read, in bytes: some 100,000 backends.
-pub const LARGEST_FILE: usize = 16 << 20;
+/// The largest file that is read, in bytes: enough for the 65,535 backends that a director can have.
+pub const LARGEST_FILE: usize = 8 << 20;
 
 /// Why a configuration file could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,18 +64,18 @@ pub fn read(text: &str) -> Result<Config, Faults> {
 /// Reads a configuration and checks the parameters of its plugins.
 pub fn read_with(text: &str, plugins: &dyn Plugins) -> Result<Config, Faults> {
     if text.len() > LARGEST_FILE {
-        let message = format!("the file has {} bytes; {LARGEST_FILE} are the most", text.len());
-        return Err(Faults::new(vec![Fault::new(None, message)], text));
+        return Err(too_large());
     }
     let mut reader = Reader::parse(text);
     let config = reader.config();
     reader.problems(&config, check_with(&config, plugins));
-    let faults = reader.finish();
-    if faults.is_empty() {
-        Ok(config)
-    } else {
-        Err(Faults::new(faults, text))
-    }
+    reader.finish().map_or(Ok(config), Err)
+}
+
+fn too_large() -> Faults {
+    let fault = Fault::new(None, format!("the file is larger than {} MiB", LARGEST_FILE >> 20))
+        .help("share the services between several directors; is this the right file?");
+    Faults::new(vec![fault], 0, "")
 }
 
 /// Reads a configuration file.
@@ -82,7 +85,7 @@ pub fn read_file(path: &Path) -> Result<Config, FileError> {
 
 /// Reads a configuration file and checks the parameters of its plugins.
 pub fn read_file_with(path: &Path, plugins: &dyn Plugins) -> Result<Config, FileError> {
-    let bytes = std::fs::read(path).map_err(|source| FileError::Read {
+    let bytes = bytes_of(path).map_err(|source| FileError::Read {
         path: path.to_owned(),
         source,
     })?;
@@ -94,8 +97,20 @@ pub fn read_file_with(path: &Path, plugins: &dyn Plugins) -> Result<Config, File
     })
 }
 
+/// Reads one byte more than may be, so that an endless file shows as one that is too large.
+fn bytes_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(LARGEST_FILE as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Reads the bytes of a file, and gives the text that the spans of the faults belong to.
 pub fn read_bytes(bytes: Vec<u8>, plugins: &dyn Plugins) -> (String, Result<Config, Faults>) {
+    if bytes.len() > LARGEST_FILE {
+        return (String::new(), Err(too_large()));
+    }
     match String::from_utf8(bytes) {
         Ok(text) => {
             let result = read_with(&text, plugins);
@@ -111,7 +126,7 @@ pub fn read_bytes(bytes: Vec<u8>, plugins: &dyn Plugins) -> (String, Result<Conf
                 Fault::new(stand_in, format!("the file is not UTF-8: byte {byte:#04x} at offset {at}"))
                     .label("not UTF-8 from here")
                     .help("save the file as UTF-8");
-            let faults = Faults::new(vec![fault], &text);
+            let faults = Faults::new(vec![fault], 0, &text);
             (text, Err(faults))
         }
     }

@@ -163,21 +163,17 @@ pub fn ruleset(ruleset: &Ruleset) -> String {
         .collect()
 }
 
-/// One table.
+/// One table: slot maps, maps, chains, as a plan makes them and nft lists them, in the order of their making.
 pub fn table(family: Family, table: &Table) -> String {
     let mut blocks: Vec<String> = Vec::new();
     for (name, slots) in &table.slots {
-        blocks.push(block("map", name, slots_shape(slots.len() as u32), slot_elements(slots)));
+        let lines = lines(&slot_elements(slots), PER_LINE_NUMBERS);
+        blocks.push(block("map", name, &slots_shape(slots.len() as u32), &lines));
     }
     for (&map, content) in &table.maps {
         let word = if map.has_verdicts() { "map" } else { "set" };
-        let counted = |text: String| match (map.has_counters(), text.split_once(" : ")) {
-            (false, _) => text,
-            (true, Some((key, verdict))) => format!("{key} counter : {verdict}"),
-            (true, None) => format!("{text} counter"),
-        };
-        let content = elements(content).into_iter().map(counted).collect();
-        blocks.push(block(word, map.as_str(), map_shape(family, map), content));
+        let lines = lines(&listed_elements(map, content), per_line(family, map));
+        blocks.push(block(word, map.as_str(), &map_shape(family, map), &lines));
     }
     for (name, chain) in &table.chains {
         let mut text = format!("\tchain {name} {{\n");
@@ -193,14 +189,57 @@ pub fn table(family: Family, table: &Table) -> String {
     format!("table {} {TABLE} {{\n{}}}\n", family.nft(), blocks.join("\n"))
 }
 
-/// nft's layout of a map or set. It breaks lines of elements by their type's width, which `lines` follows.
-fn block(word: &str, name: &str, shape: Vec<String>, elements: Vec<String>) -> String {
+/// The elements as `nft -s list` prints them: in its order, with the word `counter` where they count.
+fn listed_elements(map: MapName, content: &Elements) -> Vec<String> {
+    let mut listed: Vec<_> = content.iter().collect();
+    if map == MapName::Services {
+        // nft orders a concatenation by the number that its bytes make, the last byte highest.
+        listed.sort_by_cached_key(|(key, _)| match key {
+            Key::Service(address, protocol, port) => {
+                let mut bytes = match address {
+                    IpAddr::V4(it) => it.octets().to_vec(),
+                    IpAddr::V6(it) => it.octets().to_vec(),
+                };
+                bytes.push(protocol.number());
+                bytes.extend(port.to_be_bytes());
+                bytes.reverse();
+                bytes
+            }
+            _ => Vec::new(),
+        });
+    }
+    let counter = if map.has_counters() { " counter" } else { "" };
+    let element = |(key, target): (&Key, &Option<String>)| match target {
+        Some(chain) => format!("{key}{counter} : goto {chain}"),
+        None => format!("{key}{counter}"),
+    };
+    listed.into_iter().map(element).collect()
+}
+
+/// How many marks, class ids and integers nft prints on a line.
+const PER_LINE_NUMBERS: usize = 5;
+
+/// How many elements nft prints on a line, which it decides by the type of the key.
+fn per_line(family: Family, map: MapName) -> usize {
+    match (map, family) {
+        (MapName::Services | MapName::ServiceRanges, _) | (MapName::Closed, Family::V6) => 1,
+        (MapName::Closed, Family::V4) => 2,
+        _ => PER_LINE_NUMBERS,
+    }
+}
+
+fn lines(elements: &[String], per_line: usize) -> Vec<String> {
+    elements.chunks(per_line).map(|line| line.join(", ")).collect()
+}
+
+/// nft's layout of a map or set.
+fn block(word: &str, name: &str, shape: &[String], lines: &[String]) -> String {
     let mut text = format!("\t{word} {name} {{\n");
     for line in shape {
         let _ = writeln!(text, "\t\t{line}");
     }
-    if !elements.is_empty() {
-        let _ = writeln!(text, "\t\telements = {{ {} }}", elements.join(", "));
+    if !lines.is_empty() {
+        let _ = writeln!(text, "\t\telements = {{ {} }}", lines.join(",\n\t\t\t     "));
     }
     text.push_str("\t}\n");
     text

@@ -214,7 +214,7 @@ impl Instance {
         let answer = self.call("update", limit, |guest, store| guest.policy.call_update(store, &wire))?;
         self.usable = backends
             .iter()
-            .map(|backend| (backend.id.0.into(), backend.weight > 0 && !backend.draining))
+            .map(|backend| (backend.id.0.into(), backend.usable()))
             .collect();
         accepted(&self.plugin, "update", answer)
     }

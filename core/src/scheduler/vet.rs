@@ -178,6 +178,14 @@ impl Outside {
             || bare_function(interface).is_some_and(|function| self.exports.iter().any(|e| e == function))
     }
 
+    /// The version of the contract that its exports spell out.
+    pub(super) fn version(&self) -> Option<&str> {
+        self.exports
+            .iter()
+            .find_map(|export| contract_interface(export))
+            .map(|(_, version)| version)
+    }
+
     /// Refuses what this director cannot run, in its own words.
     pub(super) fn vet(&self, name: &str) -> Result<Form, LoadPluginError> {
         let name = || name.to_owned();

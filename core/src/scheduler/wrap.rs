@@ -30,14 +30,17 @@ pub(super) fn to_component(module: Vec<u8>, form: Form, outside: &Outside) -> an
 
 /// Writes down which interfaces the module has, as a binding generator would have done.
 fn add_type(mut module: Vec<u8>, outside: &Outside) -> anyhow::Result<Vec<u8>> {
+    // Another version of the series has the same functions, at least all that we call.
+    let version = outside.version().unwrap_or(VERSION);
+    let contract = WIT.replacen(&format!("@{VERSION};"), &format!("@{version};"), 1);
     let exports = INTERFACES
         .iter()
         .filter(|interface| outside.offers(interface))
-        .map(|interface| format!("export {PACKAGE}/{interface}@{VERSION};"));
+        .map(|interface| format!("export {PACKAGE}/{interface}@{version};"));
     let world =
-        exports.fold(format!("import {PACKAGE}/host@{VERSION};"), |world, export| world + " " + &export);
+        exports.fold(format!("import {PACKAGE}/host@{version};"), |world, export| world + " " + &export);
     let mut resolve = Resolve::default();
-    resolve.push_str("scheduler.wit", WIT)?;
+    resolve.push_str("scheduler.wit", &contract)?;
     let package =
         resolve.push_str("plugin.wit", &format!("package wvs:plugin; world plugin {{ {world} }}"))?;
     let world = resolve.select_world(&[package], Some("plugin"))?;
@@ -57,18 +60,22 @@ struct LongNames;
 impl Reencode for LongNames {
     type Error = std::convert::Infallible;
 
-    fn parse_import(
+    fn parse_import_section(
         &mut self,
         imports: &mut wasm_encoder::ImportSection,
-        import: wasmparser::Import<'_>,
+        section: wasmparser::ImportSectionReader<'_>,
     ) -> Result<(), reencode::Error<Self::Error>> {
         let host = format!("{PACKAGE}/host@{VERSION}");
-        let module = if import.module == "wvs" {
-            &host
-        } else {
-            import.module
-        };
-        reencode::utils::parse_import(self, imports, wasmparser::Import { module, ..import })
+        for import in section.into_imports() {
+            let import = import?;
+            let module = if import.module == "wvs" {
+                &host
+            } else {
+                import.module
+            };
+            reencode::utils::parse_import(self, imports, wasmparser::Import { module, ..import })?;
+        }
+        Ok(())
     }
 
     fn parse_export(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::Checker;
+use crate::config::listen::MARK_ZERO;
 use crate::config::place::{Place, ServiceKey};
 use crate::config::{Listen, PortRange};
 use crate::ruleset::Protocol;
@@ -35,7 +36,7 @@ pub(super) fn senseless(address: IpAddr) -> Option<&'static str> {
     } else if address == IpAddr::V4(Ipv4Addr::BROADCAST) {
         Some("the broadcast address")
     } else if mapped {
-        Some("an IPv4 address in IPv6 clothes")
+        Some("an IPv4-mapped address, which no packet carries")
     } else {
         None
     }
@@ -45,7 +46,7 @@ fn alone(checker: &mut Checker<'_>, place: Place, listen: &Listen) {
     match listen {
         Listen::Mark(0) => {
             checker
-                .report(place, "firewall mark 0 is what packets carry that nobody marked".to_owned())
+                .report(place, MARK_ZERO.to_owned())
                 .help("use a mark of 1 or more");
         }
         Listen::Mark(_) => {}

@@ -1,18 +1,18 @@
-//! Reading TOML values with their places, and noting what is wrong with them.
+//! Reading a text with the places of its parts: keys of tables, and what is wrong with them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
-use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::syntax::syntax_fault;
 use super::tables::{SHAPES, Shape};
 use crate::config::Config;
 use crate::config::check::Problem;
-use crate::config::fault::{Fault, Related};
-use crate::config::listen::{TextError, quoted};
-use crate::config::place::Place;
+use crate::config::fault::{Fault, Faults, Lines, MOST_FAULTS, Related};
+use crate::config::place::{Place, ServiceKey, service_words};
+use crate::config::text::quoted;
 
 /// A place in the text.
 pub(super) type Span = Range<usize>;
@@ -21,11 +21,13 @@ pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
 /// A text on its way to a configuration.
 pub(super) struct Reader<'i> {
-    text: &'i str,
+    pub(super) text: &'i str,
     pub(super) root: DeTable<'i>,
     faults: Vec<Fault>,
     /// Where the parser lost its way.
     syntax: Vec<Fault>,
+    /// How many more times it did.
+    omitted: usize,
     /// Where the parts of the configuration are.
     spans: HashMap<Place, Span>,
     /// Places that have a fault already.
@@ -46,13 +48,16 @@ impl<'i> Reader<'i> {
     pub(super) fn parse(text: &'i str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut syntax = Vec::new();
-        // A second error on a line is mostly an echo of the first.
-        let mut seen = BTreeSet::new();
+        let mut omitted = 0;
+        let mut lines_with_errors = BTreeSet::new();
         let lines = Lines::of(if errors.is_empty() { "" } else { text });
         for error in errors {
             let span = error.span().unwrap_or(0..0);
-            if seen.insert(lines.line(span.start)) {
-                syntax.push(syntax_fault(span, error.message()));
+            if syntax.len() == MOST_FAULTS {
+                omitted += 1;
+            } else if lines_with_errors.insert(lines.line(span.start)) {
+                // A second error on a line is mostly an echo of the first.
+                syntax.push(syntax_fault(text, span, error.message()));
             }
         }
         Reader {
@@ -60,18 +65,20 @@ impl<'i> Reader<'i> {
             root: root.into_inner(),
             faults: Vec::new(),
             syntax,
+            omitted,
             spans: HashMap::new(),
             faulty: HashSet::new(),
             incomplete: HashSet::new(),
         }
     }
 
-    /// All faults. Those that may only follow from a syntax error are left out.
-    pub(super) fn finish(self) -> Vec<Fault> {
+    /// All faults, if there are any. Those that may only follow from a syntax error are left out.
+    pub(super) fn finish(self) -> Option<Faults> {
         let Reader {
             mut faults,
             syntax,
             text,
+            omitted,
             ..
         } = self;
         if !syntax.is_empty() {
@@ -81,11 +88,17 @@ impl<'i> Reader<'i> {
             faults.retain(|fault| line(fault).is_none_or(|line| !wrong.contains(&line)));
             faults.extend(syntax);
         }
-        faults
+        (!faults.is_empty()).then(|| Faults::new(faults, omitted, text))
     }
 
+    /// Notes a fault.
     pub(super) fn report(&mut self, fault: Fault) {
         self.faults.push(fault);
+    }
+
+    /// Whether the parser lost its way somewhere.
+    pub(super) fn has_syntax_faults(&self) -> bool {
+        !self.syntax.is_empty()
     }
 
     /// How many faults there are so far.
@@ -131,7 +144,7 @@ impl<'i> Reader<'i> {
                 continue;
             }
             let related = problem.related.and_then(|place| {
-                let label = format!("{} is here", place.describe(config));
+                let label = related_words(&place, config);
                 Some(Related {
                     span: self.span_of(&place)?,
                     position: None,
@@ -158,7 +171,7 @@ impl<'i> Reader<'i> {
             if shape.keys.contains(&name) {
                 continue;
             }
-            let fault = if shape.later.contains(&name) {
+            let fault = if SHAPES.iter().any(|shape| shape.later.contains(&name)) {
                 Fault::new(key.span(), format!("`{name}` is not supported by this version of wvs"))
                     .label("not supported")
                     .help(format!("leave `{name}` out"))
@@ -177,7 +190,7 @@ impl<'i> Reader<'i> {
         (!self.is_stand_in(value)).then_some(value)
     }
 
-    fn is_stand_in(&self, value: &Value<'i>) -> bool {
+    pub(super) fn is_stand_in(&self, value: &Value<'i>) -> bool {
         value.span().is_empty() && !self.syntax.is_empty()
     }
 
@@ -197,183 +210,16 @@ impl<'i> Reader<'i> {
         }
         value
     }
-
-    fn wrong_type(&mut self, value: &Value<'i>, key: &str, expected: &str, example: &str) {
-        let found = match value.get_ref() {
-            DeValue::Array(array) if array.iter().any(|item| item.get_ref().is_table()) => "a list of tables",
-            other => type_words(other),
-        };
-        let message = format!("`{key}` must be {expected}, and this is {found}");
-        let fault = Fault::new(value.span(), message)
-            .label(format!("expected {expected}"))
-            .help(format!("write {example}"));
-        self.report(fault);
-    }
-
-    /// A string.
-    pub(super) fn string<'r>(&mut self, value: &'r Value<'i>, key: &str, example: &str) -> Option<&'r str> {
-        if self.is_stand_in(value) {
-            return None;
-        }
-        let text = value.get_ref().as_str();
-        if text.is_none() {
-            let example = format!("{key} = {example}");
-            self.wrong_type(value, key, "a string", &example);
-        }
-        text
-    }
-
-    /// A truth value.
-    pub(super) fn boolean(&mut self, value: &Value<'i>, key: &str) -> Option<bool> {
-        let truth = value.get_ref().as_bool();
-        if truth.is_none() {
-            self.wrong_type(value, key, "true or false", &format!("{key} = true, without quotes"));
-        }
-        truth
-    }
-
-    /// A whole number of 32 bits. The rules check its range further.
-    pub(super) fn number(&mut self, value: &Value<'i>, key: &str, highest: u32) -> Option<u32> {
-        let Some(integer) = value.get_ref().as_integer() else {
-            self.wrong_type(value, key, "a whole number", &format!("{key} = 16, without quotes"));
-            return None;
-        };
-        let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
-        let number = number
-            .and_then(|number| u32::try_from(number).ok())
-            .filter(|number| *number <= highest);
-        if number.is_none() {
-            let fault = Fault::new(value.span(), format!("`{key}` is out of range"))
-                .label(format!("must be 0 to {highest}"));
-            self.report(fault);
-        }
-        number
-    }
-
-    /// A value that is written as a string.
-    pub(super) fn parsed<T>(&mut self, value: &Value<'i>, key: &str, example: &str) -> Option<T>
-    where
-        T: FromStr<Err = TextError>,
-    {
-        let text = self.string(value, key, example)?;
-        match text.parse() {
-            Ok(parsed) => Some(parsed),
-            Err(error) => {
-                let TextError { message, expected } = error;
-                let label = format!("not what `{key}` takes");
-                self.report(
-                    Fault::new(value.span(), message)
-                        .label(label)
-                        .help(format!("expected {expected}")),
-                );
-                None
-            }
-        }
-    }
-
-    /// A list of values that are written as strings, each with its span; `None` for those that are wrong.
-    pub(super) fn list<'r>(
-        &mut self,
-        value: &'r Value<'i>,
-        key: &str,
-        example: &str,
-    ) -> Option<impl Iterator<Item = &'r Value<'i>> + use<'r, 'i>> {
-        match value.get_ref() {
-            DeValue::Array(array) => Some(array.iter()),
-            _ => {
-                self.wrong_type(value, key, "a list", &format!("{key} = [{example}], with brackets"));
-                None
-            }
-        }
-    }
-
-    /// A table.
-    pub(super) fn table<'r>(
-        &mut self,
-        value: &'r Value<'i>,
-        key: &str,
-        shape: &'static Shape,
-    ) -> Option<Section<'r, 'i>> {
-        let Some(table) = value.get_ref().as_table() else {
-            self.wrong_type(value, key, "a table", shape.example);
-            return None;
-        };
-        let section = Section {
-            table,
-            shape,
-            header: value.span(),
-        };
-        self.unknown_keys(&section);
-        Some(section)
-    }
-
-    /// Tables that may come several times, as `[[key]]`.
-    pub(super) fn tables<'r>(
-        &mut self,
-        value: &'r Value<'i>,
-        key: &str,
-        shape: &'static Shape,
-    ) -> Vec<Option<Section<'r, 'i>>> {
-        match value.get_ref() {
-            DeValue::Array(items) => items.iter().map(|item| self.table(item, key, shape)).collect(),
-            DeValue::Table(_) => {
-                let message = format!("`{key}` is a list of tables, and this is one table");
-                let fault = Fault::new(value.span(), message)
-                    .label("two brackets expected")
-                    .help(format!("write {}", shape.example));
-                self.report(fault);
-                // Its own faults are worth knowing all the same.
-                vec![self.table(value, key, shape)]
-            }
-            _ => {
-                self.wrong_type(value, key, "a list of tables", shape.example);
-                Vec::new()
-            }
-        }
-    }
 }
 
-/// Where the lines of a text begin.
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn of(text: &str) -> Self {
-        Lines(
-            text.bytes()
-                .enumerate()
-                .filter(|(_, byte)| *byte == b'\n')
-                .map(|(at, _)| at + 1)
-                .collect(),
-        )
-    }
-
-    fn line(&self, offset: usize) -> usize {
-        self.0.partition_point(|begin| *begin <= offset)
-    }
-}
-
-fn syntax_fault(span: Span, message: &str) -> Fault {
-    let help = match message {
-        _ if message.contains("duplicate key") => Some("take one of the two out"),
-        _ if message.contains("string values must be quoted") => Some("put the value in quotes"),
-        _ => None,
-    };
-    let fault = Fault::new(span, format!("this is not TOML: {message}"));
-    match help {
-        Some(help) => fault.help(help),
-        None => fault,
-    }
-}
-
-fn type_words(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a fraction",
-        DeValue::Boolean(_) => "a truth value",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
+/// What the other place of a conflict is.
+fn related_words(place: &Place, config: &Config) -> String {
+    match place {
+        Place::Director(_) => "the mask".to_owned(),
+        Place::Service(service, ServiceKey::Listen(_)) => {
+            format!("{} listens here", service_words(config, *service))
+        }
+        Place::Service(..) => "the first one".to_owned(),
     }
 }
 
@@ -381,6 +227,9 @@ fn type_words(value: &DeValue<'_>) -> &'static str {
 fn suggestion(name: &str, shape: &Shape) -> String {
     if let Some(key) = nearest(name, shape.keys) {
         return format!("did you mean `{key}`?");
+    }
+    if name == "backend" {
+        return "write [[service.backend]], below its [[service]]".to_owned();
     }
     if let Some(other) = SHAPES.iter().find(|other| other.keys.contains(&name)) {
         return format!("`{name}` belongs in {}", other.name);

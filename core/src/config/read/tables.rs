@@ -7,8 +7,8 @@ use toml::de::DeValue;
 
 use super::section::{Reader, Section, Value};
 use crate::config::fault::Fault;
-use crate::config::listen::{self, quoted};
 use crate::config::place::{BackendKey, DirectorKey, Place, ServiceKey};
+use crate::config::text::{self, quoted};
 use crate::config::{
     Backend, Config, DirectorSettings, Endpoint, Forward, HIGHEST_WEIGHT, Listen, ManageVip, SchedulerSpec,
     Service, SourcePool, default_slots, default_weight,
@@ -139,15 +139,22 @@ impl<'i> Reader<'i> {
     fn path(&mut self, section: &Section<'_, 'i>, key: &str, place: DirectorKey) -> Option<PathBuf> {
         let value = self.get(section, key)?;
         self.locate(Place::Director(place), value.span());
-        self.string(value, key, "\"/var/lib/wvs\"").map(PathBuf::from)
+        let default = DirectorSettings::default();
+        let example = if place == DirectorKey::PluginDir {
+            default.plugin_dir
+        } else {
+            default.state_dir
+        };
+        self.string(value, key, &format!("\"{}\"", example.display()))
+            .map(PathBuf::from)
     }
 
     fn mask(&mut self, value: &Value<'i>) -> Option<u32> {
         if value.get_ref().is_integer() {
-            return self.number(value, "ct_mark_mask", u32::MAX);
+            return self.number(value, "ct_mark_mask", u32::MAX, ("32 bits", "0xffff0000"));
         }
         let text = self.string(value, "ct_mark_mask", "\"0xffff0000\"")?;
-        let mask = listen::number(text);
+        let mask = text::number(text);
         if mask.is_none() {
             let fault = Fault::new(value.span(), format!("{} is not a mask of 32 bits", quoted(text)))
                 .label("not a mask")
@@ -272,8 +279,9 @@ impl<'i> Reader<'i> {
             for (key, value) in table {
                 let name: &str = key.get_ref();
                 self.locate(at.place(ServiceKey::Param(name.to_owned())), value.span());
-                if let Some(text) = self.string(value, name, "\"value\", with quotes: parameters are strings")
-                {
+                let example =
+                    format!("\"{}\": parameters are strings", self.written(value).unwrap_or("value"));
+                if let Some(text) = self.string(value, name, &example) {
                     params.insert(name.to_owned(), text.to_owned());
                 }
             }
@@ -287,7 +295,7 @@ impl<'i> Reader<'i> {
     fn slots(&mut self, at: At, section: &Section<'_, 'i>) -> u32 {
         let slots = self.get(section, "slots").and_then(|value| {
             self.locate(at.place(ServiceKey::Slots), value.span());
-            self.number(value, "slots", u32::MAX)
+            self.number(value, "slots", u32::MAX, ("a power of two from 16 to 4096", "256"))
         });
         slots.unwrap_or_else(default_slots)
     }
@@ -324,7 +332,7 @@ impl<'i> Reader<'i> {
         self.locate(at.backend(number, BackendKey::Whole), section.header.clone());
         let weight = self.get(section, "weight").and_then(|value| {
             self.locate(at.backend(number, BackendKey::Weight), value.span());
-            self.number(value, "weight", HIGHEST_WEIGHT)
+            self.number(value, "weight", HIGHEST_WEIGHT, ("a whole number from 0 to 2147483647", "3"))
         });
         let drain = self
             .get(section, "drain")

@@ -1,0 +1,125 @@
+//! What the host says to files that are no scheduler it can run, and the forms it takes.
+
+use wvs_core::scheduler::{Limits, LoadPluginError, PluginHost, builtin};
+
+fn host() -> PluginHost {
+    PluginHost::new(Limits::default()).unwrap()
+}
+
+fn refusal(bytes: impl AsRef<[u8]>) -> String {
+    host().load("p", bytes.as_ref()).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_no_scheduler_is_refused_in_words() {
+    assert_eq!(
+        refusal(include_str!("plugins/next-version.wat")),
+        "plugin p: built against wvs:scheduler 0.2.0; this director speaks 0.1.x"
+    );
+    assert_eq!(
+        refusal(include_str!("plugins/wasi.wat")),
+        "plugin p: imports wasi_snapshot_preview1: a plugin may import wvs:scheduler/host only; build without WASI \
+         (Rust: --target wasm32-unknown-unknown; JavaScript and Python: with the option that stubs WASI)"
+    );
+    assert!(
+        refusal(include_str!("plugins/wasi-component.wat"))
+            .starts_with("plugin p: imports wasi:sockets/network@0.2.0: a plugin may import")
+    );
+    assert_eq!(
+        refusal("(module)"),
+        "plugin p: does not export wvs:scheduler/policy@0.1.0, which every scheduler needs"
+    );
+    assert_eq!(
+        refusal(r#"(module (func (export "describe")))"#),
+        "plugin p: does not export wvs:scheduler/table@0.1.0, which every scheduler needs"
+    );
+    let error = refusal(include_str!("plugins/wrong-type.wat"));
+    assert!(error.contains("type mismatch for function `fill`"), "{error}");
+    let error = refusal(include_str!("plugins/no-such-function.wat"));
+    assert!(error.contains("read-file"), "{error}");
+    let error = refusal("(module (func");
+    assert!(error.starts_with("plugin p: neither WebAssembly nor its text form: "), "{error}");
+    assert!(refusal(b"\x7fELF\x02\x01").starts_with("plugin p: neither WebAssembly nor its text form"));
+    assert!(refusal(b"\0asm\x01\0\0\0\xff").starts_with("plugin p: neither WebAssembly nor its text form"));
+    assert!(refusal(b"").starts_with("plugin p: "));
+}
+
+#[test]
+fn a_description_is_checked() {
+    let error = refusal(include_str!("plugins/nameless.wat"));
+    assert_eq!(error, "plugin p: its description is wrong: its name has 0 bytes; 1 to 64 are allowed");
+    let error = host()
+        .load("p", include_bytes!("plugins/bad-utf8.wat"))
+        .unwrap_err();
+    let LoadPluginError::Describe { source, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert!(
+        source
+            .to_string()
+            .starts_with("plugin p: describe broke the contract: "),
+        "{source}"
+    );
+}
+
+#[test]
+fn per_flow_is_not_supported_yet() {
+    for text in [
+        include_str!("plugins/per-flow.wat"),
+        include_str!("plugins/flows-only.wat"),
+    ] {
+        let error = refusal(text);
+        assert!(error.contains("(per-flow), which is not supported by this version"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_may_not_be_too_large() {
+    let host = PluginHost::new(Limits {
+        file_size: 10,
+        ..Limits::default()
+    })
+    .unwrap();
+    let error = host.load("p", &[0; 11]).unwrap_err().to_string();
+    assert_eq!(error, "plugin p: 11 bytes, and at most 10 are allowed");
+}
+
+/// A module may be shipped as the component that it becomes.
+#[test]
+fn a_component_is_taken_too() {
+    let component = wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(builtin("wlc").unwrap())
+        .and_then(|mut encoder| encoder.encode())
+        .unwrap();
+    let plugin = host().load("wlc", &component).unwrap();
+    assert_eq!(plugin.describe().name, "wlc");
+    assert!(plugin.wants_load());
+}
+
+/// Names in full, as a generator of bindings writes them, but without its section of types; and a
+/// later version of the same series.
+#[test]
+fn a_module_with_long_names_is_taken_too() {
+    let fault = include_str!("plugins/fault.wat").replace("\"wvs\"", "\"wvs:scheduler/host@0.1.7\"");
+    let long = ["describe", "configure", "update"]
+        .iter()
+        .fold(fault, |text, name| {
+            text.replace(
+                &format!("(export \"{name}\")"),
+                &format!("(export \"wvs:scheduler/policy@0.1.7#{name}\")"),
+            )
+        });
+    let long = long.replace("(export \"fill\")", "(export \"wvs:scheduler/table@0.1.7#fill\")");
+    assert_eq!(host().load("long", long.as_bytes()).unwrap().describe().name, "fault");
+}
+
+#[test]
+fn the_hash_is_that_of_the_file() {
+    let host = host();
+    let text = include_str!("plugins/fault.wat");
+    let one = host.load("a", text.as_bytes()).unwrap();
+    assert_eq!(one.hash(), host.load("b", text.as_bytes()).unwrap().hash());
+    let other = host.load("a", format!("{text};; changed").as_bytes()).unwrap();
+    assert_ne!(one.hash(), other.hash());
+}

@@ -1,0 +1,128 @@
+//! `make demo`: the director at work on this machine, in network namespaces that go again.
+//!
+//! It prints commands as one would type them, and what they print.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context, Result, ensure};
+use wvs_tests::{Director, Distribution, Lab, LabOptions, ServerOptions, client_sources};
+
+const CONFIG: &str = r#"
+[[service]]
+name      = "web"
+listen    = ["tcp://10.0.0.100:80", "tcp://[fd00:a::100]:80"]
+scheduler = "rr"
+manage_vip = { interface = "eth0", reject_other_ports = true }
+backend   = [
+  { address = "10.1.0.11:8080", weight = 3 },
+  { address = "10.1.0.12:8080", weight = 2 },
+  { address = "10.1.0.13:8080" },
+  { address = "[fd00:b::11]:8080" },
+  { address = "[fd00:b::12]:8080" },
+]
+
+[[service]]
+name      = "least"
+listen    = ["tcp://10.0.0.100:81"]
+scheduler = "wlc"
+backend   = [
+  { address = "10.1.0.11:8080" },
+  { address = "10.1.0.12:8080" },
+  { address = "10.1.0.13:8080" },
+]
+
+[[service]]
+name      = "sticky"
+listen    = ["tcp://10.0.0.100:82"]
+scheduler = "sh"
+forward   = "full-nat"
+backend   = [
+  { address = "10.1.0.11:8080" },
+  { address = "10.1.0.12:8080" },
+  { address = "10.1.0.13:8080" },
+]
+
+[[service]]
+name      = "dns"
+listen    = ["udp://10.0.0.100:53"]
+backend   = [{ address = "10.1.0.12:5353" }, { address = "10.1.0.13:5353" }]
+"#;
+
+/// How many source addresses the client has: hashing needs some.
+const CLIENTS: usize = 60;
+
+/// Who answered each address.
+type Answers = BTreeMap<IpAddr, Result<String, ErrorKind>>;
+
+fn main() -> Result<()> {
+    say("three real servers, a director and a client, each in a network namespace");
+    let lab = Lab::new(LabOptions { client_addresses: CLIENTS, name: "demo", ..LabOptions::default() })?;
+    let _servers = lab.start_servers(&ServerOptions::default())?;
+    println!("{CONFIG}");
+    say("wvs run --config wvs.toml");
+    let director = Director::start(&lab, CONFIG)?;
+
+    let client = lab.client();
+    let v4: SocketAddr = lab.vip(80);
+    say("rr, weights 3:2:1 — 60 TCP connections to 10.0.0.100:80");
+    answered(client.ask_many(v4, 60), 60)?;
+    say("rr on IPv6 — 20 TCP connections to [fd00:a::100]:80");
+    answered(client.ask_many(lab.vip6(80), 20), 20)?;
+    say("wlc — 60 TCP connections to 10.0.0.100:81");
+    answered(client.ask_many(lab.vip(81), 60), 60)?;
+    say("sh with full NAT — one connection from each of 60 addresses to 10.0.0.100:82, twice");
+    let sources = client_sources(CLIENTS);
+    let first = client.ask_from_each(&sources, lab.vip(82));
+    let second = client.ask_from_each(&sources, lab.vip(82));
+    let (moved, seen) = compare(first, second)?;
+    println!("{seen}\nclients that were sent elsewhere the second time: {moved}\n");
+    say("rr — 40 UDP datagrams to 10.0.0.100:53");
+    answered(client.ask_udp_many(lab.vip(53), 40), 40)?;
+    say("a port that is no service: 10.0.0.100:8081");
+    let refused = client.ask(lab.vip(8081)).err().context("a closed port answered")?;
+    println!("{refused}\n");
+
+    show(&director, &["services"])?;
+    show(&director, &["backends", "web"])?;
+    show(&director, &["drain", "web", "10.1.0.11:8080"])?;
+    say("60 more connections to 10.0.0.100:80");
+    answered(client.ask_many(v4, 60), 60)?;
+    show(&director, &["status"])?;
+    say("done; the namespaces go, and everything in them");
+    Ok(())
+}
+
+/// How many addresses another server answered the second time, and the distribution.
+fn compare(first: Answers, second: Answers) -> Result<(usize, String)> {
+    let mut counts = BTreeMap::<String, usize>::new();
+    let mut moved = 0;
+    for (source, before) in first {
+        let (before, after) = (before?, second.get(&source).context("an address did not ask")?.clone()?);
+        moved += usize::from(before != after);
+        *counts.entry(before).or_default() += 1;
+        *counts.entry(after).or_default() += 1;
+    }
+    let seen: Vec<_> = counts.iter().map(|(server, count)| format!("{server} {count}")).collect();
+    Ok((moved, seen.join(", ")))
+}
+
+fn answered(seen: Distribution, wanted: usize) -> Result<()> {
+    println!("{seen}\n");
+    ensure!(seen.answered() == wanted && seen.failed() == 0, "not every request was answered");
+    Ok(())
+}
+
+fn show(director: &Director, arguments: &[&str]) -> Result<()> {
+    say(&format!("wvs {}", arguments.join(" ")));
+    let output = director.wvs(arguments)?;
+    println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn say(what: &str) {
+    println!("── {what}");
+}
