@@ -261,9 +261,9 @@ fn foreign_bits_of_marks_are_kept() -> Result<()> {
         let shift = mask.map_or(16, |(_, shift)| shift);
         let expected = (1..=3)
             .map(|n| {
-                Ok(stage.director.backend("web", rs(n))?["id"]
+                stage.director.backend("web", rs(n))?["id"]
                     .as_u64()
-                    .context("an id")?)
+                    .context("an id")
             })
             .map(|id: Result<u64>| Ok((u32::try_from(id?)? << shift) | 0xabcd))
             .collect::<Result<Vec<u32>>>()?;

@@ -60,7 +60,11 @@ type Answers = BTreeMap<IpAddr, Result<String, ErrorKind>>;
 
 fn main() -> Result<()> {
     say("three real servers, a director and a client, each in a network namespace");
-    let lab = Lab::new(LabOptions { client_addresses: CLIENTS, name: "demo", ..LabOptions::default() })?;
+    let lab = Lab::new(LabOptions {
+        client_addresses: CLIENTS,
+        name: "demo",
+        ..LabOptions::default()
+    })?;
     let _servers = lab.start_servers(&ServerOptions::default())?;
     println!("{CONFIG}");
     say("wvs run --config wvs.toml");
@@ -83,7 +87,10 @@ fn main() -> Result<()> {
     say("rr — 40 UDP datagrams to 10.0.0.100:53");
     answered(client.ask_udp_many(lab.vip(53), 40), 40)?;
     say("a port that is no service: 10.0.0.100:8081");
-    let refused = client.ask(lab.vip(8081)).err().context("a closed port answered")?;
+    let refused = client
+        .ask(lab.vip(8081))
+        .err()
+        .context("a closed port answered")?;
     println!("{refused}\n");
 
     show(&director, &["services"])?;
@@ -101,12 +108,16 @@ fn compare(first: Answers, second: Answers) -> Result<(usize, String)> {
     let mut counts = BTreeMap::<String, usize>::new();
     let mut moved = 0;
     for (source, before) in first {
-        let (before, after) = (before?, second.get(&source).context("an address did not ask")?.clone()?);
+        let after = second.get(&source).context("an address did not ask")?.clone();
+        let (before, after) = (before.map_err(io::Error::from)?, after.map_err(io::Error::from)?);
         moved += usize::from(before != after);
         *counts.entry(before).or_default() += 1;
         *counts.entry(after).or_default() += 1;
     }
-    let seen: Vec<_> = counts.iter().map(|(server, count)| format!("{server} {count}")).collect();
+    let seen: Vec<_> = counts
+        .iter()
+        .map(|(server, count)| format!("{server} {count}"))
+        .collect();
     Ok((moved, seen.join(", ")))
 }
 
