@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
@@ -108,8 +108,12 @@ fn compare(first: Answers, second: Answers) -> Result<(usize, String)> {
     let mut counts = BTreeMap::<String, usize>::new();
     let mut moved = 0;
     for (source, before) in first {
-        let after = second.get(&source).context("an address did not ask")?.clone();
-        let (before, after) = (before.map_err(io::Error::from)?, after.map_err(io::Error::from)?);
+        let after = second
+            .get(&source)
+            .cloned()
+            .context("an address did not ask")?
+            .map_err(io::Error::from)?;
+        let before = before.map_err(io::Error::from)?;
         moved += usize::from(before != after);
         *counts.entry(before).or_default() += 1;
         *counts.entry(after).or_default() += 1;
