@@ -293,4 +293,3 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub faults: Option<String>,
 }
-

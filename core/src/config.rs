@@ -1,6 +1,6 @@
 //! The configuration: what the operator wants, as types.
 //!
-//! [`read`] makes them from TOML and reports every fault of a file at once; [`check`] holds the rules that
+//! [`read()`] makes them from TOML and reports every fault of a file at once; [`check()`] holds the rules that
 //! no single value can break alone. The running configuration of a director is the same types, changed by
 //! the command line and kept in its state directory.
 

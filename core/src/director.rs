@@ -155,7 +155,10 @@ async fn answer_requests(
         }
         notify(&[NotifyState::Stopping]);
     };
-    axum::serve(listener, server::router(handle)).with_graceful_shutdown(stop).await.map_err(RunError::Start)
+    axum::serve(listener, server::router(handle))
+        .with_graceful_shutdown(stop)
+        .await
+        .map_err(RunError::Start)
 }
 
 async fn reload_on_signal(handle: &Handle) {
@@ -211,8 +214,10 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
 }
 
 fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
-    let text = reading::text_of(&options.config)
-        .map_err(|source| RunError::Read { path: options.config.clone(), source })?;
+    let text = reading::text_of(&options.config).map_err(|source| RunError::Read {
+        path: options.config.clone(),
+        source,
+    })?;
     let catalog = Catalog::new()?;
     let name = options.config.display().to_string();
     let config = reading::checked(&text, &name, &catalog).map_err(RunError::Apply)?;
@@ -230,5 +235,7 @@ pub fn first_table(
     service: &Service,
     candidates: Vec<Candidate>,
 ) -> Result<DispatchTable, StartError> {
-    Ok(pools::RunningPool::start(catalog, config, service, candidates)?.table().clone())
+    Ok(pools::RunningPool::start(catalog, config, service, candidates)?
+        .table()
+        .clone())
 }

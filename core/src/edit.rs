@@ -53,12 +53,22 @@ pub fn edit(config: &Config, edit: &Edit) -> Result<Config, EditError> {
         }
         Edit::RemoveBackend { service, backend, .. } => {
             find_backend(&mut config, service, *backend)?;
-            find_service(&mut config, service)?.backends.retain(|it| it.address != *backend);
+            find_service(&mut config, service)?
+                .backends
+                .retain(|it| it.address != *backend);
         }
-        Edit::SetWeight { service, backend, weight } => {
+        Edit::SetWeight {
+            service,
+            backend,
+            weight,
+        } => {
             find_backend(&mut config, service, *backend)?.weight = *weight;
         }
-        Edit::Drain { service, backend, drain } => {
+        Edit::Drain {
+            service,
+            backend,
+            drain,
+        } => {
             find_backend(&mut config, service, *backend)?.drain = *drain;
         }
     }
@@ -73,8 +83,15 @@ fn find_service<'a>(config: &'a mut Config, name: &str) -> Result<&'a mut Servic
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let hint = nearest.map_or_else(String::new, |(_, name)| format!("; did you mean `{name}`?"));
-    let missing = EditError::NoService { name: name.to_owned(), hint };
-    config.services.iter_mut().find(|service| service.name == name).ok_or(missing)
+    let missing = EditError::NoService {
+        name: name.to_owned(),
+        hint,
+    };
+    config
+        .services
+        .iter_mut()
+        .find(|service| service.name == name)
+        .ok_or(missing)
 }
 
 fn find_backend<'a>(
@@ -88,6 +105,14 @@ fn find_backend<'a>(
         [] => "; it has none".to_owned(),
         some => format!("; it has {}", some.join(", ")),
     };
-    let missing = EditError::NoBackend { service: service.name.clone(), backend, hint };
-    service.backends.iter_mut().find(|it| it.address == backend).ok_or(missing)
+    let missing = EditError::NoBackend {
+        service: service.name.clone(),
+        backend,
+        hint,
+    };
+    service
+        .backends
+        .iter_mut()
+        .find(|it| it.address == backend)
+        .ok_or(missing)
 }

@@ -47,20 +47,37 @@ impl BackendIds {
         let wanted: BTreeSet<(String, Endpoint)> = config
             .services
             .iter()
-            .flat_map(|service| service.backends.iter().map(|it| (service.name.clone(), it.address)))
+            .flat_map(|service| {
+                service
+                    .backends
+                    .iter()
+                    .map(|it| (service.name.clone(), it.address))
+            })
             .collect();
         if wanted.len() > usize::from(highest) {
-            return Err(TooManyBackends { backends: wanted.len(), highest });
+            return Err(TooManyBackends {
+                backends: wanted.len(),
+                highest,
+            });
         }
         self.forget_above(highest);
         self.retired.retain(|id| !wanted.contains(&self.by_id[id]));
-        let gone = self.by_id.iter().filter(|(_, backend)| !wanted.contains(backend)).map(|(&id, _)| id);
+        let gone = self
+            .by_id
+            .iter()
+            .filter(|(_, backend)| !wanted.contains(backend))
+            .map(|(&id, _)| id);
         let newly: Vec<_> = gone.filter(|id| !self.retired.contains(id)).collect();
         self.retired.extend(newly);
-        let fresh: Vec<_> = wanted.into_iter().filter(|it| !self.by_backend.contains_key(it)).collect();
+        let fresh: Vec<_> = wanted
+            .into_iter()
+            .filter(|it| !self.by_backend.contains_key(it))
+            .collect();
         let mut candidate = 1;
         for backend in fresh {
-            let Some(id) = self.free_id(&mut candidate, highest) else { break };
+            let Some(id) = self.free_id(&mut candidate, highest) else {
+                break;
+            };
             self.by_backend.insert(backend.clone(), id);
             self.by_id.insert(id, backend);
         }
@@ -103,7 +120,9 @@ impl BackendIds {
 
     /// Whose id it is: service and backend, present or retired.
     pub fn whose(&self, id: BackendId) -> Option<(&str, Endpoint)> {
-        self.by_id.get(&id).map(|(service, backend)| (service.as_str(), *backend))
+        self.by_id
+            .get(&id)
+            .map(|(service, backend)| (service.as_str(), *backend))
     }
 }
 
@@ -114,7 +133,8 @@ impl From<Vec<Entry>> for BackendIds {
             if ids.by_id.contains_key(&entry.id) {
                 continue;
             }
-            ids.by_backend.insert((entry.service.clone(), entry.backend), entry.id);
+            ids.by_backend
+                .insert((entry.service.clone(), entry.backend), entry.id);
             ids.by_id.insert(entry.id, (entry.service, entry.backend));
             if entry.retired {
                 ids.retired.push(entry.id);
@@ -128,10 +148,18 @@ impl From<BackendIds> for Vec<Entry> {
     fn from(ids: BackendIds) -> Self {
         let entry = |id: BackendId, retired| {
             let (service, backend) = ids.by_id[&id].clone();
-            Entry { id, service, backend, retired }
+            Entry {
+                id,
+                service,
+                backend,
+                retired,
+            }
         };
         let present = ids.by_id.keys().filter(|id| !ids.retired.contains(id));
-        present.map(|&id| entry(id, false)).chain(ids.retired.iter().map(|&id| entry(id, true))).collect()
+        present
+            .map(|&id| entry(id, false))
+            .chain(ids.retired.iter().map(|&id| entry(id, true)))
+            .collect()
     }
 }
 
@@ -142,13 +170,23 @@ mod tests {
 
     fn config(backends: &[u8]) -> Config {
         let backend = |last: &u8| Backend {
-            address: Endpoint { address: [10, 1, 0, *last].into(), port: Some(80) },
+            address: Endpoint {
+                address: [10, 1, 0, *last].into(),
+                port: Some(80),
+            },
             weight: 1,
             drain: false,
             forward: None,
         };
-        let service = Service { name: "web".into(), backends: backends.iter().map(backend).collect(), ..service() };
-        Config { services: vec![service], ..Config::default() }
+        let service = Service {
+            name: "web".into(),
+            backends: backends.iter().map(backend).collect(),
+            ..service()
+        };
+        Config {
+            services: vec![service],
+            ..Config::default()
+        }
     }
 
     fn service() -> Service {
@@ -165,7 +203,14 @@ mod tests {
     }
 
     fn id(ids: &BackendIds, last: u8) -> Option<u16> {
-        ids.get("web", Endpoint { address: [10, 1, 0, last].into(), port: Some(80) }).map(|id| id.0)
+        ids.get(
+            "web",
+            Endpoint {
+                address: [10, 1, 0, last].into(),
+                port: Some(80),
+            },
+        )
+        .map(|id| id.0)
     }
 
     #[test]
@@ -194,7 +239,13 @@ mod tests {
         let mut ids = BackendIds::default();
         ids.assign(&config(&[1, 2]), 2).unwrap();
         let before = ids.clone();
-        assert_eq!(ids.assign(&config(&[1, 2, 3]), 2), Err(TooManyBackends { backends: 3, highest: 2 }));
+        assert_eq!(
+            ids.assign(&config(&[1, 2, 3]), 2),
+            Err(TooManyBackends {
+                backends: 3,
+                highest: 2
+            })
+        );
         assert_eq!(ids, before);
     }
 

@@ -11,8 +11,8 @@ use crate::ids::{BackendIds, TooManyBackends};
 use crate::kernel::{AddressError, NftError, open_doors, probe};
 use crate::pool::pools;
 use crate::ruleset::{build::build, text};
-use crate::scheduler::catalog::Catalog;
 use crate::scheduler::StartHostError;
+use crate::scheduler::catalog::Catalog;
 
 /// Why a configuration is not good.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,10 @@ pub fn check(path: &Path, color: bool) -> Result<Config, CheckError> {
 }
 
 fn check_with(path: &Path, color: bool, catalog: &Catalog) -> Result<Config, CheckError> {
-    let text = text_of(path).map_err(|source| CheckError::Read { path: path.into(), source })?;
+    let text = text_of(path).map_err(|source| CheckError::Read {
+        path: path.into(),
+        source,
+    })?;
     let name = path.display().to_string();
     read_with(&text, catalog).map_err(|faults| CheckError::Faults(faults.render(&name, &text, color)))
 }
@@ -111,7 +114,9 @@ pub fn doctor(socket: &Path) -> Vec<probe::Finding> {
             Ok(_) => format!("answers on {}", socket.display()),
             Err(error) => format!("does not answer on {}: {error}", socket.display()),
         },
-        fix: answers.is_err().then(|| "start it: wvs run --config /etc/wvs/wvs.toml".into()),
+        fix: answers
+            .is_err()
+            .then(|| "start it: wvs run --config /etc/wvs/wvs.toml".into()),
     });
     findings
 }

@@ -199,9 +199,18 @@ fn plan_table(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut V
         return plan_table(family, wanted, &ObservedTable::default(), ops);
     }
     let rewritten = rewritten_chains(family, wanted, found);
-    let gone = || found.chains.keys().filter(|name| !wanted.chains.contains_key(*name));
+    let gone = || {
+        found
+            .chains
+            .keys()
+            .filter(|name| !wanted.chains.contains_key(*name))
+    };
     for name in rewritten.iter().copied().chain(gone()) {
-        if found.chains.get(name).is_some_and(|chain| !chain.rules.is_empty()) {
+        if found
+            .chains
+            .get(name)
+            .is_some_and(|chain| !chain.rules.is_empty())
+        {
             ops.push(Op::FlushChain(family, name.clone()));
         }
     }
@@ -209,7 +218,11 @@ fn plan_table(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut V
     for &name in wanted.maps.keys().filter(|name| !found.maps.contains_key(name)) {
         ops.push(Op::AddMap(family, name));
     }
-    for (name, chain) in wanted.chains.iter().filter(|(name, _)| !found.chains.contains_key(*name)) {
+    for (name, chain) in wanted
+        .chains
+        .iter()
+        .filter(|(name, _)| !found.chains.contains_key(*name))
+    {
         ops.push(Op::AddChain(family, name.clone(), chain.hook));
     }
     for name in rewritten {
@@ -227,7 +240,8 @@ fn plan_table(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut V
 
 /// Whether a chain of ours stands at another hook than it should: the kernel cannot move a chain.
 fn rehooked(wanted: &Table, found: &ObservedTable) -> bool {
-    let moved = |(name, chain): (&String, &Chain)| found.chains.get(name).is_some_and(|it| it.hook != chain.hook);
+    let moved =
+        |(name, chain): (&String, &Chain)| found.chains.get(name).is_some_and(|it| it.hook != chain.hook);
     wanted.chains.iter().any(moved)
 }
 
@@ -240,7 +254,12 @@ fn rewritten_chains<'a>(family: Family, wanted: &'a Table, found: &ObservedTable
             None => true,
         }
     };
-    wanted.chains.iter().filter(differs).map(|(name, _)| name).collect()
+    wanted
+        .chains
+        .iter()
+        .filter(differs)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// Slot maps come and go with their services; one of another size is another map.
@@ -248,10 +267,18 @@ fn plan_slot_maps(family: Family, wanted: &Table, found: &ObservedTable, ops: &m
     let same = |name: &String, slots: &Slots, other: &BTreeMap<String, Slots>| {
         other.get(name).is_some_and(|it| it.len() == slots.len())
     };
-    for (name, _) in found.slots.iter().filter(|(name, slots)| !same(name, slots, &wanted.slots)) {
+    for (name, _) in found
+        .slots
+        .iter()
+        .filter(|(name, slots)| !same(name, slots, &wanted.slots))
+    {
         ops.push(Op::DeleteSlots(family, name.clone()));
     }
-    for (name, slots) in wanted.slots.iter().filter(|(name, slots)| !same(name, slots, &found.slots)) {
+    for (name, slots) in wanted
+        .slots
+        .iter()
+        .filter(|(name, slots)| !same(name, slots, &found.slots))
+    {
         ops.push(Op::AddSlots(family, name.clone(), slots.len() as u32));
     }
 }

@@ -29,7 +29,10 @@ pub fn families(service: &Service) -> impl Iterator<Item = Family> + '_ {
     Family::ALL.into_iter().filter(|&family| {
         service.listen.iter().any(|listen| match listen {
             Listen::Socket { address, .. } => Family::of(*address) == family,
-            Listen::Mark(_) => service.backends.iter().any(|it| Family::of(it.address.address) == family),
+            Listen::Mark(_) => service
+                .backends
+                .iter()
+                .any(|it| Family::of(it.address.address) == family),
         })
     })
 }
@@ -41,7 +44,10 @@ pub fn pools(config: &Config, ids: &BackendIds) -> BTreeMap<PoolKey, Vec<Candida
     let mut pools = BTreeMap::new();
     for service in &config.services {
         for family in families(service) {
-            let key = PoolKey { service: service.name.clone(), family };
+            let key = PoolKey {
+                service: service.name.clone(),
+                family,
+            };
             pools.insert(key, candidates(service, family, ids));
         }
     }
@@ -50,7 +56,10 @@ pub fn pools(config: &Config, ids: &BackendIds) -> BTreeMap<PoolKey, Vec<Candida
 
 /// The backends of one family of a service as its scheduler sees them.
 pub fn candidates(service: &Service, family: Family, ids: &BackendIds) -> Vec<Candidate> {
-    let of_family = service.backends.iter().filter(|it| Family::of(it.address.address) == family);
+    let of_family = service
+        .backends
+        .iter()
+        .filter(|it| Family::of(it.address.address) == family);
     of_family
         .filter_map(|backend| {
             Some(Candidate {

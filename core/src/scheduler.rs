@@ -2,6 +2,7 @@
 //!
 //! A scheduler sees numbers, never packets, and nothing it answers is trusted:
 //! every table is checked against the backends of the last update before it is used.
+#![forbid(unsafe_code)]
 
 use std::net::IpAddr;
 

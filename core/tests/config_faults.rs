@@ -1,5 +1,7 @@
 //! Every kind of fault as the operator sees it: one file each, rendered, compared with a committed text.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 use wvs_core::config::check::AnyPlugin;
@@ -28,8 +30,6 @@ fn every_fault_says_what_where_and_what_to_do() {
         let (text, result) = read_bytes(std::fs::read(&path).unwrap(), &AnyPlugin);
         let faults = result.expect_err(name);
         let rendered = faults.render(&format!("{name}.toml"), &text, false);
-        let excerpt = text.lines().take(400).collect::<Vec<_>>().join("\n");
-        assert!(!excerpt.is_empty());
         insta::assert_snapshot!(name, rendered);
     }
 }
@@ -41,6 +41,20 @@ fn faults_in_json_have_line_column_message_and_help() {
         panic!("many.toml has faults");
     };
     insta::assert_json_snapshot!("many-as-json", faults);
+}
+
+#[test]
+fn an_endless_file_is_refused() {
+    let error = read_file(Path::new("/dev/zero")).unwrap_err();
+    insta::assert_snapshot!("endless", error.render(false));
+}
+
+#[test]
+fn faults_show_on_one_line_too() {
+    let Err(FileError::Faults { faults, .. }) = read_file(&folder().join("name-taken.toml")) else {
+        panic!("name-taken.toml has a fault");
+    };
+    assert_eq!(faults.to_string(), "9:8: the name \"web\" is taken");
 }
 
 #[test]

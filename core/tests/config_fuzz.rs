@@ -3,6 +3,8 @@
 //! `WVS_FUZZ_CASES` says how many files are tried, `WVS_FUZZ_SEED` where to begin. A file that fails is kept
 //! in the corpus, which every run replays first.
 
+#![allow(clippy::unwrap_used)]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 

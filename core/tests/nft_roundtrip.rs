@@ -4,7 +4,8 @@
 mod support;
 
 use support::rulesets::{
-    SLOTS, add_backend, both, cycle, elements, entrances, everything, goto, hash, host, ruleset, service, small,
+    SLOTS, add_backend, both, cycle, elements, entrances, everything, goto, hash, host, ruleset, service,
+    small,
 };
 use support::{enter_new, in_namespace, run, run_with};
 use wvs_core::kernel::nft::NftSocket;
@@ -17,7 +18,9 @@ use wvs_core::scheduler::{BackendId, HashKey};
 fn apply(nft: &mut NftSocket, desired: &Ruleset) -> Plan {
     let before = nft.observe().unwrap();
     let way = plan(desired, &before);
-    let generation = nft.commit(&way, before.generation).unwrap_or_else(|error| panic!("{error:?}\n{way}"));
+    let generation = nft
+        .commit(&way, before.generation)
+        .unwrap_or_else(|error| panic!("{error:?}\n{way}"));
     assert_eq!(nft.generation().unwrap(), generation);
     let after = nft.observe().unwrap();
     let mut expected = Observed::after(desired, before, generation);
@@ -40,7 +43,10 @@ fn listed(family: Family) -> String {
 
 /// The words of a listing, sorted: maps and chains that came later stand later, and nft breaks lines there.
 fn words(text: &str) -> Vec<String> {
-    let mut words: Vec<_> = text.split_whitespace().map(|word| word.trim_end_matches(',').to_owned()).collect();
+    let mut words: Vec<_> = text
+        .split_whitespace()
+        .map(|word| word.trim_end_matches(',').to_owned())
+        .collect();
     words.sort();
     words
 }
@@ -48,7 +54,12 @@ fn words(text: &str) -> Vec<String> {
 #[test]
 fn a_table_is_listed_as_its_text() {
     in_namespace(|| {
-        for table in [everything, |family| small(family, 3), |family| small(family, 0), |_| Table::default()] {
+        for table in [
+            everything,
+            |family| small(family, 3),
+            |family| small(family, 0),
+            |_| Table::default(),
+        ] {
             let desired = both(table);
             let listings = enter_new({
                 let desired = desired.clone();
@@ -83,7 +94,14 @@ fn a_table_that_nft_loads_from_text_has_our_shapes() {
             let found = &found.tables[family];
             assert_eq!(found.damage, None);
             assert_eq!((&found.maps, &found.slots), (&table.maps, &table.slots));
-            assert!(found.chains.values().flat_map(|it| &it.rules).all(Option::is_none), "nft knows no digests");
+            assert!(
+                found
+                    .chains
+                    .values()
+                    .flat_map(|it| &it.rules)
+                    .all(Option::is_none),
+                "nft knows no digests"
+            );
         }
     });
 }
@@ -104,20 +122,32 @@ fn one_step_leads_to_the_next() {
         }
         let rehashed = both(|family| {
             let mut table = small(family, 3);
-            table.chains.insert("svc-web".into(), service("web", hash("web", SLOTS, HashKey::Both, 3)));
+            table
+                .chains
+                .insert("svc-web".into(), service("web", hash("web", SLOTS, HashKey::Both, 3)));
             table
         });
         let resized = both(|family| {
             let mut table = small(family, 3);
-            table.chains.insert("svc-web".into(), service("web", cycle("web", 32)));
-            table.slots.insert("slots-web".into(), vec![Some(BackendId(3)); 32]);
+            table
+                .chains
+                .insert("svc-web".into(), service("web", cycle("web", 32)));
+            table
+                .slots
+                .insert("slots-web".into(), vec![Some(BackendId(3)); 32]);
             table
         });
         let fewer_maps = both(|family| {
             let mut table = small(family, 1);
-            table.chains.retain(|name, _| !name.starts_with("count-") && name != "account" && name != "dispatch");
-            table.chains.insert("dispatch".into(), wvs_core::ruleset::Chain::default());
-            table.maps.retain(|map, _| !matches!(map, MapName::Sent | MapName::Received | MapName::ServiceRanges));
+            table
+                .chains
+                .retain(|name, _| !name.starts_with("count-") && name != "account" && name != "dispatch");
+            table
+                .chains
+                .insert("dispatch".into(), wvs_core::ruleset::Chain::default());
+            table
+                .maps
+                .retain(|map, _| !matches!(map, MapName::Sent | MapName::Received | MapName::ServiceRanges));
             table
         });
         let steps = [
@@ -163,8 +193,12 @@ fn all_slots_change_in_one_transaction() {
         let mut nft = NftSocket::open().unwrap();
         let table = |id: u16| {
             let mut table = small(Family::V4, 2);
-            table.chains.insert("svc-web".into(), service("web", cycle("web", 4096)));
-            table.slots.insert("slots-web".into(), vec![Some(BackendId(id)); 4096]);
+            table
+                .chains
+                .insert("svc-web".into(), service("web", cycle("web", 4096)));
+            table
+                .slots
+                .insert("slots-web".into(), vec![Some(BackendId(id)); 4096]);
             ruleset([(Family::V4, table)])
         };
         for id in [1, 2, 1, 2] {
@@ -207,18 +241,25 @@ fn a_refused_batch_changes_nothing_and_names_its_step() {
         );
         assert_eq!(nft.observe().unwrap(), before);
 
-        let wrong = Op::AddElements(
-            Family::V4,
-            MapName::Closed,
-            [(Key::Address(host(Family::V6, 1)), None)].into(),
+        let wrong =
+            Op::AddElements(Family::V4, MapName::Closed, [(Key::Address(host(Family::V6, 1)), None)].into());
+        let refused = nft
+            .commit(&Plan { ops: vec![wrong] }, before.generation)
+            .unwrap_err();
+        assert!(
+            matches!(&refused, NftError::Refused { step, .. } if step.contains("2001:db8::1")),
+            "{refused:?}"
         );
-        let refused = nft.commit(&Plan { ops: vec![wrong] }, before.generation).unwrap_err();
-        assert!(matches!(&refused, NftError::Refused { step, .. } if step.contains("2001:db8::1")), "{refused:?}");
 
         // All of ten thousand steps are refused: the answers must not drown the first.
-        let ops = (0..10_000).map(|n| Op::DeleteChain(Family::V4, format!("none-{n}"))).collect();
+        let ops = (0..10_000)
+            .map(|n| Op::DeleteChain(Family::V4, format!("none-{n}")))
+            .collect();
         let refused = nft.commit(&Plan { ops }, before.generation).unwrap_err();
-        assert!(matches!(&refused, NftError::Refused { step, .. } if step.ends_with("none-0")), "{refused:?}");
+        assert!(
+            matches!(&refused, NftError::Refused { step, .. } if step.ends_with("none-0")),
+            "{refused:?}"
+        );
         assert_eq!(nft.observe().unwrap(), before);
     });
 }
@@ -232,7 +273,10 @@ fn a_long_step_is_cut_in_the_refusal() {
         let generation = nft.generation().unwrap();
         match nft.commit(&Plan { ops }, generation).unwrap_err() {
             NftError::Refused { step, source } => {
-                assert!(step.starts_with("add element ip wvs sent { 0x00000000, ") && step.ends_with('…'), "{step}");
+                assert!(
+                    step.starts_with("add element ip wvs sent { 0x00000000, ") && step.ends_with('…'),
+                    "{step}"
+                );
                 assert!(step.chars().count() <= 301);
                 assert_eq!(source.raw_os_error(), Some(nix::libc::ENOENT));
             }
@@ -248,7 +292,9 @@ fn a_plan_made_before_a_foreign_change_is_stale() {
         let desired = both(|family| small(family, 2));
         let before = nft.observe().unwrap();
         run("nft add table ip somebody");
-        let stale = nft.commit(&plan(&desired, &before), before.generation).unwrap_err();
+        let stale = nft
+            .commit(&plan(&desired, &before), before.generation)
+            .unwrap_err();
         assert!(matches!(stale, NftError::Stale), "{stale:?}");
         assert!(nft.observe().unwrap().tables.is_empty());
         apply(&mut nft, &desired);
@@ -286,7 +332,10 @@ fn any_damage_is_repaired() {
             &["add element ip wvs closed { 192.0.2.1 }"],
             &["add element ip wvs slots-web { 6 : 0:5 }"],
             &["add element ip wvs slots-web { 20 : 0:5 }"],
-            &["delete element ip wvs slots-web { 0 }", "add element ip wvs slots-web { 0 : 0:2 }"],
+            &[
+                "delete element ip wvs slots-web { 0 }",
+                "add element ip wvs slots-web { 0 : 0:2 }",
+            ],
             &["add element ip wvs marks { 0x9 : accept }"],
             &["add element ip wvs marks { 0x9 : jump svc-web }"],
         ];
@@ -315,7 +364,9 @@ fn an_edited_rule_is_noticed() {
         let handle = handle.split_whitespace().next().unwrap();
         run_with(
             "nft -f -",
-            &format!("replace rule ip wvs be-1 handle {handle} meta priority set none comment \"svc=web be=10.1.0.1\""),
+            &format!(
+                "replace rule ip wvs be-1 handle {handle} meta priority set none comment \"svc=web be=10.1.0.1\""
+            ),
         );
         let way = apply(&mut nft, &desired);
         assert!(matches!(&way.ops[0], Op::FlushChain(Family::V4, chain) if chain == "be-1"), "{way}");
@@ -329,15 +380,24 @@ fn damage_is_named() {
         let desired = ruleset([(Family::V4, small(Family::V4, 1))]);
         let cases = [
             ("add set ip wvs mine { type ipv4_addr; }", "the set `mine` is not ours"),
-            ("add map ip wvs slots-mine { type mark : mark; }", "the set `slots-mine` is not as we make it"),
+            (
+                "add map ip wvs slots-mine { type mark : mark; }",
+                "the set `slots-mine` is not as we make it",
+            ),
             ("add counter ip wvs mine", "the object `mine` is not ours"),
             ("add table ip wvs { flags dormant; }", "the table has flags dormant"),
-            ("add element ip wvs marks { 0x9 : accept }", "the set `marks` has an element that is not ours"),
+            (
+                "add element ip wvs marks { 0x9 : accept }",
+                "the set `marks` has an element that is not ours",
+            ),
             (
                 "add chain ip wvs foreign { type filter hook input priority 7; }",
                 "chain `foreign` stands at a hook that is not ours",
             ),
-            ("chain ip wvs prerouting { policy drop; }", "chain `prerouting` has another policy than accept"),
+            (
+                "chain ip wvs prerouting { policy drop; }",
+                "chain `prerouting` has another policy than accept",
+            ),
         ];
         for (command, words) in cases {
             apply(&mut nft, &desired);
@@ -383,7 +443,9 @@ fn many_elements_of_one_map_take_several_messages() {
         let table = |family, count: u16| {
             let mut table = Table::default();
             entrances(&mut table);
-            table.chains.insert("svc-web".into(), service("web", cycle("web", SLOTS)));
+            table
+                .chains
+                .insert("svc-web".into(), service("web", cycle("web", SLOTS)));
             table.slots.insert("slots-web".into(), vec![None; SLOTS as usize]);
             for n in 0..count {
                 let key = Key::Service(host(family, n), Protocol::Udp, n);

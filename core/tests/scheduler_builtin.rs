@@ -1,4 +1,5 @@
 //! The schedulers that every director has, through the host, as a director runs them.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -100,22 +101,23 @@ fn without_a_usable_backend_no_entry_names_one() {
     }
 }
 
+/// The deadline of a call is 250 ms. In an unoptimised director these take 1 to 3 ms, but other
+/// tests run beside this one.
 #[test]
-fn large_services_stay_far_from_the_deadline() {
-    let backends: Vec<Candidate> = (1..=100).map(|id| candidate(id, 1 + u32::from(id) % 7)).collect();
+fn large_services_are_served_within_the_deadline() {
+    let backends: Vec<Candidate> = (1..=500).map(|id| candidate(id, 1 + u32::from(id) % 7)).collect();
+    let loads: Vec<Load> = (0..500)
+        .map(|n| Load {
+            active: n * 13 % 50,
+            inactive: n,
+        })
+        .collect();
     for name in ["rr", "wlc", "sh"] {
         let mut instance = start(name, &[]);
         instance.update(&backends).unwrap();
-        let loads: Vec<Load> = (0..100)
-            .map(|n| Load {
-                active: n * 13 % 50,
-                inactive: n,
-            })
-            .collect();
         instance.observe(&loads).unwrap();
-        let started = std::time::Instant::now();
         let table = instance.fill(4096).unwrap();
-        println!("{name}: fill(4096) of 100 backends in {:?}", started.elapsed());
-        assert_eq!(table.len(), 4096);
+        assert!(table.iter().all(Option::is_some), "{name}");
+        assert!(shares(&table).len() > 100, "{name}");
     }
 }

@@ -1,4 +1,5 @@
 //! A plugin that misbehaves: the process survives, the message helps, and there is always a table.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,7 +28,6 @@ fn ids(slots: &[Option<BackendId>]) -> Vec<u16> {
 fn plugin() -> Plugin {
     let limits = Limits {
         memory: 48 << 20,
-        call: Duration::from_millis(50),
         ..Limits::default()
     };
     PluginHost::new(limits)
@@ -62,7 +62,7 @@ fn every_fault_has_its_message() {
             "trap",
             "fill trapped: it gave up (`unreachable`, as after a panic); its last words: as it was told",
         ),
-        ("loop", "fill was stopped after its 50 ms"),
+        ("loop", "fill was stopped after its 250 ms"),
         ("memory", "fill failed: memory limit 50331648 B reached, the plugin asked for 50462720 B"),
         ("deep", "fill trapped: the stack of 1048576 B is exhausted"),
         (
@@ -80,7 +80,11 @@ fn every_fault_has_its_message() {
 
 #[test]
 fn what_cannot_be_read_is_a_breach_of_contract() {
-    for (fault, expected) in [("huge", "fuel"), ("outside", "out of bounds"), ("utf8", "utf")] {
+    for (fault, expected) in [
+        ("huge", "takes more than 4194304 b"),
+        ("outside", "out of bounds"),
+        ("utf8", "utf-8"),
+    ] {
         let (_, error) = third_fill(fault);
         let CallError::Contract {
             call: "fill", what, ..
@@ -96,7 +100,7 @@ fn what_cannot_be_read_is_a_breach_of_contract() {
 fn a_loop_is_stopped_near_its_deadline() {
     let started = Instant::now();
     third_fill("loop");
-    // Two cores under load: far more than 50 ms, and far less than for ever.
+    // Two cores under load: far more than 250 ms, and far less than for ever.
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 
@@ -144,6 +148,19 @@ fn a_draining_backend_in_a_table_is_a_breach_of_contract() {
         "plugin blind: fill broke the contract: slot 1 holds backend 5, which takes no new connections \
          (weight 0 or draining)"
     );
+}
+
+/// The director may keep its plugins on a thread of their own.
+#[test]
+fn plugins_may_move_between_threads() {
+    fn sendable<T: Send + 'static>(thing: T) -> T {
+        std::thread::spawn(|| thing).join().unwrap()
+    }
+    let mut service = sendable(supervised(&[]));
+    assert_eq!(service.table(&candidates(&[3]), &[], 2, Instant::now()).source(), Source::Plugin);
+    fn shared<T: Send + Sync>() {}
+    shared::<PluginHost>();
+    shared::<Plugin>();
 }
 
 fn supervised(given: &[(&str, &str)]) -> Supervised {

@@ -1,4 +1,5 @@
 //! What the host says to files that are no scheduler it can run, and the forms it takes.
+#![allow(clippy::unwrap_used)]
 
 use wvs_core::scheduler::{Limits, LoadPluginError, PluginHost, builtin};
 
@@ -37,9 +38,16 @@ fn what_is_no_scheduler_is_refused_in_words() {
     assert!(error.contains("type mismatch for function `fill`"), "{error}");
     let error = refusal(include_str!("plugins/no-such-function.wat"));
     assert!(error.contains("read-file"), "{error}");
-    let error = refusal("(module (func");
-    assert!(error.starts_with("plugin p: neither WebAssembly nor its text form: "), "{error}");
-    assert!(refusal(b"\x7fELF\x02\x01").starts_with("plugin p: neither WebAssembly nor its text form"));
+    let error = refusal("(module\n(func");
+    assert!(
+        error.starts_with("plugin p: neither WebAssembly nor its text form: expected `)`"),
+        "{error}"
+    );
+    assert!(error.contains("p:2:6"), "{error}");
+    assert_eq!(
+        refusal(b"\x7fELF\x02\x01"),
+        "plugin p: neither WebAssembly nor its text form: it does not begin with \\0asm, and has control characters"
+    );
     assert!(refusal(b"\0asm\x01\0\0\0\xff").starts_with("plugin p: neither WebAssembly nor its text form"));
     assert!(refusal(b"").starts_with("plugin p: "));
 }
@@ -112,6 +120,29 @@ fn a_module_with_long_names_is_taken_too() {
         });
     let long = long.replace("(export \"fill\")", "(export \"wvs:scheduler/table@0.1.7#fill\")");
     assert_eq!(host().load("long", long.as_bytes()).unwrap().describe().name, "fault");
+}
+
+/// One byte in the wrong place, many times over: refused, or loaded and harmless.
+#[test]
+fn a_damaged_file_is_no_danger() {
+    let host = host();
+    let (mut random, mut loaded) = (1_u32, 0);
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) as usize % below
+    };
+    let whole = builtin("rr").unwrap();
+    for _ in 0..80 {
+        let mut damaged = whole.to_vec();
+        // Most of the file is code; half of the damage goes where the structure is.
+        let reach = if next(2) == 0 { 1500 } else { damaged.len() };
+        damaged[next(reach)] = next(256) as u8;
+        loaded += usize::from(host.load("damaged", &damaged).is_ok());
+    }
+    for end in (0..whole.len()).step_by(1999) {
+        assert!(host.load("cut off", &whole[..end]).is_err());
+    }
+    assert!((1..79).contains(&loaded), "{loaded} of 80 were loaded: the damage is not varied");
 }
 
 #[test]

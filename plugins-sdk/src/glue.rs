@@ -13,9 +13,9 @@ pub trait Slot {
 #[macro_export]
 macro_rules! __slot {
     ($scheduler:ty) => {
-        #[doc(hidden)]
-        #[derive(Debug)]
-        pub struct __WvsPlugin;
+        // Natively nothing calls it.
+        #[allow(dead_code)]
+        struct __WvsPlugin;
 
         impl $crate::glue::Slot for __WvsPlugin {
             type Scheduler = $scheduler;

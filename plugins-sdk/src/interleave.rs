@@ -32,52 +32,77 @@ pub fn apportion(weights: &[u32], slots: u32) -> Vec<u32> {
 }
 
 /// `slots` picks of indexes into `weights`, smoothly: at any point of the sequence each index has
-/// been picked as often as its share demands, give or take one, and so also where the sequence
-/// starts again. Empty if all weights are 0.
+/// been picked as often as its weight demands, give or take one. Empty if all weights are 0.
+///
+/// A whole round of the weights is repeated if it fits, so that equal ones simply take turns; else
+/// the slots are [apportioned](apportion), and the sequence fits its own repetition.
+#[must_use]
+pub fn interleave(weights: &[u32], slots: u32) -> Vec<u32> {
+    let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+    let divisor = weights
+        .iter()
+        .fold(0, |divisor, &weight| greatest_common_divisor(weight, divisor));
+    if divisor == 0 {
+        return Vec::new();
+    }
+    let mut picks = if total / u64::from(divisor) <= u64::from(slots) {
+        let shares: Vec<u32> = weights.iter().map(|weight| weight / divisor).collect();
+        one_round(&shares)
+    } else {
+        one_round(&apportion(weights, slots))
+    };
+    let round = picks.len();
+    picks.reserve(slots as usize - round);
+    for slot in round..slots as usize {
+        picks.push(picks[slot - round]);
+    }
+    picks
+}
+
+fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Each index as often as its share, spread evenly.
 ///
 /// Each pick has a release (its share demands it in part) and a deadline (its share demands it
 /// whole); of the released ones the earliest deadline is next. Tijdeman showed that this keeps
 /// within one of the ideal ("The chairman assignment problem", 1980). Other than adding weights
 /// up for all backends at every pick, it costs a logarithm per pick.
-#[must_use]
-pub fn interleave(weights: &[u32], slots: u32) -> Vec<u32> {
-    let shares = apportion(weights, slots);
+fn one_round(shares: &[u32]) -> Vec<u32> {
+    let length: u64 = shares.iter().map(|&share| u64::from(share)).sum();
     let sharers = shares.iter().filter(|&&share| share > 0).count() as u64;
-    if sharers == 0 {
-        return Vec::new();
-    }
-    let slots = u64::from(slots);
-    // Released at t when t·share/slots − picked >= 1 − 1/(2n − 2), scaled by slots·(2n − 2).
+    // Released at t when t·share/length − picked >= 1/(2n − 2), scaled by length·(2n − 2).
     let scale = if sharers > 1 { 2 * sharers - 2 } else { 1 };
-    let mut waiting: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
-    let mut released: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
-    let mut picked = vec![0_u32; shares.len()];
     let release = |share: u32, picked: u32| {
-        let share = u64::from(share);
-        (slots * (u64::from(picked) * scale + 1)).div_ceil(share * scale)
+        (length * (u64::from(picked) * scale + 1)).div_ceil(u64::from(share) * scale)
     };
-    let deadline = |share: u32, picked: u32| (slots * (u64::from(picked) + 1)).div_ceil(u64::from(share));
+    let deadline = |share: u32, picked: u32| (length * (u64::from(picked) + 1)).div_ceil(u64::from(share));
+    let mut picked = vec![0_u32; shares.len()];
+    let mut waiting: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
+    let mut released: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     for (index, &share) in shares.iter().enumerate().filter(|(_, share)| **share > 0) {
-        waiting.push(Reverse((release(share, 0), index as u32)));
+        waiting.push(Reverse((release(share, 0), index)));
     }
-    let mut picks = Vec::with_capacity(slots as usize);
-    for time in 1..=slots {
+    let mut picks = Vec::with_capacity(length as usize);
+    for time in 1..=length {
         while let Some(&Reverse((at, index))) = waiting.peek()
             && at <= time
         {
             waiting.pop();
-            let index_ = index as usize;
-            released.push(Reverse((deadline(shares[index_], picked[index_]), index)));
+            released.push(Reverse((deadline(shares[index], picked[index]), index)));
         }
-        // By the bound one is always released; an early pick would do no harm either.
+        // By the theorem one is always released; an early pick would do no harm either.
         let Some(Reverse((_, index))) = released.pop().or_else(|| waiting.pop()) else {
             break;
         };
-        picks.push(index);
-        let (share, picked) = (shares[index as usize], &mut picked[index as usize]);
-        *picked += 1;
-        if *picked < share {
-            waiting.push(Reverse((release(share, *picked), index)));
+        picks.push(index as u32);
+        picked[index] += 1;
+        if picked[index] < shares[index] {
+            waiting.push(Reverse((release(shares[index], picked[index]), index)));
         }
     }
     picks

@@ -65,7 +65,7 @@ pub trait Plugins {
 pub struct PluginProblem {
     /// The parameter it is about, or `None` for the plugin itself.
     pub param: Option<String>,
-    /// What is wrong.
+    /// What is wrong, in words that name the plugin or the parameter: the place is not always shown.
     pub message: String,
     /// What to do.
     pub help: Option<String>,
@@ -297,7 +297,11 @@ impl Checker<'_> {
                 .help("name a plugin, as in \"rr\", or a file with a path, as in \"/etc/wvs/mine.wasm\"");
             return;
         }
-        for problem in plugins.check(&self.config.director, &service.scheduler).err().unwrap_or_default() {
+        for problem in plugins
+            .check(&self.config.director, &service.scheduler)
+            .err()
+            .unwrap_or_default()
+        {
             let key = problem.param.map_or(ServiceKey::Scheduler, ServiceKey::Param);
             self.at(index, key, problem.message).help = problem.help;
         }

@@ -1,7 +1,7 @@
 //! From TOML to a configuration, with all faults of a file at once.
 //!
 //! The text is parsed with recovery, then every table is read by a function of its own that notes what it
-//! does not like and goes on. The rules of [`check`](super::check) come last and point into the file too.
+//! does not like and goes on. The rules of [`check`](mod@super::check) come last and point into the file too.
 
 mod section;
 mod syntax;

@@ -81,20 +81,17 @@ fn service(text: &mut String, service: &Service) {
     }
 }
 
-fn scheduler(scheduler: &SchedulerSpec) -> Value {
+fn scheduler(scheduler: &SchedulerSpec) -> String {
+    let plugin = string(&scheduler.plugin);
     if scheduler.params.is_empty() {
-        return string(&scheduler.plugin);
+        return plugin.to_string();
     }
     let params = scheduler
         .params
         .iter()
         .map(|(key, value)| (key.clone(), string(value)))
         .collect();
-    let table = [
-        ("plugin".to_owned(), string(&scheduler.plugin)),
-        ("params".to_owned(), Value::Table(params)),
-    ];
-    Value::Table(table.into_iter().collect())
+    format!("{{ plugin = {plugin}, params = {} }}", Value::Table(params))
 }
 
 fn backend(text: &mut String, backend: &Backend) {

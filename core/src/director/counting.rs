@@ -34,9 +34,16 @@ impl Clock {
 impl Engine {
     /// When [`reschedule`](Engine::reschedule) has something to do.
     pub fn next_schedule(&self) -> Instant {
-        let counted = self.pools.values().any(|pool| pool.wants_load()).then_some(self.clock.next);
+        let counted = self
+            .pools
+            .values()
+            .any(|pool| pool.wants_load())
+            .then_some(self.clock.next);
         let retries = self.pools.values().filter_map(|pool| pool.retry_at());
-        retries.chain(counted).min().unwrap_or_else(|| Instant::now() + IDLE)
+        retries
+            .chain(counted)
+            .min()
+            .unwrap_or_else(|| Instant::now() + IDLE)
     }
 
     /// Counts where it is time, and has those schedulers make their tables again whose counts moved, or whose
@@ -83,10 +90,16 @@ impl Engine {
                 None
             }
         };
-        let Some(pool) = self.pools.get_mut(key) else { return };
+        let Some(pool) = self.pools.get_mut(key) else {
+            return;
+        };
         pool.refill(pool.candidates().to_vec(), position);
         if let Err(error) = self.refresh(key) {
-            tracing::error!(error = &error as &dyn std::error::Error, service = key.service, "cannot change a table");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                service = key.service,
+                "cannot change a table"
+            );
         }
     }
 }

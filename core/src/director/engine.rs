@@ -85,7 +85,12 @@ const ATTEMPTS: usize = 8;
 
 impl Engine {
     /// Looks at the kernel and is ready for a first [`apply`](Engine::apply).
-    pub fn new(mut doors: Doors, catalog: Catalog, store: Store, config_file: PathBuf) -> Result<Self, ApplyError> {
+    pub fn new(
+        mut doors: Doors,
+        catalog: Catalog,
+        store: Store,
+        config_file: PathBuf,
+    ) -> Result<Self, ApplyError> {
         let observed = doors.nft.observe()?;
         Ok(Engine {
             doors,
@@ -119,10 +124,19 @@ impl Engine {
         if dry_run {
             let plan = plan(&desired, &self.observed).to_string();
             let addresses = self.address_changes(&config);
-            return Ok(Applied { plan, addresses, dry_run, ..Applied::default() });
+            return Ok(Applied {
+                plan,
+                addresses,
+                dry_run,
+                ..Applied::default()
+            });
         }
         let before = self.desired.clone();
-        let committed = self.store.keep_ids(&ids).map_err(ApplyError::from).and_then(|()| self.commit(desired));
+        let committed = self
+            .store
+            .keep_ids(&ids)
+            .map_err(ApplyError::from)
+            .and_then(|()| self.commit(desired));
         let plan = match committed {
             Ok(plan) => plan,
             Err(error) => {
@@ -144,7 +158,13 @@ impl Engine {
         self.config = config;
         self.ids = ids;
         let warnings = self.look_for_backends();
-        Ok(Applied { plan: plan.to_string(), addresses, cut: 0, dry_run, warnings })
+        Ok(Applied {
+            plan: plan.to_string(),
+            addresses,
+            cut: 0,
+            dry_run,
+            warnings,
+        })
     }
 
     /// Takes a checked configuration from the director's file or from an operator, and keeps it.
@@ -163,7 +183,10 @@ impl Engine {
         let config = edit(&self.config, change)?;
         let problems = check_with(&config, &self.catalog);
         if !problems.is_empty() {
-            let lines: Vec<_> = problems.iter().map(|problem| format!("error: {problem}\n")).collect();
+            let lines: Vec<_> = problems
+                .iter()
+                .map(|problem| format!("error: {problem}\n"))
+                .collect();
             return Err(ApplyError::Faults(lines.concat()));
         }
         let cut = self.to_be_cut(change);
@@ -185,29 +208,47 @@ impl Engine {
 
     /// A change of weights alone touches one service's tables and nothing else, whatever the number of services.
     fn reweigh(&mut self, config: Config, service: &str) -> Result<Applied, ApplyError> {
-        let Some(changed) = config.service(service) else { return Ok(Applied::default()) };
+        let Some(changed) = config.service(service) else {
+            return Ok(Applied::default());
+        };
         let mut plan = Plan::default();
         for family in Family::ALL {
-            let key = PoolKey { service: service.to_owned(), family };
-            let Some(pool) = self.pools.get_mut(&key) else { continue };
+            let key = PoolKey {
+                service: service.to_owned(),
+                family,
+            };
+            let Some(pool) = self.pools.get_mut(&key) else {
+                continue;
+            };
             pool.refill(crate::pool::candidates(changed, family, &self.ids), None);
             plan.ops.extend(self.refresh(&key).inspect_err(|_| ())?.ops);
         }
         self.config = config;
-        Ok(Applied { plan: plan.to_string(), ..Applied::default() })
+        Ok(Applied {
+            plan: plan.to_string(),
+            ..Applied::default()
+        })
     }
 
     /// Sends what changed in a pool's table.
     pub(super) fn refresh(&mut self, key: &PoolKey) -> Result<Plan, ApplyError> {
-        let Some(pool) = self.pools.get(key) else { return Ok(Plan::default()) };
+        let Some(pool) = self.pools.get(key) else {
+            return Ok(Plan::default());
+        };
         let map = slot_map(&key.service);
         let slots = pool.table().slots.clone();
-        let installed = self.desired.tables.get(&key.family).and_then(|table| table.slots.get(&map));
+        let installed = self
+            .desired
+            .tables
+            .get(&key.family)
+            .and_then(|table| table.slots.get(&map));
         let changes = slot_changes(&slots, installed);
         if changes.is_empty() {
             return Ok(Plan::default());
         }
-        let plan = Plan { ops: vec![Op::ChangeSlots(key.family, map.clone(), changes)] };
+        let plan = Plan {
+            ops: vec![Op::ChangeSlots(key.family, map.clone(), changes)],
+        };
         match self.doors.nft.commit(&plan, self.observed.generation) {
             Ok(generation) => {
                 self.commits += 1;
@@ -220,7 +261,12 @@ impl Engine {
             }
             Err(NftError::Stale) => {
                 let mut desired = self.desired.clone();
-                desired.tables.entry(key.family).or_default().slots.insert(map, slots);
+                desired
+                    .tables
+                    .entry(key.family)
+                    .or_default()
+                    .slots
+                    .insert(map, slots);
                 self.observed = self.doors.nft.observe()?;
                 self.commit(desired)
             }
@@ -257,12 +303,21 @@ impl Engine {
             return Ok(());
         }
         self.observed = self.doors.nft.observe()?;
-        let damage: Vec<_> = self.observed.tables.values().filter_map(|table| table.damage.clone()).collect();
+        let damage: Vec<_> = self
+            .observed
+            .tables
+            .values()
+            .filter_map(|table| table.damage.clone())
+            .collect();
         let repair = self.commit(self.desired.clone())?;
         if !repair.is_empty() {
             self.repairs += 1;
             let steps = repair.ops.len();
-            tracing::warn!(steps, ?damage, "somebody changed our nftables tables; they are as they should be again");
+            tracing::warn!(
+                steps,
+                ?damage,
+                "somebody changed our nftables tables; they are as they should be again"
+            );
             tracing::debug!(%repair, "the repair");
         }
         Ok(())
@@ -281,7 +336,9 @@ impl Engine {
         let mut fresh = BTreeMap::new();
         let mut refill = Vec::new();
         for (key, candidates) in pools(config, ids) {
-            let Some(service) = config.service(&key.service) else { continue };
+            let Some(service) = config.service(&key.service) else {
+                continue;
+            };
             match self.pools.get(&key) {
                 Some(pool) if pool.serves(service, config) => {
                     if pool.candidates() != candidates {
@@ -294,10 +351,15 @@ impl Engine {
                 }
             }
         }
-        let mut tables: BTreeMap<_, _> =
-            self.pools.iter().map(|(key, pool)| (key.clone(), pool.table().clone())).collect();
+        let mut tables: BTreeMap<_, _> = self
+            .pools
+            .iter()
+            .map(|(key, pool)| (key.clone(), pool.table().clone()))
+            .collect();
         for (key, candidates) in refill {
-            let Some(pool) = self.pools.get_mut(&key) else { continue };
+            let Some(pool) = self.pools.get_mut(&key) else {
+                continue;
+            };
             let table = if dry_run {
                 pool.rehearse(candidates)
             } else {
@@ -306,14 +368,22 @@ impl Engine {
             };
             tables.insert(key, table);
         }
-        tables.extend(fresh.iter().map(|(key, pool): (&PoolKey, &RunningPool)| (key.clone(), pool.table().clone())));
+        tables.extend(
+            fresh
+                .iter()
+                .map(|(key, pool): (&PoolKey, &RunningPool)| (key.clone(), pool.table().clone())),
+        );
         Ok((tables, fresh))
     }
 
     /// Tells the schedulers again about the configuration that stays.
     fn restore_schedulers(&mut self) {
         for (key, candidates) in pools(&self.config, &self.ids) {
-            if let Some(pool) = self.pools.get_mut(&key).filter(|pool| pool.candidates() != candidates) {
+            if let Some(pool) = self
+                .pools
+                .get_mut(&key)
+                .filter(|pool| pool.candidates() != candidates)
+            {
                 pool.refill(candidates, None);
             }
         }
@@ -333,12 +403,20 @@ impl Engine {
     fn to_be_cut(&self, change: &Edit) -> Vec<BackendId> {
         match change {
             Edit::RemoveService { service, cut: true } => {
-                let backends = self.config.service(service).into_iter().flat_map(|it| &it.backends);
-                backends.filter_map(|backend| self.ids.get(service, backend.address)).collect()
+                let backends = self
+                    .config
+                    .service(service)
+                    .into_iter()
+                    .flat_map(|it| &it.backends);
+                backends
+                    .filter_map(|backend| self.ids.get(service, backend.address))
+                    .collect()
             }
-            Edit::RemoveBackend { service, backend, cut: true } => {
-                self.ids.get(service, *backend).into_iter().collect()
-            }
+            Edit::RemoveBackend {
+                service,
+                backend,
+                cut: true,
+            } => self.ids.get(service, *backend).into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -367,8 +445,13 @@ impl Engine {
 
     fn address_changes(&self, config: &Config) -> Vec<String> {
         let wanted = Self::wanted_addresses(config);
-        let lost = self.managed.iter().filter(|(address, interface)| wanted.get(address) != Some(interface));
-        let new = wanted.iter().filter(|(address, interface)| self.managed.get(address) != Some(interface));
+        let lost = self
+            .managed
+            .iter()
+            .filter(|(address, interface)| wanted.get(address) != Some(interface));
+        let new = wanted
+            .iter()
+            .filter(|(address, interface)| self.managed.get(address) != Some(interface));
         lost.map(|(address, interface)| format!("- {address} on {interface}"))
             .chain(new.map(|(address, interface)| format!("+ {address} on {interface}")))
             .collect()
@@ -386,9 +469,15 @@ impl Engine {
                 changes.push(format!("+ {address} on {interface}"));
             }
         }
-        let lost: Vec<_> =
-            self.managed.iter().filter(|(address, interface)| wanted.get(*address) != Some(interface)).collect();
-        let lost: Vec<_> = lost.into_iter().map(|(address, interface)| (*address, interface.clone())).collect();
+        let lost: Vec<_> = self
+            .managed
+            .iter()
+            .filter(|(address, interface)| wanted.get(*address) != Some(interface))
+            .collect();
+        let lost: Vec<_> = lost
+            .into_iter()
+            .map(|(address, interface)| (*address, interface.clone()))
+            .collect();
         for (address, interface) in lost {
             if self.doors.addresses.remove(address, &interface)? {
                 changes.push(format!("- {address} on {interface}"));
@@ -402,12 +491,16 @@ impl Engine {
     /// Which backends no packet can be sent to.
     fn look_for_backends(&mut self) -> Vec<String> {
         let backends = self.config.services.iter().flat_map(|service| &service.backends);
-        let addresses: std::collections::BTreeSet<_> = backends.map(|backend| backend.address.address).collect();
+        let addresses: std::collections::BTreeSet<_> =
+            backends.map(|backend| backend.address.address).collect();
         self.unreachable = addresses
             .into_iter()
             .filter_map(|address| Some((address, self.doors.addresses.unreachable(address)?)))
             .collect();
-        self.unreachable.iter().map(|(address, why)| format!("backend {address} cannot be reached: {why}")).collect()
+        self.unreachable
+            .iter()
+            .map(|(address, why)| format!("backend {address} cannot be reached: {why}"))
+            .collect()
     }
 
     /// Removes everything of ours from the kernel.
@@ -422,6 +515,8 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("config_file", &self.config_file).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("config_file", &self.config_file)
+            .finish_non_exhaustive()
     }
 }

@@ -45,7 +45,10 @@ pub fn sum(a: BackendTraffic, b: BackendTraffic) -> BackendTraffic {
 }
 
 fn sum_traffic(a: Traffic, b: Traffic) -> Traffic {
-    Traffic { packets: a.packets + b.packets, bytes: a.bytes + b.bytes }
+    Traffic {
+        packets: a.packets + b.packets,
+        bytes: a.bytes + b.bytes,
+    }
 }
 
 #[cfg(test)]
@@ -53,8 +56,18 @@ mod tests {
     use super::*;
 
     fn counts(connections: u64) -> BTreeMap<BackendId, BackendTraffic> {
-        let sent = Traffic { packets: connections * 3, bytes: connections * 100 };
-        BTreeMap::from([(BackendId(7), BackendTraffic { connections, sent, received: Traffic::default() })])
+        let sent = Traffic {
+            packets: connections * 3,
+            bytes: connections * 100,
+        };
+        BTreeMap::from([(
+            BackendId(7),
+            BackendTraffic {
+                connections,
+                sent,
+                received: Traffic::default(),
+            },
+        )])
     }
 
     #[test]

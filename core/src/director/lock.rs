@@ -41,7 +41,10 @@ pub struct NamespaceLock {
 impl NamespaceLock {
     /// Takes the network namespace.
     pub fn take() -> Result<Self, LockError> {
-        let fail = |source| LockError::Listen { path: "@wvs-director".into(), source };
+        let fail = |source| LockError::Listen {
+            path: "@wvs-director".into(),
+            source,
+        };
         let address = SocketAddr::from_abstract_name("wvs-director").map_err(fail)?;
         match UnixListener::bind_addr(&address) {
             Ok(socket) => Ok(NamespaceLock { _socket: socket }),
@@ -54,7 +57,10 @@ impl NamespaceLock {
 /// Listens on the control socket, which only its owner may use. One that nobody answers on is left over from a
 /// director that died, and is replaced.
 pub fn listen(path: &Path) -> Result<UnixListener, LockError> {
-    let fail = |source| LockError::Listen { path: path.into(), source };
+    let fail = |source| LockError::Listen {
+        path: path.into(),
+        source,
+    };
     if UnixStream::connect(path).is_ok() {
         return Err(LockError::Socket(path.into()));
     }

@@ -9,9 +9,7 @@ use crate::dispatch::DispatchTable;
 use crate::pool::PoolKey;
 use crate::ruleset::build::HASH_SEED;
 use crate::scheduler::catalog::{Catalog, CatalogError};
-use crate::scheduler::{
-    BackendId, Candidate, Dispatch, Load, ParamError, Plugin, Source, State, Supervised,
-};
+use crate::scheduler::{BackendId, Candidate, Dispatch, Load, ParamError, Plugin, Source, State, Supervised};
 
 /// A pool with its scheduler.
 #[derive(Debug)]
@@ -64,16 +62,20 @@ impl RunningPool {
         candidates: Vec<Candidate>,
     ) -> Result<Self, StartError> {
         let (name, spec) = (service.name.clone(), service.scheduler.clone());
-        let plugin = catalog.plugin(&config.director, &spec).map_err(|source| StartError::Plugin {
-            service: name.clone(),
-            plugin: spec.plugin.clone(),
-            source,
-        })?;
-        let params = plugin.check_params(&spec.params).map_err(|mut errors| StartError::Params {
-            service: name,
-            plugin: spec.plugin.clone(),
-            source: errors.swap_remove(0),
-        })?;
+        let plugin = catalog
+            .plugin(&config.director, &spec)
+            .map_err(|source| StartError::Plugin {
+                service: name.clone(),
+                plugin: spec.plugin.clone(),
+                source,
+            })?;
+        let params = plugin
+            .check_params(&spec.params)
+            .map_err(|mut errors| StartError::Params {
+                service: name,
+                plugin: spec.plugin.clone(),
+                source: errors.swap_remove(0),
+            })?;
         let mut pool = RunningPool {
             director: config.director.clone(),
             slots: service.slots,
@@ -83,7 +85,10 @@ impl RunningPool {
             spec,
             candidates: Vec::new(),
             loads: Vec::new(),
-            table: DispatchTable { dispatch: Dispatch::Cycle, slots: Vec::new() },
+            table: DispatchTable {
+                dispatch: Dispatch::Cycle,
+                slots: Vec::new(),
+            },
         };
         pool.refill(candidates, None);
         Ok(pool)
@@ -133,7 +138,9 @@ impl RunningPool {
             self.candidates = candidates;
         }
         let loads: &[Load] = if self.wants_load() { &self.loads } else { &[] };
-        let outcome = self.scheduler.table(&self.candidates, loads, self.slots, Instant::now());
+        let outcome = self
+            .scheduler
+            .table(&self.candidates, loads, self.slots, Instant::now());
         self.table = outcome.into_table();
         if let (Dispatch::Cycle, true, Some(position)) = (self.table.dispatch, self.wants_load(), position) {
             let next = usize::try_from(position % u64::from(self.slots)).unwrap_or_default();
@@ -146,7 +153,9 @@ impl RunningPool {
         let mut scheduler = Supervised::new(self.plugin.clone(), self.params.clone(), HASH_SEED.into());
         let loads = carry_loads(&self.candidates, &self.loads, &candidates);
         let loads: &[Load] = if self.wants_load() { &loads } else { &[] };
-        scheduler.table(&candidates, loads, self.slots, Instant::now()).into_table()
+        scheduler
+            .table(&candidates, loads, self.slots, Instant::now())
+            .into_table()
     }
 
     /// How its scheduler is.
@@ -178,7 +187,10 @@ impl RunningPool {
 
 /// The counts of backends, in their order.
 fn in_order(candidates: &[Candidate], counts: &BTreeMap<BackendId, Load>) -> Vec<Load> {
-    candidates.iter().map(|it| counts.get(&it.id).copied().unwrap_or_default()).collect()
+    candidates
+        .iter()
+        .map(|it| counts.get(&it.id).copied().unwrap_or_default())
+        .collect()
 }
 
 /// The counts of the backends that stay; none for those that are new.

@@ -91,7 +91,11 @@ async fn backends(State(engine): State<Handle>, Query(only): Query<Only>) -> Res
 
 async fn connections(State(engine): State<Handle>, Query(only): Query<Only>) -> Response {
     let limit = only.limit.unwrap_or(DEFAULT_LIMIT);
-    answer(engine.call(move |it| it.connections(only.service.as_deref(), limit)).await)
+    answer(
+        engine
+            .call(move |it| it.connections(only.service.as_deref(), limit))
+            .await,
+    )
 }
 
 async fn config(State(engine): State<Handle>) -> Response {
@@ -106,7 +110,11 @@ async fn ruleset(State(engine): State<Handle>) -> Response {
 }
 
 async fn apply(State(engine): State<Handle>, Json(apply): Json<Apply>) -> Response {
-    answer(engine.call(move |it| it.apply_text(&apply.text, &apply.name, apply.dry_run)).await)
+    answer(
+        engine
+            .call(move |it| it.apply_text(&apply.text, &apply.name, apply.dry_run))
+            .await,
+    )
 }
 
 async fn reload(State(engine): State<Handle>, Json(reload): Json<Reload>) -> Response {
@@ -136,9 +144,10 @@ trait Refusal: std::error::Error + Sized + 'static {
 impl Refusal for ApplyError {
     fn status(&self) -> StatusCode {
         match self {
-            ApplyError::Faults(_) | ApplyError::Ids(_) | ApplyError::Scheduler(_) | ApplyError::Address(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            ApplyError::Faults(_)
+            | ApplyError::Ids(_)
+            | ApplyError::Scheduler(_)
+            | ApplyError::Address(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ApplyError::Edit(_) => StatusCode::NOT_FOUND,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -170,6 +179,16 @@ fn answer<T: serde::Serialize, E: Refusal>(result: Result<Result<T, E>, Stopped>
 }
 
 fn refuse(status: StatusCode, error: &dyn std::error::Error, faults: Option<String>) -> Response {
-    let causes = std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect();
-    (status, Json(Failure { error: error.to_string(), causes, faults })).into_response()
+    let causes = std::iter::successors(error.source(), |cause| cause.source())
+        .map(ToString::to_string)
+        .collect();
+    (
+        status,
+        Json(Failure {
+            error: error.to_string(),
+            causes,
+            faults,
+        }),
+    )
+        .into_response()
 }

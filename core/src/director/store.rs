@@ -52,14 +52,21 @@ const ADDRESSES: &str = "addresses.json";
 impl Store {
     /// Opens the directory, and makes it where it is missing.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let fail = |source| StoreError { action: "create state directory", path: dir.into(), source };
+        let fail = |source| StoreError {
+            action: "create state directory",
+            path: dir.into(),
+            source,
+        };
         fs::create_dir_all(dir).map_err(fail)?;
         Ok(Store { dir: dir.into() })
     }
 
     /// The digest by which a configuration file is known.
     pub fn digest(text: &str) -> String {
-        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(text.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// The running configuration of the last director.
@@ -99,15 +106,24 @@ impl Store {
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(StoreError { action: "read", path, source }),
+            Err(source) => {
+                return Err(StoreError {
+                    action: "read",
+                    path,
+                    source,
+                });
+            }
         };
         match serde_json::from_slice(&text) {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
                 let aside = path.with_extension("json.damaged");
                 tracing::error!(path = %path.display(), %error, "state file is damaged; set aside as {}", aside.display());
-                fs::rename(&path, &aside)
-                    .map_err(|source| StoreError { action: "set aside", path, source })?;
+                fs::rename(&path, &aside).map_err(|source| StoreError {
+                    action: "set aside",
+                    path,
+                    source,
+                })?;
                 Ok(None)
             }
         }
@@ -116,10 +132,16 @@ impl Store {
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
         let path = self.dir.join(name);
         let aside = path.with_extension("json.new");
-        let fail = |source| StoreError { action: "write", path: path.clone(), source };
+        let fail = |source| StoreError {
+            action: "write",
+            path: path.clone(),
+            source,
+        };
         let text = serde_json::to_vec_pretty(value).map_err(|error| fail(error.into()))?;
         let mut file = File::create(&aside).map_err(fail)?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(fail)?;
+        file.write_all(&text)
+            .and_then(|()| file.sync_all())
+            .map_err(fail)?;
         fs::rename(&aside, &path).map_err(fail)?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(fail)
     }
@@ -134,7 +156,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("a/b")).unwrap();
         assert!(store.running().unwrap().is_none());
-        let running = Running { file_digest: "x".into(), edited: true, config: Config::default() };
+        let running = Running {
+            file_digest: "x".into(),
+            edited: true,
+            config: Config::default(),
+        };
         store.keep_running(&running).unwrap();
         assert_eq!(store.running().unwrap().unwrap().config, running.config);
     }

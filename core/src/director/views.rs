@@ -45,7 +45,12 @@ impl Engine {
             config_file: self.config_file.display().to_string(),
             edited: self.edited,
             services: self.config.services.len(),
-            backends: self.config.services.iter().map(|service| service.backends.len()).sum(),
+            backends: self
+                .config
+                .services
+                .iter()
+                .map(|service| service.backends.len())
+                .sum(),
             generation: self.observed.generation,
             commits: self.commits,
             repairs: self.repairs,
@@ -57,7 +62,12 @@ impl Engine {
     /// The services with their counters.
     pub fn services(&mut self) -> Result<Vec<ServiceView>, ViewError> {
         self.read_counters()?;
-        Ok(self.config.services.iter().map(|service| self.service_view(service)).collect())
+        Ok(self
+            .config
+            .services
+            .iter()
+            .map(|service| self.service_view(service))
+            .collect())
     }
 
     /// The backends of one service or of all, with their counters and connections.
@@ -65,7 +75,11 @@ impl Engine {
         self.known(only)?;
         self.read_counters()?;
         let loads = self.doors.conntrack.loads(self.config.director.mark())?;
-        let services = self.config.services.iter().filter(|service| only.is_none_or(|name| name == service.name));
+        let services = self
+            .config
+            .services
+            .iter()
+            .filter(|service| only.is_none_or(|name| name == service.name));
         Ok(services
             .flat_map(|service| service.backends.iter().map(move |backend| (service, backend)))
             .filter_map(|(service, backend)| self.backend_view(service, backend, &loads))
@@ -79,10 +93,16 @@ impl Engine {
         let all = if only.is_some() { usize::MAX } else { limit };
         let (flows, mut total) = self.doors.conntrack.flows(mark, all)?;
         let named = flows.into_iter().map(|flow| {
-            let service = self.ids.whose(flow.backend).map_or("?", |(service, _)| service).to_owned();
+            let service = self
+                .ids
+                .whose(flow.backend)
+                .map_or("?", |(service, _)| service)
+                .to_owned();
             Connection { service, flow }
         });
-        let mut connections: Vec<_> = named.filter(|it| only.is_none_or(|name| name == it.service)).collect();
+        let mut connections: Vec<_> = named
+            .filter(|it| only.is_none_or(|name| name == it.service))
+            .collect();
         if only.is_some() {
             total = connections.len();
             connections.truncate(limit);
@@ -93,13 +113,17 @@ impl Engine {
     /// What the host lacks for forwarding.
     fn host_warnings(&mut self) -> Vec<String> {
         let families: Vec<_> = self.desired.tables.keys().copied().collect();
-        let silent = families.into_iter().filter(|&family| !self.doors.addresses.forwards(family));
+        let silent = families
+            .into_iter()
+            .filter(|&family| !self.doors.addresses.forwards(family));
         let warning = |family| {
             let key = match family {
                 Family::V4 => "net.ipv4.ip_forward",
                 Family::V6 => "net.ipv6.conf.all.forwarding",
             };
-            format!("this host does not forward {family} packets, so NAT cannot work; set it: sysctl -w {key}=1")
+            format!(
+                "this host does not forward {family} packets, so NAT cannot work; set it: sysctl -w {key}=1"
+            )
         };
         silent.map(warning).collect()
     }
@@ -128,14 +152,23 @@ impl Engine {
     }
 
     fn service_view(&self, service: &Service) -> ServiceView {
-        let ids = service.backends.iter().filter_map(|backend| self.ids.get(&service.name, backend.address));
-        let total = ids.map(|id| self.ledger.total(id)).fold(BackendTraffic::default(), sum);
+        let ids = service
+            .backends
+            .iter()
+            .filter_map(|backend| self.ids.get(&service.name, backend.address));
+        let total = ids
+            .map(|id| self.ledger.total(id))
+            .fold(BackendTraffic::default(), sum);
         ServiceView {
             name: service.name.clone(),
             listen: service.listen.iter().map(ToString::to_string).collect(),
             forward: service.forward,
             scheduler: service.scheduler.plugin.clone(),
-            available: service.backends.iter().filter(|it| state(it) == BackendState::Up).count(),
+            available: service
+                .backends
+                .iter()
+                .filter(|it| state(it) == BackendState::Up)
+                .count(),
             backends: service.backends.len(),
             connections: total.connections,
             sent: total.sent,
@@ -172,8 +205,17 @@ impl Engine {
         if !families(service).any(|it| it == family) {
             return 0;
         }
-        let pool = self.pools.get(&PoolKey { service: service.name.clone(), family });
-        pool.map_or(0, |pool| pool.table().slots.iter().filter(|slot| **slot == Some(id)).count())
+        let pool = self.pools.get(&PoolKey {
+            service: service.name.clone(),
+            family,
+        });
+        pool.map_or(0, |pool| {
+            pool.table()
+                .slots
+                .iter()
+                .filter(|slot| **slot == Some(id))
+                .count()
+        })
     }
 }
 
@@ -192,13 +234,26 @@ fn troubled(scheduler: &SchedulerView) -> Option<String> {
         SchedulerHealth::BackingOff { retry_in, fallback } => {
             (format!("is tried again in {retry_in} s"), fallback)
         }
-        SchedulerHealth::Refusing { fallback } => ("is asked again when something changes".to_owned(), fallback),
+        SchedulerHealth::Refusing { fallback } => {
+            ("is asked again when something changes".to_owned(), fallback)
+        }
         SchedulerHealth::Quarantined { fallback } => {
             ("is quarantined until its file or the service changes".to_owned(), fallback)
         }
     };
-    let meanwhile = if fallback { "the built-in round robin stands in" } else { "its last good table serves" };
+    let meanwhile = if fallback {
+        "the built-in round robin stands in"
+    } else {
+        "its last good table serves"
+    };
     let cause = scheduler.last_error.as_deref().unwrap_or("unknown");
-    let SchedulerView { service, family, plugin, .. } = scheduler;
-    Some(format!("service {service} ({family}): scheduler `{plugin}` failed ({cause}) and {how}; {meanwhile}"))
+    let SchedulerView {
+        service,
+        family,
+        plugin,
+        ..
+    } = scheduler;
+    Some(format!(
+        "service {service} ({family}): scheduler `{plugin}` failed ({cause}) and {how}; {meanwhile}"
+    ))
 }

@@ -128,7 +128,10 @@ impl<'a> Attributes<'a> {
 
 /// The text of an attribute, up to its NUL.
 pub fn text(payload: &[u8]) -> String {
-    let end = payload.iter().position(|&byte| byte == 0).unwrap_or(payload.len());
+    let end = payload
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(payload.len());
     String::from_utf8_lossy(&payload[..end]).into_owned()
 }
 
@@ -190,7 +193,9 @@ unsafe impl Send for Socket {}
 
 impl std::fmt::Debug for Socket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Socket").field("fd", &self.socket.as_raw_fd()).finish_non_exhaustive()
+        f.debug_struct("Socket")
+            .field("fd", &self.socket.as_raw_fd())
+            .finish_non_exhaustive()
     }
 }
 
@@ -206,7 +211,12 @@ impl Socket {
     pub fn open() -> Result<Self, NetlinkError> {
         let socket = mnl::Socket::new(mnl::Bus::Netfilter)
             .map_err(|error| NetlinkError::Os("open a netfilter socket", error))?;
-        let mut this = Socket { socket, sequence: 0, send_buffer: 0, buffer: vec![0; BUFFER] };
+        let mut this = Socket {
+            socket,
+            sequence: 0,
+            send_buffer: 0,
+            buffer: vec![0; BUFFER],
+        };
         let fd = this.fd();
         setsockopt(&fd, sockopt::ReceiveTimeout, &PATIENCE)
             .map_err(|error| NetlinkError::Os("set the receive timeout", error.into()))?;
@@ -324,7 +334,10 @@ mod tests {
 
     #[test]
     fn a_request_reads_back() {
-        let bytes = Request::netfilter(0x0a0b, libc::NLM_F_ACK, 2, 10).text(1, "wvs").attribute(2, &[1, 2]).finish(7);
+        let bytes = Request::netfilter(0x0a0b, libc::NLM_F_ACK, 2, 10)
+            .text(1, "wvs")
+            .attribute(2, &[1, 2])
+            .finish(7);
         let message = Messages(&bytes).next().unwrap();
         assert_eq!((message.kind, message.sequence, message.family()), (0x0a0b, 7, 2));
         assert_eq!(message.attributes().text(1).as_deref(), Some("wvs"));

@@ -46,7 +46,10 @@ impl From<NetlinkError> for NftError {
     fn from(error: NetlinkError) -> Self {
         match error {
             NetlinkError::Os(action, source) => NftError::Socket { action, source },
-            NetlinkError::Refused(source) => NftError::Socket { action: "read nftables", source },
+            NetlinkError::Refused(source) => NftError::Socket {
+                action: "read nftables",
+                source,
+            },
             NetlinkError::Malformed(words) => NftError::Malformed(words),
         }
     }
@@ -68,7 +71,9 @@ fn is_missing(error: &NetlinkError) -> bool {
 impl NftSocket {
     /// Opens a socket.
     pub fn open() -> Result<Self, NftError> {
-        Ok(NftSocket { socket: Socket::open()? })
+        Ok(NftSocket {
+            socket: Socket::open()?,
+        })
     }
 
     fn read_generation(&mut self) -> Result<u32, NetlinkError> {
@@ -149,7 +154,10 @@ impl NftSocket {
             let request = elements_of(family, name);
             steady &= self.walk(request, |message| reading.elements(&set, message.attributes()))?;
         }
-        for (message, what) in [(libc::NFT_MSG_GETOBJ, "object"), (uapi::GET_FLOWTABLE, "flowtable")] {
+        for (message, what) in [
+            (libc::NFT_MSG_GETOBJ, "object"),
+            (uapi::GET_FLOWTABLE, "flowtable"),
+        ] {
             let request = dump(message, family).text(uapi::object::TABLE, TABLE);
             steady &= self.walk(request, |message| {
                 if message.attributes().text(uapi::object::TABLE).as_deref() == Some(TABLE) {
@@ -185,7 +193,10 @@ impl NftSocket {
                     continue;
                 };
                 if message.error() != 0 && refusal.is_none() {
-                    let step = index.checked_sub(1).and_then(|it| sealed.steps.get(it as usize)).copied();
+                    let step = index
+                        .checked_sub(1)
+                        .and_then(|it| sealed.steps.get(it as usize))
+                        .copied();
                     refusal = Some((step, io::Error::from_raw_os_error(message.error())));
                 }
                 let refused_as_a_whole = index == 0 && message.error() != 0;
@@ -209,8 +220,11 @@ impl NftSocket {
                 names.extend(name.filter(|it| it == TABLE || it == GUARD));
             })?;
             for name in names {
-                let table = object::table(protocol_family(family), &name)
-                    .map_err(|source| NftError::Socket { action: "encode a table", source })?;
+                let table =
+                    object::table(protocol_family(family), &name).map_err(|source| NftError::Socket {
+                        action: "encode a table",
+                        source,
+                    })?;
                 batch.add(0, &table, MsgType::Del);
             }
         }
@@ -220,9 +234,10 @@ impl NftSocket {
         match self.submit(batch)? {
             Verdict::Applied => Ok(Some(true)),
             Verdict::Refused(_, why) if is_stale(&why) => Ok(None),
-            Verdict::Refused(_, source) => {
-                Err(NftError::Refused { step: format!("delete table {TABLE}"), source })
-            }
+            Verdict::Refused(_, source) => Err(NftError::Refused {
+                step: format!("delete table {TABLE}"),
+                source,
+            }),
             Verdict::Unknown(error) => Err(error.into()),
         }
     }
@@ -247,7 +262,10 @@ fn next_generation(generation: u32) -> u32 {
 impl Nft for NftSocket {
     fn observe(&mut self) -> Result<Observed, NftError> {
         for _ in 0..ATTEMPTS {
-            let mut observed = Observed { generation: self.read_generation()?, ..Observed::default() };
+            let mut observed = Observed {
+                generation: self.read_generation()?,
+                ..Observed::default()
+            };
             let mut steady = true;
             for family in Family::ALL {
                 steady &= self.read_family(family, &mut observed)?;
@@ -277,7 +295,10 @@ impl Nft for NftSocket {
             Verdict::Refused(None, why) if is_stale(&why) => Err(NftError::Stale),
             Verdict::Refused(step, source) => match step.and_then(|step| plan.ops.get(step)) {
                 Some(op) => Err(refused(op, source)),
-                None => Err(NftError::Refused { step: "the whole batch".to_owned(), source }),
+                None => Err(NftError::Refused {
+                    step: "the whole batch".to_owned(),
+                    source,
+                }),
             },
             // The ruleset itself knows whether the batch went through.
             Verdict::Unknown(_) if self.read_generation()? == next => Ok(next),
@@ -296,12 +317,15 @@ impl Nft for NftSocket {
                 decode::counters(family, map, message.attributes(), |key, counter| {
                     let id = match key {
                         Key::Backend(id) => Some(id),
-                        Key::Mark(mark) => {
-                            mark.checked_shr(shift).and_then(|id| u16::try_from(id).ok()).map(BackendId)
-                        }
+                        Key::Mark(mark) => mark
+                            .checked_shr(shift)
+                            .and_then(|id| u16::try_from(id).ok())
+                            .map(BackendId),
                         _ => None,
                     };
-                    let Some(of) = id.map(|id| traffic.entry(id).or_default()) else { return };
+                    let Some(of) = id.map(|id| traffic.entry(id).or_default()) else {
+                        return;
+                    };
                     match map {
                         MapName::Backends => of.connections = counter.packets,
                         MapName::Sent => of.sent = counter,

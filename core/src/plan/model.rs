@@ -34,7 +34,10 @@ impl ModelKernel {
     }
 
     fn table(&mut self, family: Family) -> Result<&mut ObservedTable, String> {
-        self.observed.tables.get_mut(&family).ok_or_else(|| "no such table".into())
+        self.observed
+            .tables
+            .get_mut(&family)
+            .ok_or_else(|| "no such table".into())
     }
 
     fn step(&mut self, op: &Op) -> Result<(), String> {
@@ -52,24 +55,40 @@ impl ModelKernel {
                 self.table(*family)?.maps.insert(*map, BTreeMap::new());
             }
             Op::AddSlots(family, name, size) => {
-                self.table(*family)?.slots.insert(name.clone(), vec![None; *size as usize]);
+                self.table(*family)?
+                    .slots
+                    .insert(name.clone(), vec![None; *size as usize]);
             }
             Op::AddChain(family, name, hook) => {
-                let chain = ObservedChain { hook: *hook, rules: Vec::new() };
+                let chain = ObservedChain {
+                    hook: *hook,
+                    rules: Vec::new(),
+                };
                 if self.table(*family)?.chains.insert(name.clone(), chain).is_some() {
                     return Err("chain exists".into());
                 }
             }
             Op::FlushChain(family, name) => {
-                let chain = self.table(*family)?.chains.get_mut(name).ok_or(missing("chain"))?;
+                let chain = self
+                    .table(*family)?
+                    .chains
+                    .get_mut(name)
+                    .ok_or(missing("chain"))?;
                 chain.rules.clear();
                 self.rules.remove(&(*family, name.clone()));
             }
             Op::AddRule(family, name, rule) => {
                 let digest = Digest::of(*family, rule);
-                let chain = self.table(*family)?.chains.get_mut(name).ok_or(missing("chain"))?;
+                let chain = self
+                    .table(*family)?
+                    .chains
+                    .get_mut(name)
+                    .ok_or(missing("chain"))?;
                 chain.rules.push(Some(digest));
-                self.rules.entry((*family, name.clone())).or_default().push(rule.clone());
+                self.rules
+                    .entry((*family, name.clone()))
+                    .or_default()
+                    .push(rule.clone());
                 self.check_rule(*family, rule)?;
             }
             Op::DeleteElements(family, map, elements) => {
@@ -80,7 +99,11 @@ impl ModelKernel {
             }
             Op::AddElements(family, map, elements) => {
                 let table = self.table(*family)?;
-                if let Some(chain) = elements.values().flatten().find(|it| !table.chains.contains_key(*it)) {
+                if let Some(chain) = elements
+                    .values()
+                    .flatten()
+                    .find(|it| !table.chains.contains_key(*it))
+                {
                     return Err(format!("verdict to a chain that is not there: {chain}"));
                 }
                 let there = table.maps.get_mut(map).ok_or(missing("map"))?;
@@ -141,11 +164,22 @@ impl ModelKernel {
     /// Nothing may refer to what is gone.
     fn dangling(&self) -> Result<(), String> {
         for (family, table) in &self.observed.tables {
-            let targets = table.maps.values().flat_map(|elements| elements.values().flatten());
-            if let Some(chain) = targets.into_iter().find(|chain| !table.chains.contains_key(*chain)) {
+            let targets = table
+                .maps
+                .values()
+                .flat_map(|elements| elements.values().flatten());
+            if let Some(chain) = targets
+                .into_iter()
+                .find(|chain| !table.chains.contains_key(*chain))
+            {
                 return Err(format!("an element refers to chain {chain}"));
             }
-            for rule in self.rules.iter().filter(|((of, _), _)| of == family).flat_map(|(_, rules)| rules) {
+            for rule in self
+                .rules
+                .iter()
+                .filter(|((of, _), _)| of == family)
+                .flat_map(|(_, rules)| rules)
+            {
                 self.clone().check_rule(*family, rule)?;
             }
         }
@@ -180,9 +214,14 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
         }
         if std::mem::take(&mut kernel.refuse) {
             let source = std::io::Error::from_raw_os_error(libc::EINVAL);
-            return Err(NftError::Refused { step: plan.ops[0].to_string(), source });
+            return Err(NftError::Refused {
+                step: plan.ops[0].to_string(),
+                source,
+            });
         }
-        kernel.apply(plan).unwrap_or_else(|why| panic!("a plan that the kernel would refuse: {why}\n{plan}"));
+        kernel
+            .apply(plan)
+            .unwrap_or_else(|why| panic!("a plan that the kernel would refuse: {why}\n{plan}"));
         Ok(kernel.observed.generation)
     }
 
@@ -198,7 +237,13 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
         let mut kernel = self.lock().unwrap();
         let generation = kernel.observed.generation + 1;
         let there = !kernel.observed.tables.is_empty();
-        *kernel = ModelKernel { observed: Observed { generation, ..Observed::default() }, ..ModelKernel::default() };
+        *kernel = ModelKernel {
+            observed: Observed {
+                generation,
+                ..Observed::default()
+            },
+            ..ModelKernel::default()
+        };
         Ok(there)
     }
 }

@@ -23,7 +23,10 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
                 false => [10, 0, index as u8, last].into(),
                 true => [0xfd00, 0, 0, 0, 0, 0, index as u16, last.into()].into(),
             };
-            let port = |first: u16| PortRange { first: first * 10, last: first * 10 + u16::from(ranges) * 3 };
+            let port = |first: u16| PortRange {
+                first: first * 10,
+                last: first * 10 + u16::from(ranges) * 3,
+            };
             let mut listen: Vec<_> = [false, true]
                 .into_iter()
                 .filter(|v6| backends.iter().any(|(_, it)| it == v6) || backends.is_empty())
@@ -37,7 +40,10 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
                 listen.push(Listen::Mark(index as u32 + 1));
             }
             let backend = |(last, v6): (u8, bool)| Backend {
-                address: Endpoint { address: address(v6, last + 1), port: Some(80) },
+                address: Endpoint {
+                    address: address(v6, last + 1),
+                    port: Some(80),
+                },
                 weight: 1,
                 drain: false,
                 forward: None,
@@ -57,9 +63,15 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
 }
 
 fn a_config() -> impl Strategy<Value = Config> {
-    (prop::option::of(a_service(0)), prop::option::of(a_service(1)), prop::option::of(a_service(2))).prop_map(
-        |(a, b, c)| Config { services: [a, b, c].into_iter().flatten().collect(), ..Config::default() },
+    (
+        prop::option::of(a_service(0)),
+        prop::option::of(a_service(1)),
+        prop::option::of(a_service(2)),
     )
+        .prop_map(|(a, b, c)| Config {
+            services: [a, b, c].into_iter().flatten().collect(),
+            ..Config::default()
+        })
 }
 
 fn a_ruleset(config: &Config, ids: &mut BackendIds, salt: usize) -> Ruleset {
@@ -69,7 +81,11 @@ fn a_ruleset(config: &Config, ids: &mut BackendIds, salt: usize) -> Ruleset {
         let slots = config.service(&key.service).unwrap().slots as usize;
         let pick = |slot: usize| candidates.get((slot * (salt + 1)) % (candidates.len() + salt % 2).max(1));
         let slots = (0..slots).map(|slot| pick(slot).map(|it| it.id)).collect();
-        let dispatch = if salt % 3 == 0 { Dispatch::Hash(HashKey::Source) } else { Dispatch::Cycle };
+        let dispatch = if salt % 3 == 0 {
+            Dispatch::Hash(HashKey::Source)
+        } else {
+            Dispatch::Cycle
+        };
         (key, DispatchTable { dispatch, slots })
     };
     let tables: BTreeMap<_, _> = pools(config, ids).into_iter().map(table).collect();
@@ -104,7 +120,10 @@ proptest! {
 fn a_weight_is_slots_and_nothing_else() {
     let mut ids = BackendIds::default();
     let backend = |last: u8| Backend {
-        address: Endpoint { address: [10, 1, 0, last].into(), port: Some(80) },
+        address: Endpoint {
+            address: [10, 1, 0, last].into(),
+            port: Some(80),
+        },
         weight: 1,
         drain: false,
         forward: None,
@@ -124,7 +143,10 @@ fn a_weight_is_slots_and_nothing_else() {
         manage_vip: None,
         backends: vec![backend(11), backend(12)],
     };
-    let config = Config { services: vec![service], ..Config::default() };
+    let config = Config {
+        services: vec![service],
+        ..Config::default()
+    };
     let before = a_ruleset(&config, &mut ids, 1);
     let mut after = before.clone();
     let table = after.tables.get_mut(&Family::V4).unwrap();

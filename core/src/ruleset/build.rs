@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Chain, Direction, Elements, Family, Hook, Key, MapName, Protocol, Rule, Ruleset, Statement, Table};
+use super::{
+    Chain, Direction, Elements, Family, Hook, Key, MapName, Protocol, Rule, Ruleset, Statement, Table,
+};
 use crate::config::{Backend, Config, Forward, Listen, PortRange, Service};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
@@ -44,11 +46,22 @@ pub fn build(config: &Config, ids: &BackendIds, tables: &BTreeMap<PoolKey, Dispa
     for service in &config.services {
         for family in families(service) {
             let table = ruleset.tables.entry(family).or_default();
-            let key = PoolKey { service: service.name.clone(), family };
-            let mut builder = Builder { table, family, mark: config.director.mark() };
+            let key = PoolKey {
+                service: service.name.clone(),
+                family,
+            };
+            let mut builder = Builder {
+                table,
+                family,
+                mark: config.director.mark(),
+            };
             builder.listeners(service);
             builder.scheduler(service, tables.get(&key));
-            for backend in service.backends.iter().filter(|it| Family::of(it.address.address) == family) {
+            for backend in service
+                .backends
+                .iter()
+                .filter(|it| Family::of(it.address.address) == family)
+            {
                 if let Some(id) = ids.get(&service.name, backend.address) {
                     builder.backend(service, backend, id);
                 }
@@ -56,7 +69,12 @@ pub fn build(config: &Config, ids: &BackendIds, tables: &BTreeMap<PoolKey, Dispa
         }
     }
     for (&family, table) in &mut ruleset.tables {
-        Builder { table, family, mark: config.director.mark() }.entrances();
+        Builder {
+            table,
+            family,
+            mark: config.director.mark(),
+        }
+        .entrances();
     }
     ruleset
 }
@@ -82,10 +100,15 @@ impl Builder<'_> {
         for listen in &service.listen {
             match listen {
                 Listen::Mark(mark) => {
-                    self.elements(MapName::Marks).insert(Key::Mark(*mark), target.clone());
+                    self.elements(MapName::Marks)
+                        .insert(Key::Mark(*mark), target.clone());
                 }
                 Listen::Socket { address, .. } if Family::of(*address) != self.family => {}
-                Listen::Socket { protocol, address, ports } => {
+                Listen::Socket {
+                    protocol,
+                    address,
+                    ports,
+                } => {
                     for &PortRange { first, last } in ports {
                         let (map, key) = if first == last {
                             (MapName::Services, Key::Service(*address, *protocol, first))
@@ -94,8 +117,13 @@ impl Builder<'_> {
                         };
                         self.elements(map).insert(key, target.clone());
                     }
-                    if service.manage_vip.as_ref().is_some_and(|vip| vip.reject_other_ports) {
-                        self.elements(MapName::Closed).insert(Key::Address(*address), None);
+                    if service
+                        .manage_vip
+                        .as_ref()
+                        .is_some_and(|vip| vip.reject_other_ports)
+                    {
+                        self.elements(MapName::Closed)
+                            .insert(Key::Address(*address), None);
                     }
                 }
             }
@@ -113,10 +141,18 @@ impl Builder<'_> {
         self.table.slots.insert(map.clone(), slots);
         let choose = match table.map_or(Dispatch::Cycle, |table| table.dispatch) {
             Dispatch::Cycle => Statement::Cycle { map, size },
-            Dispatch::Hash(key) => Statement::Hash { map, size, key, seed: HASH_SEED },
+            Dispatch::Hash(key) => Statement::Hash {
+                map,
+                size,
+                key,
+                seed: HASH_SEED,
+            },
         };
         let comment = Some(format!("svc={}", service.name));
-        let rule = |statements| Rule { statements, comment: comment.clone() };
+        let rule = |statements| Rule {
+            statements,
+            comment: comment.clone(),
+        };
         let rules = vec![
             rule(vec![Statement::Counter, choose, Statement::GotoBackend]),
             rule(vec![Statement::RejectTcp]),
@@ -128,37 +164,64 @@ impl Builder<'_> {
     /// A backend's chain: our bits of the mark, then the translation; and where its packets are counted.
     fn backend(&mut self, service: &Service, backend: &Backend, id: BackendId) {
         let bits = self.mark.bits(id);
-        let mut statements = vec![Statement::ClearPriority, Statement::SetMark { mask: self.mark.mask, bits }];
+        let mut statements = vec![
+            Statement::ClearPriority,
+            Statement::SetMark {
+                mask: self.mark.mask,
+                bits,
+            },
+        ];
         if backend.address.port.is_some() {
             statements.push(Statement::Protocols(protocols(service)));
         }
-        statements.push(Statement::Dnat { address: backend.address.address, port: backend.address.port });
+        statements.push(Statement::Dnat {
+            address: backend.address.address,
+            port: backend.address.port,
+        });
         let comment = Some(format!("svc={} be={}", service.name, backend.address));
         self.chain(backend_chain(id), None, vec![Rule { statements, comment }]);
-        self.elements(MapName::Backends).insert(Key::Backend(id), Some(backend_chain(id)));
+        self.elements(MapName::Backends)
+            .insert(Key::Backend(id), Some(backend_chain(id)));
         self.elements(MapName::Sent).insert(Key::Mark(bits), None);
         self.elements(MapName::Received).insert(Key::Mark(bits), None);
         if backend.forward.unwrap_or(service.forward) == Forward::FullNat {
-            self.elements(MapName::Sources).insert(Key::Mark(bits), Some(source_chain(&service.name)));
+            self.elements(MapName::Sources)
+                .insert(Key::Mark(bits), Some(source_chain(&service.name)));
             self.source(service);
         }
     }
 
     /// The chain that gives a full-NAT service's connections their source address.
     fn source(&mut self, service: &Service) {
-        let pool = service.source.iter().find(|pool| Family::of(pool.first) == self.family);
+        let pool = service
+            .source
+            .iter()
+            .find(|pool| Family::of(pool.first) == self.family);
         let statement = match pool {
-            Some(pool) => Statement::Snat { first: pool.first, last: pool.last },
+            Some(pool) => Statement::Snat {
+                first: pool.first,
+                last: pool.last,
+            },
             None => Statement::Masquerade,
         };
         let comment = Some(format!("svc={}", service.name));
-        self.chain(source_chain(&service.name), None, vec![Rule { statements: vec![statement], comment }]);
+        self.chain(
+            source_chain(&service.name),
+            None,
+            vec![Rule {
+                statements: vec![statement],
+                comment,
+            }],
+        );
     }
 
     /// The base chains, and what they lead to. Lookups in maps that do not exist are left out: every new
     /// connection of the host passes here.
     fn entrances(&mut self) {
-        let plain = |statements| Rule { statements, comment: None };
+        let plain = |statements| Rule {
+            statements,
+            comment: None,
+        };
         let jump = |chain: &str| vec![plain(vec![Statement::Jump(chain.to_owned())])];
         self.chain("nat-prerouting".into(), Some(Hook::NatPrerouting), jump(DISPATCH));
         self.chain("nat-output".into(), Some(Hook::NatOutput), jump(DISPATCH));
@@ -195,8 +258,10 @@ impl Builder<'_> {
             statements: vec![Statement::Direction(direction), Statement::Account { set, mask }],
             comment: None,
         };
-        let rules =
-            vec![count(Direction::Original, MapName::Sent), count(Direction::Reply, MapName::Received)];
+        let rules = vec![
+            count(Direction::Original, MapName::Sent),
+            count(Direction::Reply, MapName::Received),
+        ];
         self.chain(ACCOUNT.into(), None, rules);
         self.chain("count-forward".into(), Some(Hook::FilterForward), jump.clone());
         self.chain("count-input".into(), Some(Hook::FilterInput), jump.clone());

@@ -31,14 +31,20 @@ pub enum CatalogError {
 impl Catalog {
     /// Starts the host of the plugins.
     pub fn new() -> Result<Self, StartHostError> {
-        Ok(Catalog { host: PluginHost::new(Limits::default())?, compiled: Mutex::default() })
+        Ok(Catalog {
+            host: PluginHost::new(Limits::default())?,
+            compiled: Mutex::default(),
+        })
     }
 
     /// The plugin that a service asks for.
     pub fn plugin(&self, director: &DirectorSettings, spec: &SchedulerSpec) -> Result<Plugin, CatalogError> {
         let (bytes, _) = find(&director.plugin_dir, &spec.plugin)?;
         let hash: [u8; 32] = Sha256::digest(&bytes).into();
-        let mut compiled = self.compiled.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut compiled = self
+            .compiled
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(plugin) = compiled.get(&hash) {
             return Ok(plugin.clone());
         }
@@ -55,12 +61,17 @@ impl Plugins for Catalog {
             message: crate::chain(error),
             help: None,
         };
-        let plugin = self.plugin(director, spec).map_err(|error| vec![problem(&error)])?;
+        let plugin = self
+            .plugin(director, spec)
+            .map_err(|error| vec![problem(&error)])?;
         match plugin.check_params(&spec.params) {
             Ok(_) => Ok(()),
             Err(errors) => Err(errors
                 .into_iter()
-                .map(|error| PluginProblem { param: Some(error.key().to_owned()), ..problem(&error) })
+                .map(|error| PluginProblem {
+                    param: Some(error.key().to_owned()),
+                    ..problem(&error)
+                })
                 .collect()),
         }
     }

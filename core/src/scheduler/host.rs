@@ -28,6 +28,9 @@ pub enum StartHostError {
 }
 
 /// Runs plugins, each instance in a sandbox of its own.
+///
+/// A plugin's stack lies on that of the calling thread, which needs [`Limits::stack`] and some
+/// 100 KB for it; the 2 MiB that Rust and tokio give a thread are enough for the default.
 #[derive(Clone)]
 pub struct PluginHost(Arc<Shared>);
 
@@ -87,7 +90,7 @@ impl PluginHost {
             name: owned(),
             reason,
         };
-        let binary = wrap::to_binary(bytes).map_err(|error| not_wasm(error.to_string()))?;
+        let binary = wrap::to_binary(name, bytes).map_err(not_wasm)?;
         let outside = Outside::read(&binary).map_err(|error| not_wasm(error.to_string()))?;
         let form = outside.vet(name)?;
         let component =

@@ -352,7 +352,7 @@ fn explain(
         return CallError::Contract {
             plugin: name,
             call,
-            what: error.root_cause().to_string(),
+            what: unreadable(error, plugin),
         };
     };
     let cause = match trap {
@@ -370,6 +370,16 @@ fn explain(
         call,
         cause,
     }
+}
+
+/// Why an answer could not be taken out of the module.
+fn unreadable(error: &wasmtime::Error, plugin: &Plugin) -> String {
+    let reason = error.root_cause().to_string();
+    // The engine's words for it speak of fuel; it has no type for this error.
+    if reason.contains("fuel allocated for hostcalls") {
+        return format!("its answer takes more than {} B", plugin.shared.limits.answer_size);
+    }
+    reason
 }
 
 fn accepted<R>(plugin: &Plugin, call: &'static str, answer: Result<R, String>) -> Result<R, CallError> {

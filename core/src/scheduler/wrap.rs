@@ -10,9 +10,18 @@ use super::vet::{Form, Outside};
 /// The interfaces a plugin may export.
 const INTERFACES: [&str; 4] = ["policy", "table", "flows", "load"];
 
-/// Bytes or text of any form that the director takes, as binary WebAssembly.
-pub(super) fn to_binary(bytes: &[u8]) -> Result<Vec<u8>, wat::Error> {
-    wat::parse_bytes(bytes).map(std::borrow::Cow::into_owned)
+/// Bytes or text of any form that the director takes, as binary WebAssembly; or what is wrong.
+pub(super) fn to_binary(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let is_text = |byte: &u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
+    if !bytes.starts_with(b"\0asm") && !bytes.iter().all(is_text) {
+        return Err("it does not begin with \\0asm, and has control characters".into());
+    }
+    wat::parse_bytes(bytes)
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|mut error| {
+            error.set_path(name);
+            error.to_string()
+        })
 }
 
 pub(super) fn to_component(module: Vec<u8>, form: Form, outside: &Outside) -> anyhow::Result<Vec<u8>> {

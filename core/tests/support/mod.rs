@@ -1,5 +1,9 @@
 //! What tests at the real kernel share: a network namespace of their own, and commands inside it.
-#![allow(dead_code, clippy::print_stderr, reason = "each test binary uses a part, and a skipped test says so")]
+#![allow(
+    dead_code,
+    clippy::print_stderr,
+    reason = "each test binary uses a part, and a skipped test says so"
+)]
 
 pub mod rulesets;
 
@@ -7,8 +11,6 @@ use std::io::Write as _;
 use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
 use std::thread;
-
-
 
 use nix::sched::{CloneFlags, unshare};
 
@@ -48,10 +50,6 @@ pub fn run_with(line: &str, input: &str) -> String {
         .unwrap_or_else(|error| panic!("{line}: {error}"));
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{line}: {}\n{input}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{line}: {}\n{input}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -58,24 +58,39 @@ pub fn service(name: &str, choose: Statement) -> Chain {
 }
 
 pub fn cycle(name: &str, size: u32) -> Statement {
-    Statement::Cycle { map: format!("slots-{name}"), size }
+    Statement::Cycle {
+        map: format!("slots-{name}"),
+        size,
+    }
 }
 
 pub fn hash(name: &str, size: u32, key: HashKey, seed: u32) -> Statement {
-    Statement::Hash { map: format!("slots-{name}"), size, key, seed }
+    Statement::Hash {
+        map: format!("slots-{name}"),
+        size,
+        key,
+        seed,
+    }
 }
 
 /// The base chains and what they lead to.
 pub fn entrances(table: &mut Table) {
     let account = |direction, set| {
-        vec![Statement::Direction(direction), Statement::Account { set, mask: MASK }]
+        vec![
+            Statement::Direction(direction),
+            Statement::Account { set, mask: MASK },
+        ]
     };
     let mut put = |name: &str, hook: Hook, rules| table.chains.insert(name.into(), chain(Some(hook), rules));
     let to_dispatch = || vec![rule("", vec![Statement::Jump("dispatch".into())])];
     let to_account = || vec![rule("", vec![Statement::Jump("account".into())])];
     put("prerouting", Hook::NatPrerouting, to_dispatch());
     put("output", Hook::NatOutput, to_dispatch());
-    put("postrouting", Hook::NatPostrouting, vec![rule("", vec![Statement::GotoSource { mask: MASK }])]);
+    put(
+        "postrouting",
+        Hook::NatPostrouting,
+        vec![rule("", vec![Statement::GotoSource { mask: MASK }])],
+    );
     put("count-forward", Hook::FilterForward, to_account());
     put("count-input", Hook::FilterInput, to_account());
     put("count-output", Hook::FilterOutput, to_account());
@@ -108,9 +123,18 @@ pub fn entrances(table: &mut Table) {
 }
 
 /// Adds a backend to a service: its chain, its element of `backends`, its counters.
-pub fn add_backend(table: &mut Table, name: &str, id: u16, to: IpAddr, port: Option<u16>, protocols: &[Protocol]) {
+pub fn add_backend(
+    table: &mut Table,
+    name: &str,
+    id: u16,
+    to: IpAddr,
+    port: Option<u16>,
+    protocols: &[Protocol],
+) {
     let chain = format!("be-{id}");
-    table.chains.insert(chain.clone(), backend(name, id, to, port, protocols));
+    table
+        .chains
+        .insert(chain.clone(), backend(name, id, to, port, protocols));
     let bits = u32::from(id) << 16;
     elements(table, MapName::Backends).insert(Key::Backend(BackendId(id)), Some(chain));
     elements(table, MapName::Sent).insert(Key::Mark(bits), None);
@@ -146,8 +170,10 @@ pub fn everything(family: Family) -> Table {
         add_backend(&mut table, name, id + 1, host(family, id + 1), None, protocols[at]);
         for &protocol in protocols[at] {
             let port = 80 + 1000 * at as u16;
-            elements(&mut table, MapName::Services).insert(Key::Service(first, protocol, port), Some(chain.clone()));
-            elements(&mut table, MapName::Services).insert(Key::Service(second, protocol, port), Some(chain.clone()));
+            elements(&mut table, MapName::Services)
+                .insert(Key::Service(first, protocol, port), Some(chain.clone()));
+            elements(&mut table, MapName::Services)
+                .insert(Key::Service(second, protocol, port), Some(chain.clone()));
             elements(&mut table, MapName::ServiceRanges)
                 .insert(Key::ServiceRange(first, protocol, port + 10, port + 20), Some(chain.clone()));
         }
@@ -159,13 +185,21 @@ pub fn everything(family: Family) -> Table {
         elements(&mut table, MapName::Closed).insert(Key::Address(host(family, n)), None);
     }
     let sources = [
-        Statement::Snat { first: host(family, 7), last: host(family, 7) },
-        Statement::Snat { first: host(family, 7), last: host(family, 9) },
+        Statement::Snat {
+            first: host(family, 7),
+            last: host(family, 7),
+        },
+        Statement::Snat {
+            first: host(family, 7),
+            last: host(family, 9),
+        },
         Statement::Masquerade,
     ];
     for (at, statement) in sources.into_iter().enumerate() {
         let name = format!("src-{at}");
-        table.chains.insert(name.clone(), chain(None, vec![rule("svc=web", vec![statement])]));
+        table
+            .chains
+            .insert(name.clone(), chain(None, vec![rule("svc=web", vec![statement])]));
         elements(&mut table, MapName::Sources).insert(Key::Mark((at as u32 + 1) << 16), Some(name));
     }
     table
@@ -175,19 +209,25 @@ pub fn everything(family: Family) -> Table {
 pub fn small(family: Family, backends: u16) -> Table {
     let mut table = Table::default();
     entrances(&mut table);
-    table.chains.insert("svc-web".into(), service("web", cycle("web", SLOTS)));
+    table
+        .chains
+        .insert("svc-web".into(), service("web", cycle("web", SLOTS)));
     elements(&mut table, MapName::Services)
         .insert(Key::Service(host(family, 100), Protocol::Tcp, 80), goto("svc-web"));
     for id in 1..=backends {
         add_backend(&mut table, "web", id, host(family, id), Some(8080), &[Protocol::Tcp]);
     }
     let slot = |slot: u32| (backends > 0).then(|| BackendId(1 + (slot % u32::from(backends)) as u16));
-    table.slots.insert("slots-web".into(), (0..SLOTS).map(slot).collect());
+    table
+        .slots
+        .insert("slots-web".into(), (0..SLOTS).map(slot).collect());
     table
 }
 
 pub fn ruleset(tables: impl IntoIterator<Item = (Family, Table)>) -> Ruleset {
-    Ruleset { tables: tables.into_iter().collect() }
+    Ruleset {
+        tables: tables.into_iter().collect(),
+    }
 }
 
 /// The same table for both families.

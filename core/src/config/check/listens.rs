@@ -93,7 +93,9 @@ fn marks(checker: &mut Checker<'_>) {
         for (number, listen) in service.listen.iter().enumerate() {
             let Listen::Mark(mark) = listen else { continue };
             match first.get(mark) {
-                Some(&earlier) => taken(checker, &format!("firewall mark {mark}"), (index, number), earlier),
+                Some(&earlier) => {
+                    taken(checker, &format!("firewall mark {mark} is"), (index, number), earlier)
+                }
                 None => {
                     first.insert(*mark, (index, number));
                 }
@@ -125,7 +127,12 @@ fn sockets(checker: &mut Checker<'_>) {
     for ((protocol, address), mut claims) in claims {
         claims.sort_unstable();
         for ((one, other), shared) in conflicts(&claims) {
-            taken(checker, &format!("{protocol} port {shared} of {address}"), other, one);
+            let what = if shared.is_single() {
+                format!("{protocol} port {shared} of {address} is")
+            } else {
+                format!("{protocol} ports {shared} of {address} are")
+            };
+            taken(checker, &what, other, one);
         }
     }
 }
@@ -162,7 +169,7 @@ fn taken(checker: &mut Checker<'_>, what: &str, later: Owner, earlier: Owner) {
     } else {
         format!("{} has it already", checker.service_words(earlier.0))
     };
-    let problem = checker.at(later.0, ServiceKey::Listen(later.1), format!("{what} is taken: {whose}"));
+    let problem = checker.at(later.0, ServiceKey::Listen(later.1), format!("{what} taken: {whose}"));
     problem.help("a packet can go to one service only; take one of the two out");
     problem.related = Some(Place::Service(earlier.0, ServiceKey::Listen(earlier.1)));
 }

@@ -24,6 +24,8 @@ pub(super) struct Reader<'i> {
     pub(super) text: &'i str,
     pub(super) root: DeTable<'i>,
     faults: Vec<Fault>,
+    /// How many of the faults cost a part of the configuration.
+    losses: usize,
     /// Where the parser lost its way.
     syntax: Vec<Fault>,
     /// How many more times it did.
@@ -64,6 +66,7 @@ impl<'i> Reader<'i> {
             text,
             root: root.into_inner(),
             faults: Vec::new(),
+            losses: 0,
             syntax,
             omitted,
             spans: HashMap::new(),
@@ -91,9 +94,10 @@ impl<'i> Reader<'i> {
         (!faults.is_empty()).then(|| Faults::new(faults, omitted, text))
     }
 
-    /// Notes a fault.
+    /// Notes a fault that costs a part of the configuration.
     pub(super) fn report(&mut self, fault: Fault) {
         self.faults.push(fault);
+        self.losses += 1;
     }
 
     /// Whether the parser lost its way somewhere.
@@ -101,9 +105,9 @@ impl<'i> Reader<'i> {
         !self.syntax.is_empty()
     }
 
-    /// How many faults there are so far.
-    pub(super) fn count(&self) -> usize {
-        self.faults.len()
+    /// How many faults so far have cost a part of the configuration.
+    pub(super) fn losses(&self) -> usize {
+        self.losses
     }
 
     /// Notes where a part of the configuration is.
@@ -180,7 +184,9 @@ impl<'i> Reader<'i> {
                     .label("unknown key")
                     .help(suggestion(name, shape))
             };
-            self.report(fault);
+            self.faults.push(fault);
+            // A key that was meant to be one of ours is missing elsewhere; others cost nothing.
+            self.losses += usize::from(nearest(name, shape.keys).is_some());
         }
     }
 

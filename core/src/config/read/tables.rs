@@ -166,7 +166,7 @@ impl<'i> Reader<'i> {
 
     fn service(&mut self, at: At, section: &Section<'_, 'i>) -> Service {
         self.locate(at.place(ServiceKey::Whole), section.header.clone());
-        let before = self.count();
+        let before = self.losses();
         let service = Service {
             name: self.name(at, section),
             listen: self.listens(at, section),
@@ -179,7 +179,7 @@ impl<'i> Reader<'i> {
             manage_vip: self.manage_vip(at, section),
             backends: self.backends(at, section),
         };
-        if self.count() > before {
+        if self.losses() > before {
             self.leave_incomplete(at.0);
         }
         service
@@ -347,5 +347,56 @@ impl<'i> Reader<'i> {
             drain: drain.unwrap_or_default(),
             forward,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn keys(value: &serde_json::Value) -> BTreeSet<&str> {
+        value
+            .as_object()
+            .expect("a table")
+            .keys()
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// The reader and serde read the same files only if they know the same keys.
+    #[test]
+    fn shapes_have_the_keys_of_the_types() {
+        let text = r#"
+            [[service]]
+            name = "web"
+            listen = ["tcp://10.0.0.100:80"]
+            forward = "full-nat"
+            source = ["10.0.0.1"]
+            scheduler = { plugin = "rr", params = { key = "value" } }
+            manage_vip = { interface = "eth0" }
+            [[service.backend]]
+            address = "10.1.0.11"
+            drain = true
+            forward = "nat"
+        "#;
+        let config = super::super::read(text).expect("a right file");
+        let root = serde_json::to_value(config).expect("a configuration");
+        let service = &root["service"][0];
+        let tables = [
+            &root,
+            &root["director"],
+            service,
+            &service["backend"][0],
+            &service["manage_vip"],
+        ];
+        for (shape, table) in SHAPES
+            .iter()
+            .zip(tables.into_iter().chain([&service["scheduler"]]))
+        {
+            let known: BTreeSet<&str> = shape.keys.iter().copied().collect();
+            assert_eq!(known, keys(table), "{}", shape.name);
+        }
     }
 }

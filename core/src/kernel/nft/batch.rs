@@ -70,6 +70,9 @@ impl Batch {
         let nftables = libc::NFNL_SUBSYS_NFTABLES as u16;
         let end = Request::netfilter(libc::NFNL_MSG_BATCH_END as u16, 0, 0, nftables);
         self.bytes.extend(end.finish(first + self.count() - 1));
-        Sealed { bytes: self.bytes, steps: self.messages.into_iter().map(|(_, step)| step).collect() }
+        Sealed {
+            bytes: self.bytes,
+            steps: self.messages.into_iter().map(|(_, step)| step).collect(),
+        }
     }
 }

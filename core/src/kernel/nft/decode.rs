@@ -39,7 +39,10 @@ pub struct Reading {
 impl Reading {
     /// A table of which nothing is known yet.
     pub fn new(family: Family) -> Self {
-        Reading { family, table: ObservedTable::default() }
+        Reading {
+            family,
+            table: ObservedTable::default(),
+        }
     }
 
     /// Remembers the first thing that is wrong.
@@ -63,7 +66,9 @@ impl Reading {
 
     /// Takes a chain.
     pub fn chain(&mut self, dump: Attributes<'_>) {
-        let Some(name) = dump.text(chain::NAME) else { return };
+        let Some(name) = dump.text(chain::NAME) else {
+            return;
+        };
         let flags = dump.u32(chain::FLAGS).unwrap_or_default();
         if flags & chain::FOREIGN_FLAGS != 0 {
             return self.damage(format!("chain `{name}` is not ours: flags {flags:#x}"));
@@ -110,7 +115,9 @@ impl Reading {
             self.damage(format!("the set `{name}` is not ours"));
             return None;
         } else if shape == Shape::slots(shape.size / 2) {
-            self.table.slots.insert(name.clone(), vec![None; shape.size as usize / 2]);
+            self.table
+                .slots
+                .insert(name.clone(), vec![None; shape.size as usize / 2]);
             return Some(SetOfOurs::Slots(name));
         }
         self.damage(format!("the set `{name}` is not as we make it"));
@@ -160,8 +167,10 @@ impl Reading {
 
     /// Whether this is the guard, whole.
     pub fn is_guard(&self) -> bool {
-        let whole =
-            ObservedChain { hook: Some(Hook::NatPrerouting), rules: vec![Some(guard_digest())] };
+        let whole = ObservedChain {
+            hook: Some(Hook::NatPrerouting),
+            rules: vec![Some(guard_digest())],
+        };
         let chains = &self.table.chains;
         self.table.damage.is_none() && chains.len() == 1 && chains.get(GUARD_CHAIN) == Some(&whole)
     }
@@ -206,7 +215,10 @@ fn read_counter(expression: Attributes<'_>) -> Option<Traffic> {
         return None;
     }
     let data = expression.nested(rule::EXPRESSION_DATA);
-    Some(Traffic { packets: data.u64(rule::COUNTER_PACKETS)?, bytes: data.u64(rule::COUNTER_BYTES)? })
+    Some(Traffic {
+        packets: data.u64(rule::COUNTER_PACKETS)?,
+        bytes: data.u64(rule::COUNTER_BYTES)?,
+    })
 }
 
 /// The counters of the elements of one message.

@@ -52,7 +52,11 @@ pub fn refused(op: &Op, source: io::Error) -> NftError {
 
 /// All steps of a plan as one batch.
 pub fn batch(plan: &Plan, generation: u32) -> Result<Batch, NftError> {
-    let mut encoder = Encoder { batch: Batch::new(generation), step: 0, next_id: 1 };
+    let mut encoder = Encoder {
+        batch: Batch::new(generation),
+        step: 0,
+        next_id: 1,
+    };
     for (step, op) in plan.ops.iter().enumerate() {
         encoder.step = step;
         encoder.op(op).map_err(|error| refused(op, error))?;
@@ -87,12 +91,8 @@ impl Encoder {
                 Ok(())
             }
             Op::AddRule(family, chain, rule) => self.add_rule(*family, chain, rule),
-            Op::DeleteElements(family, map, elements) => {
-                self.elements(*family, *map, elements, MsgType::Del)
-            }
-            Op::AddElements(family, map, elements) => {
-                self.elements(*family, *map, elements, MsgType::Add)
-            }
+            Op::DeleteElements(family, map, elements) => self.elements(*family, *map, elements, MsgType::Del),
+            Op::AddElements(family, map, elements) => self.elements(*family, *map, elements, MsgType::Add),
             Op::ChangeSlots(family, map, changes) => self.change_slots(*family, map, changes),
             Op::DeleteSlots(family, map) => self.delete_set(*family, map),
             Op::DeleteMap(family, map) => self.delete_set(*family, map.as_str()),
@@ -100,7 +100,8 @@ impl Encoder {
     }
 
     fn table(&mut self, family: Family, name: &str, kind: MsgType) -> io::Result<()> {
-        self.batch.add(self.step, &table(protocol_family(family), name)?, kind);
+        self.batch
+            .add(self.step, &table(protocol_family(family), name)?, kind);
         Ok(())
     }
 
@@ -131,7 +132,11 @@ impl Encoder {
         let mut chain = Chain::new(name(chain)?, &table);
         if let Some(hook) = hook {
             chain.set_hook(nftnl_hook(hook), hook.priority());
-            chain.set_type(if hook.chain_type() == "nat" { ChainType::Nat } else { ChainType::Filter });
+            chain.set_type(if hook.chain_type() == "nat" {
+                ChainType::Nat
+            } else {
+                ChainType::Filter
+            });
             chain.set_policy(Policy::Accept);
         }
         self.batch.add(self.step, &chain, kind);
@@ -179,11 +184,8 @@ impl Encoder {
     fn add_protocols(&mut self, family: Family, protocols: &[Protocol]) -> io::Result<u32> {
         let (id, family, table) = (self.id(), protocol_family(family), ours()?);
         let shape = Shape::protocols(protocols.len() as u32);
-        self.batch.add(
-            self.step,
-            &Set::shaped(family, &table, ANONYMOUS, &shape, id)?,
-            MsgType::Add,
-        );
+        self.batch
+            .add(self.step, &Set::shaped(family, &table, ANONYMOUS, &shape, id)?, MsgType::Add);
         let mut set = Set::named(family, &table, ANONYMOUS)?.with_id(id);
         for protocol in protocols {
             set.push(&[protocol.number()], None, Target::None)?;
@@ -206,7 +208,9 @@ impl Encoder {
                 Some(chain) if kind == MsgType::Add => Some(name(chain)?),
                 _ => None,
             };
-            let target = chain.as_deref().map_or(Target::None, |it: &CStr| Target::Goto(it));
+            let target = chain
+                .as_deref()
+                .map_or(Target::None, |it: &CStr| Target::Goto(it));
             set.push(&start, end.as_deref(), target)?;
         }
         self.push_elements(&set, kind)

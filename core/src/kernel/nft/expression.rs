@@ -37,12 +37,16 @@ pub struct Expression {
 
 impl Expression {
     fn new(name: &'static CStr) -> Self {
-        Expression { name, attributes: Vec::with_capacity(4) }
+        Expression {
+            name,
+            attributes: Vec::with_capacity(4),
+        }
     }
 
     fn number(mut self, attribute: u32, value: impl Into<i64>) -> Self {
         // Verdicts are negative and travel as their two's complement.
-        self.attributes.push((attribute, Value::Number(value.into() as u32)));
+        self.attributes
+            .push((attribute, Value::Number(value.into() as u32)));
         self
     }
 
@@ -135,10 +139,16 @@ pub fn expressions(family: Family, statement: &Statement, many: u32) -> io::Resu
         ],
         Statement::GotoService(map) => goto_service(family, *map)?,
         Statement::GotoMarked => {
-            vec![load_meta(libc::NFT_META_MARK, REGISTER_1), verdict_map(MapName::Marks)?]
+            vec![
+                load_meta(libc::NFT_META_MARK, REGISTER_1),
+                verdict_map(MapName::Marks)?,
+            ]
         }
         Statement::ToClosed => {
-            vec![load(family, Field::Destination, REGISTER_1), member(name(MapName::Closed.as_str())?)]
+            vec![
+                load(family, Field::Destination, REGISTER_1),
+                member(name(MapName::Closed.as_str())?),
+            ]
         }
         Statement::Counter => vec![counter()],
         Statement::Cycle { map, size } => {
@@ -163,10 +173,16 @@ pub fn expressions(family: Family, statement: &Statement, many: u32) -> io::Resu
             all
         }
         Statement::GotoBackend => {
-            vec![load_meta(libc::NFT_META_PRIORITY, REGISTER_1), verdict_map(MapName::Backends)?]
+            vec![
+                load_meta(libc::NFT_META_PRIORITY, REGISTER_1),
+                verdict_map(MapName::Backends)?,
+            ]
         }
         Statement::ClearPriority => {
-            vec![immediate(REGISTER_1, vec![0; 4]), store_meta(libc::NFT_META_PRIORITY)]
+            vec![
+                immediate(REGISTER_1, vec![0; 4]),
+                store_meta(libc::NFT_META_PRIORITY),
+            ]
         }
         Statement::SetMark { mask, bits } => vec![
             load_ct(libc::NFT_CT_MARK),
@@ -220,13 +236,24 @@ pub fn expressions(family: Family, statement: &Statement, many: u32) -> io::Resu
                 Direction::Original => 0,
                 Direction::Reply => 1,
             };
-            vec![load_ct(libc::NFT_CT_DIRECTION), compare(libc::NFT_CMP_EQ, [number])]
+            vec![
+                load_ct(libc::NFT_CT_DIRECTION),
+                compare(libc::NFT_CMP_EQ, [number]),
+            ]
         }
         Statement::Account { set, mask } => {
-            vec![load_ct(libc::NFT_CT_MARK), masked(*mask), member(name(set.as_str())?)]
+            vec![
+                load_ct(libc::NFT_CT_MARK),
+                masked(*mask),
+                member(name(set.as_str())?),
+            ]
         }
         Statement::GotoSource { mask } => {
-            vec![load_ct(libc::NFT_CT_MARK), masked(*mask), verdict_map(MapName::Sources)?]
+            vec![
+                load_ct(libc::NFT_CT_MARK),
+                masked(*mask),
+                verdict_map(MapName::Sources)?,
+            ]
         }
     })
 }
@@ -289,7 +316,12 @@ fn hash_key(family: Family, key: HashKey) -> (Vec<Expression>, u32) {
         HashKey::Source => &[Field::Source],
         HashKey::SourceAndPort => &[Field::Source, Field::SourcePort],
         HashKey::Destination => &[Field::Destination],
-        HashKey::Both => &[Field::Source, Field::SourcePort, Field::Destination, Field::DestinationPort],
+        HashKey::Both => &[
+            Field::Source,
+            Field::SourcePort,
+            Field::Destination,
+            Field::DestinationPort,
+        ],
     };
     let mut register = REGISTER_2;
     let mut loads = Vec::with_capacity(fields.len() + 3);
@@ -339,7 +371,10 @@ fn compare(operation: i32, data: impl Into<Vec<u8>>) -> Expression {
 }
 
 fn is_protocol(protocol: Protocol) -> [Expression; 2] {
-    [load_meta(libc::NFT_META_L4PROTO, REGISTER_1), compare(libc::NFT_CMP_EQ, [protocol.number()])]
+    [
+        load_meta(libc::NFT_META_L4PROTO, REGISTER_1),
+        compare(libc::NFT_CMP_EQ, [protocol.number()]),
+    ]
 }
 
 fn member(set: CString) -> Expression {

@@ -204,12 +204,7 @@ impl Set {
             // SAFETY: `element` is live; libnftnl copies the bytes, at most 64 of them, which no key or data
             // of ours exceeds.
             unsafe {
-                sys::nftnl_set_elem_set(
-                    element,
-                    attribute as u16,
-                    bytes.as_ptr().cast(),
-                    bytes.len() as u32,
-                )
+                sys::nftnl_set_elem_set(element, attribute as u16, bytes.as_ptr().cast(), bytes.len() as u32)
             };
         };
         put(sys::NFTNL_SET_ELEM_KEY, key);
@@ -238,7 +233,11 @@ impl Set {
     pub fn elements(&self) -> io::Result<Elements<'_>> {
         // SAFETY: `set` is live and outlives the iterator, which borrows it.
         let iterator = allocated(unsafe { sys::nftnl_set_elems_iter_create(self.set.as_ptr()) })?;
-        Ok(Elements { iterator, set: self, more: std::cell::Cell::new(true) })
+        Ok(Elements {
+            iterator,
+            set: self,
+            more: std::cell::Cell::new(true),
+        })
     }
 }
 

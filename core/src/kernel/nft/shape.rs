@@ -114,9 +114,17 @@ impl Shape {
             flags,
             key_type,
             key_length,
-            data: if map.has_verdicts() { Data::Verdict } else { Data::None },
+            data: if map.has_verdicts() {
+                Data::Verdict
+            } else {
+                Data::None
+            },
             size: 0,
-            fields: if ranges { vec![wide as u8, 1, 2] } else { Vec::new() },
+            fields: if ranges {
+                vec![wide as u8, 1, 2]
+            } else {
+                Vec::new()
+            },
             counter: map.has_counters(),
             userdata,
         }
@@ -178,14 +186,19 @@ impl Shape {
         };
         let description = dump.nested(set::DESCRIPTION);
         let field = |(_, item)| Attributes(item).u32(set::FIELD_LENGTH).map(|it| it as u8);
-        let expression = dump.nested(set::EXPRESSION).text(super::uapi::rule::EXPRESSION_NAME);
+        let expression = dump
+            .nested(set::EXPRESSION)
+            .text(super::uapi::rule::EXPRESSION_NAME);
         Shape {
             flags,
             key_type: dump.u32(set::KEY_TYPE).unwrap_or_default(),
             key_length: dump.u32(set::KEY_LENGTH).unwrap_or_default(),
             data,
             size: description.u32(set::DESCRIPTION_SIZE).unwrap_or_default(),
-            fields: description.nested(set::DESCRIPTION_FIELDS).filter_map(field).collect(),
+            fields: description
+                .nested(set::DESCRIPTION_FIELDS)
+                .filter_map(field)
+                .collect(),
             counter: expression.as_deref() == Some("counter"),
             userdata: dump.get(set::USERDATA).unwrap_or_default().to_vec(),
         }
@@ -216,8 +229,12 @@ pub fn key_bytes(family: Family, key: &Key) -> io::Result<(Vec<u8>, Option<Vec<u
 pub fn read_key(family: Family, map: MapName, key: &[u8], end: Option<&[u8]>) -> Option<Key> {
     let number = || key.first_chunk().map(|it| u32::from_ne_bytes(*it));
     let host = |bytes: &[u8]| match family {
-        Family::V4 => bytes.first_chunk().map(|it: &[u8; 4]| IpAddr::from(Ipv4Addr::from(*it))),
-        Family::V6 => bytes.first_chunk().map(|it: &[u8; 16]| IpAddr::from(Ipv6Addr::from(*it))),
+        Family::V4 => bytes
+            .first_chunk()
+            .map(|it: &[u8; 4]| IpAddr::from(Ipv4Addr::from(*it))),
+        Family::V6 => bytes
+            .first_chunk()
+            .map(|it: &[u8; 16]| IpAddr::from(Ipv6Addr::from(*it))),
     };
     let service = |bytes: &[u8]| {
         let rest = bytes.get(if family == Family::V4 { 4 } else { 16 }..)?;
@@ -225,12 +242,12 @@ pub fn read_key(family: Family, map: MapName, key: &[u8], end: Option<&[u8]>) ->
         Some((host(bytes)?, Protocol::from_number(*rest.first()?)?, port))
     };
     match map {
-        MapName::Backends => u16::try_from(number()?).ok().map(|id| Key::Backend(BackendId(id))),
+        MapName::Backends => u16::try_from(number()?)
+            .ok()
+            .map(|id| Key::Backend(BackendId(id))),
         MapName::Closed => host(key).map(Key::Address),
         MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => number().map(Key::Mark),
-        MapName::Services => {
-            service(key).map(|(host, protocol, port)| Key::Service(host, protocol, port))
-        }
+        MapName::Services => service(key).map(|(host, protocol, port)| Key::Service(host, protocol, port)),
         MapName::ServiceRanges => {
             let (host, protocol, first) = service(key)?;
             // The kernel leaves the end out where it equals the start.
@@ -252,14 +269,17 @@ mod tests {
         assert_eq!(
             Shape::slots(8).userdata,
             [
-                0, 4, 1, 0, 0, 0, 1, 4, 1, 0, 0, 0, 3, 26, 0, 4, 23, 0, 0, 0, 1, 18, 0, 4, 0, 0, 0, 0, 1, 4, 8,
-                0, 0, 0, 2, 4, 0, 0, 0, 0, 4, 14, 0, 4, 9, 0, 0, 0, 1, 6, 0, 4, 2, 0, 0, 0, 6, 4, 0, 0, 0, 0
+                0, 4, 1, 0, 0, 0, 1, 4, 1, 0, 0, 0, 3, 26, 0, 4, 23, 0, 0, 0, 1, 18, 0, 4, 0, 0, 0, 0, 1, 4,
+                8, 0, 0, 0, 2, 4, 0, 0, 0, 0, 4, 14, 0, 4, 9, 0, 0, 0, 1, 6, 0, 4, 2, 0, 0, 0, 6, 4, 0, 0, 0,
+                0
             ]
         );
         assert_eq!(Shape::of(Family::V4, MapName::Services).key_type, 0x730d);
         assert_eq!(
             Shape::of(Family::V6, MapName::Services).userdata,
-            [0, 4, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 3, 8, 0, 4, 13, 0, 0, 0, 1, 0, 6, 4, 0, 0, 0, 0]
+            [
+                0, 4, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 3, 8, 0, 4, 13, 0, 0, 0, 1, 0, 6, 4, 0, 0, 0, 0
+            ]
         );
     }
 

@@ -1,0 +1,43 @@
+//! Commands that read.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `wvs backends`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  wvs backends\n  wvs backends web -o json")]
+pub struct BackendsArgs {
+    /// Only this service's
+    pub service: Option<String>,
+}
+
+/// `wvs connections`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  wvs connections\n  wvs connections web --limit 1000")]
+pub struct ConnectionsArgs {
+    /// Only this service's
+    pub service: Option<String>,
+    /// List at most so many
+    #[arg(short, long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+}
+
+/// `wvs export`
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// The ruleset, as an nft script
+    Nft(ExportNftArgs),
+    /// The running configuration, as TOML unless -o says otherwise
+    #[command(after_help = "Examples:\n  wvs export config\n  wvs export config -o json")]
+    Config,
+}
+
+/// `wvs export nft`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  wvs export nft\n  wvs export nft --config new.toml")]
+pub struct ExportNftArgs {
+    /// The ruleset that this file would have, without asking a director
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}

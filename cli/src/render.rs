@@ -1,0 +1,25 @@
+//! How data is written for people.
+
+mod backends;
+mod change;
+mod connections;
+mod doctor;
+mod paint;
+mod quantity;
+mod services;
+mod status;
+mod table;
+mod text;
+
+#[cfg(test)]
+mod samples;
+
+pub use backends::backends;
+pub use change::{plan, summary, torn};
+pub use connections::connections;
+pub use doctor::findings;
+pub use paint::Paint;
+pub use quantity::count;
+pub use services::services;
+pub use status::{is_degraded, status};
+pub use text::{escape, escape_block, steers};

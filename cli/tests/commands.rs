@@ -1,0 +1,244 @@
+//! What commands ask of the director, and what they make of its answers.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{FakeDirector, run, wvs};
+
+fn status(warnings: &[&str]) -> String {
+    json!({
+        "version": "0.1.0", "pid": 1, "uptime": 5, "config_file": "/etc/wvs/wvs.toml", "edited": false,
+        "services": 1, "backends": 2, "generation": 3, "commits": 4, "repairs": 0, "schedulers": [],
+        "warnings": warnings,
+    })
+    .to_string()
+}
+
+fn services(names: &[&str]) -> String {
+    let service = |name| {
+        json!({
+            "name": name, "listen": ["tcp://10.0.0.100:80"], "forward": "nat", "scheduler": "rr",
+            "available": 1, "backends": 1, "connections": 7,
+            "sent": { "packets": 10, "bytes": 2048 }, "received": { "packets": 20, "bytes": 18446744073709551615_u64 },
+        })
+    };
+    Value::from_iter(names.iter().map(service)).to_string()
+}
+
+fn applied(plan: &str, cut: usize, dry_run: bool) -> String {
+    json!({ "plan": plan, "addresses": [], "cut": cut, "dry_run": dry_run, "warnings": ["10.1.0.9 has no route"] })
+        .to_string()
+}
+
+#[test]
+fn a_good_status_is_done_and_a_warning_is_degraded() {
+    let well = FakeDirector::new([("GET /v1/status", 200, status(&[]))]);
+    let ran = well.wvs(&["status"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.stdout.contains("wvs 0.1.0, process 1, up 5s"), "{ran:?}");
+
+    let unwell = FakeDirector::new([("GET /v1/status", 200, status(&["net.ipv4.ip_forward is 0"]))]);
+    for format in ["table", "json", "yaml"] {
+        let ran = unwell.wvs(&["status", "-o", format]);
+        assert_eq!(ran.code, 4, "{ran:?}");
+        assert!(ran.stdout.contains("net.ipv4.ip_forward is 0"), "{ran:?}");
+    }
+}
+
+#[test]
+fn tables_round_and_json_and_yaml_are_exact() {
+    let director = FakeDirector::new([("GET /v1/services", 200, services(&["web\u{1b}[2J\u{9b}"]))]);
+    let table = director.wvs(&["services"]);
+    assert!(
+        table.stdout.contains("2.0KiB  15.9EiB") && table.stdout.contains("web\\u{1b}[2J"),
+        "{table:?}"
+    );
+
+    let exact: Value = serde_json::from_str(&services(&["web\u{1b}[2J\u{9b}"])).unwrap();
+    let json = director.wvs(&["services", "-o", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&json.stdout).unwrap(), exact);
+    let yaml = director.wvs(&["-o", "yaml", "services"]);
+    assert_eq!(serde_yaml_ng::from_str::<Value>(&yaml.stdout).unwrap(), exact);
+    for ran in [table, json, yaml] {
+        assert!(!ran.stdout.chars().any(|c| c.is_control() && c != '\n'), "{ran:?}");
+    }
+}
+
+#[test]
+fn names_reach_the_director_as_they_are() {
+    let connections = json!({ "total": 5, "connections": [] }).to_string();
+    let director = FakeDirector::new([
+        ("GET /v1/backends", 200, "[]".to_owned()),
+        ("GET /v1/connections", 200, connections),
+    ]);
+    assert_eq!(director.wvs(&["backends"]).code, 0);
+    assert_eq!(director.wvs(&["backends", "a&b=c d/%"]).code, 0);
+    let listed = director.wvs(&["connections", "web", "--limit", "0"]);
+    assert_eq!(listed.stderr, "0 of 5 connections; --limit 5 lists all\n");
+    let asked: Vec<_> = director
+        .requests()
+        .into_iter()
+        .map(|(request, _)| request)
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            "GET /v1/backends",
+            "GET /v1/backends?service=a%26b%3Dc+d%2F%25",
+            "GET /v1/connections?service=web&limit=0"
+        ]
+    );
+}
+
+#[test]
+fn apply_sends_the_text_and_its_name() {
+    let director = FakeDirector::new([("POST /v1/apply", 200, applied("add x\nadd y\n", 0, false))]);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("new.toml"), "# ü\n").unwrap();
+    let ran = run(wvs(&director.socket())
+        .args(["apply", "new.toml"])
+        .current_dir(dir.path()));
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
+    assert_eq!(ran.stderr, "warning: 10.1.0.9 has no route\nchanged: 2 lines of nft\n");
+    let body = director.only_body("POST /v1/apply");
+    assert_eq!(body, json!({ "text": "# ü\n", "name": "new.toml", "dry_run": false }));
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_diff_says_by_its_code_that_there_is_one() {
+    let differing = FakeDirector::new([
+        ("POST /v1/apply", 200, applied("add x\n", 0, true)),
+        ("POST /v1/reload", 200, applied("add y\n", 0, true)),
+    ]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("new.toml");
+    std::fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    for (arguments, code, plan) in [
+        (&["apply", file, "--dry-run", "-q"][..], 0, "add x\n"),
+        (&["reload", "-n", "-q"], 0, "add y\n"),
+        (&["diff", file, "-q"], 5, "add x\n"),
+        (&["diff", "-q"], 5, "add y\n"),
+    ] {
+        let ran = differing.wvs(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (code, plan, ""), "{arguments:?}");
+    }
+    assert!(
+        differing
+            .requests()
+            .iter()
+            .all(|(_, body)| body["dry_run"] == true)
+    );
+
+    let same = FakeDirector::new([("POST /v1/reload", 200, applied("", 0, true))]);
+    let ran = same.wvs(&["diff"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.stderr.ends_with("nothing differs\n"), "{ran:?}");
+}
+
+#[test]
+fn every_edit_is_sent_as_the_api_has_it() {
+    for (arguments, edit) in [
+        (
+            &["drain", "web", "10.1.0.11:80"][..],
+            json!({ "edit": "drain", "service": "web", "backend": "10.1.0.11:80", "drain": true }),
+        ),
+        (
+            &["drain", "web", "10.1.0.11:80", "--undo"],
+            json!({ "edit": "drain", "service": "web", "backend": "10.1.0.11:80", "drain": false }),
+        ),
+        (
+            &["weight", "web", "10.1.0.11", "0"],
+            json!({ "edit": "set-weight", "service": "web", "backend": "10.1.0.11", "weight": 0 }),
+        ),
+        (
+            &[
+                "add",
+                "backend",
+                "web",
+                "[2001:db8::1]:80",
+                "--weight",
+                "2",
+                "--forward",
+                "dr",
+            ],
+            json!({ "edit": "add-backend", "service": "web",
+                    "backend": { "address": "[2001:db8::1]:80", "weight": 2, "forward": "dr" } }),
+        ),
+        (
+            &["add", "service", "web", "--listen", "fwmark:7"],
+            json!({ "edit": "add-service",
+                    "service": { "name": "web", "listen": ["fwmark:7"], "forward": "nat", "scheduler": "rr", "slots": 256 } }),
+        ),
+        (
+            &["remove", "service", "web", "--cut"],
+            json!({ "edit": "remove-service", "service": "web", "cut": true }),
+        ),
+        (
+            &["remove", "backend", "web", "10.1.0.11:80"],
+            json!({ "edit": "remove-backend", "service": "web", "backend": "10.1.0.11:80", "cut": false }),
+        ),
+    ] {
+        let director = FakeDirector::new([("POST /v1/edit", 200, applied("add x\n", 3, false))]);
+        let ran = director.wvs(arguments);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(
+            ran.stderr
+                .ends_with("changed: 1 line of nft, 3 connections cut\n"),
+            "{ran:?}"
+        );
+        assert_eq!(director.only_body("POST /v1/edit"), edit, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_teardown_needs_a_yes() {
+    let torn = json!({ "tables": true, "addresses": [] }).to_string();
+    let director = FakeDirector::new([("POST /v1/teardown", 200, torn)]);
+    let refused = director.wvs(&["teardown"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert_eq!(refused.stderr, "error: nobody can be asked here: confirm with --yes\n");
+    assert_eq!(director.requests(), []);
+
+    let done = director.wvs(&["teardown", "--yes"]);
+    assert_eq!((done.code, done.stdout.as_str()), (0, "removed the nftables tables\n"), "{done:?}");
+    assert_eq!(director.only_body("POST /v1/teardown"), Value::Null);
+}
+
+#[test]
+fn exports_are_other_tools_input() {
+    let config = json!({ "service": [{ "name": "web", "listen": ["tcp://10.0.0.100:80"] }] }).to_string();
+    let director = FakeDirector::new([
+        ("GET /v1/ruleset", 200, "table ip wvs {\n\tchain x\u{1b} { }\n}\n".to_owned()),
+        ("GET /v1/config", 200, config),
+    ]);
+    let nft = director.wvs(&["export", "nft"]);
+    assert_eq!((nft.code, nft.stdout.as_str()), (0, "table ip wvs {\n\tchain x\\u{1b} { }\n}\n"));
+    let json = director.wvs(&["export", "config", "-o", "json"]);
+    let exported: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(exported["service"][0]["name"], "web");
+    let refused = director.wvs(&["export", "nft", "-o", "json"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{refused:?}");
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command() {
+    let nowhere = std::path::Path::new("/nonexistent");
+    let first = run(wvs(nowhere).arg("man"));
+    assert!(first.stdout.contains(".TH wvs 8") && first.stdout.contains("Exit codes"), "{first:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let ran = run(wvs(nowhere).arg("man").arg("--dir").arg(dir.path()));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let page = std::fs::read_to_string(dir.path().join("wvs-add-service.8")).unwrap();
+    assert!(page.contains("\\-\\-listen") && page.contains("reject"), "{page}");
+    assert_eq!(ran.stderr.lines().count(), dir.path().read_dir().unwrap().count());
+}
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = run(wvs("/nonexistent".as_ref()).args(["completions", shell]));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stdout.contains("teardown") && ran.stdout.contains("manage-vip"), "{shell}");
+    }
+}
