@@ -39,13 +39,15 @@ const WITNESS: &str = "table inet witness {
     counter from1 { }
     counter from2 { }
     counter from3 { }
-    chain forward { type filter hook forward priority filter + 10;
+    chain forward {
+        type filter hook forward priority filter + 10;
         ip daddr 10.1.0.11 counter name to1
         ip daddr 10.1.0.12 counter name to2
         ip daddr 10.1.0.13 counter name to3
         ip saddr 10.1.0.11 counter name from1
         ip saddr 10.1.0.12 counter name from2
-        ip saddr 10.1.0.13 counter name from3 }
+        ip saddr 10.1.0.13 counter name from3
+    }
 }";
 
 /// Waits until the closed connections' last packets have passed: both sides have said so.

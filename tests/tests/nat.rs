@@ -195,11 +195,15 @@ fn a_backend_has_a_method_of_its_own() -> Result<()> {
     Ok(())
 }
 
-/// Marks what goes to TCP ports 7000 to 7999 and UDP port 7000 with 7, whatever the address.
-const MARKS: &str = "table inet foreign { chain marks { type filter hook prerouting priority mangle;
-    tcp dport 7000-7999 meta mark set 7
-    tcp dport 8081 meta mark set 8
-    udp dport 7000 meta mark set 9 } }";
+/// Marks what goes to some ports, whatever the address.
+const MARKS: &str = "table inet foreign {
+    chain marks {
+        type filter hook prerouting priority mangle;
+        tcp dport 7000-7999 meta mark set 7
+        tcp dport 8081 meta mark set 8
+        udp dport 7000 meta mark set 9
+    }
+}";
 
 #[test]
 fn a_firewall_mark_is_a_service() -> Result<()> {

@@ -48,7 +48,7 @@ fn served(stage: &Stage) -> Result<()> {
 fn without_backends_everything_is_refused_at_once() -> Result<()> {
     let web = Service::web_of_both_families();
     let bare = Config::of([web.clone().only::<Target>([]), dns().only::<Target>([])]);
-    let stage = Stage::with_servers(1, bare)?;
+    let stage = Stage::with_servers(1, bare.clone())?;
     assert_refused(&stage, "none from the start");
 
     let full = Config::of([web.clone().only([rs(1), rs6(1)]), dns()]);
@@ -74,11 +74,11 @@ fn without_backends_everything_is_refused_at_once() -> Result<()> {
     }
     assert_refused(&stage, "drained");
 
-    for (service, backend) in backends() {
-        stage
-            .director
-            .ok(&["remove", "backend", service, &backend.to_string()])?;
-    }
+    let [_, _, (_, dns)] = backends();
+    stage
+        .director
+        .ok(&["remove", "backend", "dns", &dns.to_string()])?;
+    stage.director.reload_with(&bare)?;
     assert_refused(&stage, "removed");
 
     // None of this was about connections that stand.

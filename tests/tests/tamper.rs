@@ -19,9 +19,19 @@ const REPAIRED: Duration = Duration::from_secs(2);
 
 /// A table of somebody else that has nothing to do with us.
 const FOREIGN: &str = "table inet foreign {
-    set friends { type ipv4_addr; flags interval; elements = { 192.0.2.0/24 } }
-    chain input { type filter hook input priority filter; policy accept; ip saddr @friends counter accept }
-    chain nat { type nat hook postrouting priority srcnat + 10; ip saddr @friends masquerade }
+    set friends {
+        type ipv4_addr
+        flags interval
+        elements = { 192.0.2.0/24 }
+    }
+    chain input {
+        type filter hook input priority filter; policy accept;
+        ip saddr @friends counter accept
+    }
+    chain nat {
+        type nat hook postrouting priority srcnat + 10;
+        ip saddr @friends masquerade
+    }
 }";
 
 /// Our tables and guards as they stand.
@@ -204,7 +214,8 @@ fn foreign_tables_are_left_alone() -> Result<()> {
     let ns = lab.director_ns();
     ns.nft(FOREIGN)?;
     // Names that begin like ours, and ours in another family.
-    ns.nft("table ip wvs2 { chain wvs { } }\ntable inet wvs { set s { type ipv4_addr; } }\ntable arp wvs-guard { }")?;
+    ns.nft("add table ip wvs2\nadd chain ip wvs2 wvs\nadd table inet wvs\nadd set inet wvs s { type ipv4_addr; }")?;
+    ns.nft("add table arp wvs-guard")?;
     let theirs = || -> Result<String> {
         let tables = ["-a inet foreign", "-a ip wvs2", "-a inet wvs", "-a arp wvs-guard"];
         tables.iter().map(|table| ns.table(table)).collect()
@@ -226,12 +237,16 @@ fn foreign_tables_are_left_alone() -> Result<()> {
 const MARKS: &str = "table inet foreign {
     counter kept { }
     counter lost { }
-    chain early { type filter hook prerouting priority mangle;
+    chain early {
+        type filter hook prerouting priority mangle;
         tcp dport 80 ct state new ct mark set 0x0000abcd
-        tcp dport 80 meta mark set 0x11 }
-    chain late { type filter hook forward priority filter + 10;
+        tcp dport 80 meta mark set 0x11
+    }
+    chain late {
+        type filter hook forward priority filter + 10;
         tcp dport 8080 meta mark 0x11 ct mark & 0x0000ffff == 0xabcd counter name kept return
-        tcp dport 8080 counter name lost }
+        tcp dport 8080 counter name lost
+    }
 }";
 
 /// The conntrack marks of connections to the web.
@@ -289,7 +304,9 @@ fn a_busy_writer_breaks_nothing() -> Result<()> {
     std::thread::scope(|scope| -> Result<()> {
         let writer = scope.spawn(|| -> Result<()> {
             while !stop.load(Ordering::Relaxed) {
-                stage.ns().nft("table inet busy { chain c { counter } }")?;
+                stage
+                    .ns()
+                    .nft("add table inet busy\nadd chain inet busy c\nadd rule inet busy c counter")?;
                 stage.ns().nft("delete table inet busy")?;
                 written.fetch_add(1, Ordering::Relaxed);
             }

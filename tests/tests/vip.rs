@@ -125,8 +125,12 @@ fn surroundings(ns: &Namespace) -> Result<String> {
     .join("\n"))
 }
 
-const FOREIGN: &str =
-    "table inet foreign { chain c { type nat hook prerouting priority 0; tcp dport 1 accept } }";
+const FOREIGN: &str = "table inet foreign {
+    chain c {
+        type nat hook prerouting priority 0;
+        tcp dport 1 accept
+    }
+}";
 
 /// A director beside foreign things, and what was there before it.
 fn beside_foreign_things() -> Result<(Stage, String)> {
