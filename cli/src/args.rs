@@ -39,7 +39,7 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// The director's socket
-    #[arg(long, global = true, value_name = "PATH", env = "WVS_SOCKET", default_value = SOCKET)]
+    #[arg(long, global = true, value_name = "PATH", env = "WVS_SOCKET", hide_env_values = true, default_value = SOCKET)]
     pub socket: PathBuf,
     /// How data is written to stdout
     #[arg(

@@ -1,6 +1,5 @@
 //! Why a command failed, what to do about it, and how that is written.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
@@ -9,7 +8,7 @@ use std::path::PathBuf;
 use crate::client::ClientError;
 use crate::exit::Exit;
 use crate::local::LocalError;
-use crate::render::{Paint, escape, escape_block};
+use crate::render::{Paint, escape, escape_block, escape_painted};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -63,15 +62,14 @@ impl CommandError {
         }
     }
 
-    /// A configuration's faults, which are a text of their own.
-    fn faults(&self) -> Option<Cow<'_, str>> {
+    /// A configuration's faults, which are a text of their own. `painted` if it may have colour.
+    fn faults(&self, painted: bool) -> Option<String> {
         match self {
-            CommandError::Client(ClientError::Refused { failure }) => failure
-                .faults
-                .as_deref()
-                .map(|faults| escape_block(faults).into()),
-            // Rendered in this process, with colour where it is wanted.
-            CommandError::Local(error) => error.faults().map(Cow::Borrowed),
+            CommandError::Client(ClientError::Refused { failure }) => {
+                failure.faults.as_deref().map(escape_block)
+            }
+            CommandError::Local(error) if painted => error.faults().map(escape_painted),
+            CommandError::Local(error) => error.faults().map(escape_block),
             _ => None,
         }
     }
@@ -124,10 +122,15 @@ fn client_help(error: &ClientError) -> Option<String> {
 /// Writes an error: the configuration's faults as they are, then the error, its causes and what to do.
 pub fn render(error: &CommandError, paint: Paint) -> String {
     let mut text = String::new();
-    if let Some(faults) = error.faults() {
-        let _ = writeln!(text, "{}", faults.trim_end());
+    if let Some(faults) = error.faults(paint.is_on()) {
+        let _ = writeln!(text, "{}\n", faults.trim_end());
     }
-    let _ = writeln!(text, "{} {}", paint.error("error:"), escape(&error.to_string()));
+    let message = match error {
+        // What this process itself says of the machine can take several lines.
+        CommandError::Local(_) => escape_block(error.to_string().trim_end()),
+        _ => escape(&error.to_string()),
+    };
+    let _ = writeln!(text, "{} {message}", paint.error("error:"));
     for cause in error.causes() {
         let _ = writeln!(text, "  caused by: {}", escape(&cause));
     }

@@ -7,19 +7,18 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 use serde::Serialize;
 use wvs_core::api::Torn;
-use wvs_core::config::Config;
-
-use crate::args::{Cli, RunArgs};
-use wvs_core::config::{sample, write};
+use wvs_core::config::{Config, sample, write};
 use wvs_core::kernel::probe;
 use wvs_core::{director, offline};
+
+use crate::args::{Cli, RunArgs};
 
 /// Why something that needs no director failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// The director ended.
     #[error(transparent)]
-    Run(director::RunError),
+    Run(Box<director::RunError>),
     /// A file has faults.
     #[error("{} is not a valid configuration", path.display())]
     Faulty {
@@ -30,10 +29,10 @@ pub enum LocalError {
     },
     /// A file cannot be used for another reason.
     #[error(transparent)]
-    Check(offline::CheckError),
+    Check(Box<offline::CheckError>),
     /// The teardown failed.
     #[error(transparent)]
-    Teardown(offline::TeardownError),
+    Teardown(Box<offline::TeardownError>),
     /// The manual cannot be written.
     #[error("cannot write the manual to {}", dir.display())]
     Manual {
@@ -60,7 +59,7 @@ impl LocalError {
                 path: path.to_owned(),
                 faults,
             },
-            other => LocalError::Check(other),
+            other => LocalError::Check(other.into()),
         }
     }
 }
@@ -72,7 +71,13 @@ pub fn run(args: &RunArgs, socket: &Path) -> Result<(), LocalError> {
         socket: socket.to_owned(),
         state_dir: args.state_dir.clone(),
     })
-    .map_err(LocalError::Run)
+    .map_err(|error| match error {
+        director::RunError::Apply(director::ApplyError::Faults(faults)) => LocalError::Faulty {
+            path: args.config.clone(),
+            faults,
+        },
+        other => LocalError::Run(other.into()),
+    })
 }
 
 /// Reads a configuration and all that it names.
@@ -88,7 +93,7 @@ pub fn ruleset(path: &Path) -> Result<String, LocalError> {
 /// Removes all of ours from the kernel when no director does: the tables, and the addresses that the state
 /// directory tells of.
 pub fn teardown(state_dir: &Path) -> Result<Torn, LocalError> {
-    offline::teardown(state_dir).map_err(LocalError::Teardown)
+    offline::teardown(state_dir).map_err(|error| LocalError::Teardown(error.into()))
 }
 
 /// One thing that a director needs of this machine.

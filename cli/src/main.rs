@@ -1,5 +1,6 @@
 //! `wvs`: the command line of the WebAssembly virtual server.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by it"))]
 
 mod args;
 mod client;

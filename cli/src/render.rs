@@ -22,4 +22,4 @@ pub use paint::Paint;
 pub use quantity::count;
 pub use services::services;
 pub use status::{is_degraded, status};
-pub use text::{escape, escape_block, steers};
+pub use text::{escape, escape_block, escape_painted, steers};

@@ -1,5 +1,7 @@
 //! What commands ask of the director, and what they make of its answers.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod support;
 
 use serde_json::{Value, json};
@@ -47,14 +49,15 @@ fn a_good_status_is_done_and_a_warning_is_degraded() {
 
 #[test]
 fn tables_round_and_json_and_yaml_are_exact() {
-    let director = FakeDirector::new([("GET /v1/services", 200, services(&["web\u{1b}[2J\u{9b}"]))]);
+    let director =
+        FakeDirector::new([("GET /v1/services", 200, services(&["web\u{1b}[2J\u{9b}\u{85}\u{7f}"]))]);
     let table = director.wvs(&["services"]);
     assert!(
         table.stdout.contains("2.0KiB  15.9EiB") && table.stdout.contains("web\\u{1b}[2J"),
         "{table:?}"
     );
 
-    let exact: Value = serde_json::from_str(&services(&["web\u{1b}[2J\u{9b}"])).unwrap();
+    let exact: Value = serde_json::from_str(&services(&["web\u{1b}[2J\u{9b}\u{85}\u{7f}"])).unwrap();
     let json = director.wvs(&["services", "-o", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&json.stdout).unwrap(), exact);
     let yaml = director.wvs(&["-o", "yaml", "services"]);
@@ -219,6 +222,32 @@ fn exports_are_other_tools_input() {
     assert_eq!(exported["service"][0]["name"], "web");
     let refused = director.wvs(&["export", "nft", "-o", "json"]);
     assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{refused:?}");
+}
+
+#[test]
+fn what_is_exported_and_the_sample_pass_the_check_and_have_a_ruleset() {
+    let config = json!({ "service": [{
+        "name": "web", "listen": ["tcp://10.0.0.100:80"], "backend": [{ "address": "10.1.0.11:8080", "weight": 3 }],
+    }] });
+    let director = FakeDirector::new([("GET /v1/config", 200, config.to_string())]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("wvs.toml");
+    for (arguments, sound) in [
+        (&["export", "config"][..], "is sound: 1 service, 1 backend\n"),
+        (&["config", "default"], "is sound: "),
+    ] {
+        let printed = director.wvs(arguments);
+        assert_eq!((printed.code, printed.stderr.as_str()), (0, ""), "{printed:?}");
+        std::fs::write(&file, &printed.stdout).unwrap();
+        let checked = run(wvs(&director.socket()).arg("check").arg(&file));
+        assert_eq!((checked.code, checked.stdout.as_str()), (0, ""), "{checked:?}");
+        assert!(checked.stderr.contains(sound), "{checked:?}");
+        let ruleset = run(wvs(&director.socket())
+            .args(["export", "nft", "--config"])
+            .arg(&file));
+        assert_eq!((ruleset.code, ruleset.stderr.as_str()), (0, ""), "{ruleset:?}");
+        assert!(ruleset.stdout.starts_with("table ip wvs {\n"), "{ruleset:?}");
+    }
 }
 
 #[test]

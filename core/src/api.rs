@@ -262,6 +262,9 @@ pub enum Edit {
 pub struct Applied {
     /// The change as an nft script; empty where nothing differed and nothing was sent.
     pub plan: String,
+    /// Whether the running configuration differs from the one before, also where the kernel sees no difference.
+    #[serde(default)]
+    pub changed: bool,
     /// Virtual addresses added to and removed from interfaces, one line each.
     pub addresses: Vec<String>,
     /// Connections that were forgotten on request.

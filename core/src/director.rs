@@ -3,6 +3,7 @@
 //! Packets never wait for it. If it dies, the kernel's state is complete by itself and traffic goes on; the next
 //! director finds the tables, plans against them and sends only what differs.
 
+mod addresses;
 mod counting;
 pub mod engine;
 mod ledger;
@@ -33,7 +34,7 @@ pub use store::{Store, StoreError};
 
 use crate::config::{Config, Service};
 use crate::dispatch::DispatchTable;
-use crate::kernel::open_doors;
+use crate::kernel::{HostError, open_doors};
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{Candidate, StartHostError};
 use engine::Engine;
@@ -67,8 +68,8 @@ pub enum RunError {
         source: io::Error,
     },
     /// The host lacks something.
-    #[error("this host cannot run a director:\n{0}")]
-    Host(String),
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// The first configuration could not be applied; for faults of the file, they are rendered here.
     #[error("{}", match .0 { ApplyError::Faults(rendered) => rendered.as_str(), _ => "cannot bring up the services" })]
     Apply(#[source] ApplyError),
@@ -221,7 +222,7 @@ fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
     let catalog = Catalog::new()?;
     let name = options.config.display().to_string();
     let config = reading::checked(&text, &name, &catalog).map_err(RunError::Apply)?;
-    let doors = open_doors().map_err(RunError::Host)?;
+    let doors = open_doors()?;
     let store = Store::open(options.state_dir.as_ref().unwrap_or(&config.director.state_dir))?;
     let mut engine = Engine::new(doors, catalog, store, options.config.clone()).map_err(RunError::Apply)?;
     engine.resume(config, &text).map_err(RunError::Apply)?;

@@ -2,8 +2,13 @@
 //!
 //! Nothing here decides anything: a door applies what it is given and reads what is there.
 
+pub mod announce;
+pub mod conntrack;
 mod netlink;
 pub mod nft;
+pub mod probe;
+mod sysctl;
+pub mod vip;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -202,64 +207,46 @@ impl std::fmt::Debug for Doors {
     }
 }
 
-#[allow(missing_docs)]
-pub mod probe {
-    #[derive(Debug)]
-    pub struct Finding {
-        pub name: String,
-        pub ok: bool,
-        pub detail: String,
-        pub fix: Option<String>,
-    }
-    pub fn host() -> Vec<Finding> {
-        vec![]
-    }
+/// Why this host cannot be a director: what it lacks, each with its fix.
+#[derive(Debug, thiserror::Error)]
+#[error("this host cannot be a director{}", lines(.0))]
+pub struct HostError(pub Vec<probe::Finding>);
+
+fn lines(findings: &[probe::Finding]) -> String {
+    let line = |it: &probe::Finding| {
+        let fix = it
+            .fix
+            .as_ref()
+            .map_or_else(String::new, |fix| format!("\n    fix: {fix}"));
+        format!("\n  {}: {}{fix}", it.name, it.detail)
+    };
+    findings.iter().map(line).collect()
 }
 
-struct TempCt;
-impl Conntrack for TempCt {
-    fn loads(&mut self, _: MarkMask) -> Result<BTreeMap<BackendId, Load>, ConntrackError> {
-        Ok(BTreeMap::new())
+/// Opens all doors, where the host has what they lead to.
+pub fn open_doors() -> Result<Doors, HostError> {
+    let missing: Vec<_> = probe::required()
+        .into_iter()
+        .filter(|finding| !finding.ok)
+        .collect();
+    if !missing.is_empty() {
+        return Err(HostError(missing));
     }
-    fn flows(&mut self, _: MarkMask, _: usize) -> Result<(Vec<Flow>, usize), ConntrackError> {
-        Ok((vec![], 0))
-    }
-    fn cut(&mut self, _: MarkMask, _: &[BackendId]) -> Result<usize, ConntrackError> {
-        Ok(0)
-    }
-}
-struct TempAddr;
-impl Addresses for TempAddr {
-    fn ensure(&mut self, address: IpAddr, interface: &str) -> Result<bool, AddressError> {
-        Ok(std::process::Command::new("ip")
-            .args(["addr", "add", &address.to_string(), "dev", interface])
-            .status()
-            .unwrap()
-            .success())
-    }
-    fn remove(&mut self, address: IpAddr, interface: &str) -> Result<bool, AddressError> {
-        Ok(std::process::Command::new("ip")
-            .args(["addr", "del", &address.to_string(), "dev", interface])
-            .status()
-            .unwrap()
-            .success())
-    }
-    fn interface(&mut self, _: IpAddr, _: &str) -> Result<(), AddressError> {
-        Ok(())
-    }
-    fn unreachable(&mut self, _: IpAddr) -> Option<String> {
-        None
-    }
-    fn forwards(&mut self, _: Family) -> bool {
-        true
-    }
-}
-
-#[allow(missing_docs)]
-pub fn open_doors() -> Result<Doors, String> {
+    let closed = |name: &str, detail: String| {
+        HostError(vec![probe::Finding {
+            name: name.to_owned(),
+            ok: false,
+            detail,
+            fix: None,
+        }])
+    };
+    let nft = nft::NftSocket::open().map_err(|error| closed("nftables", crate::chain(&error)))?;
+    let conntrack =
+        conntrack::ConntrackSocket::open().map_err(|error| closed("conntrack", crate::chain(&error)))?;
+    let addresses = vip::RouteSocket::open().map_err(|error| closed("rtnetlink", error.to_string()))?;
     Ok(Doors {
-        nft: Box::new(nft::NftSocket::open().map_err(|error| error.to_string())?),
-        conntrack: Box::new(TempCt),
-        addresses: Box::new(TempAddr),
+        nft: Box::new(nft),
+        conntrack: Box::new(conntrack),
+        addresses: Box::new(addresses),
     })
 }

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::config::read::read_with;
 use crate::director::{Store, StoreError, text_of};
 use crate::ids::{BackendIds, TooManyBackends};
-use crate::kernel::{AddressError, NftError, open_doors, probe};
+use crate::kernel::{AddressError, HostError, NftError, open_doors, probe};
 use crate::pool::pools;
 use crate::ruleset::{build::build, text};
 use crate::scheduler::StartHostError;
@@ -74,8 +74,8 @@ pub fn ruleset(path: &Path) -> Result<String, CheckError> {
 #[derive(Debug, thiserror::Error)]
 pub enum TeardownError {
     /// The host lacks something.
-    #[error("this host cannot be torn down:\n{0}")]
-    Host(String),
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// The tables cannot be removed.
     #[error("cannot remove the tables")]
     Tables(#[from] NftError),
@@ -90,7 +90,7 @@ pub enum TeardownError {
 /// Removes what a director left in the kernel: its tables, and the addresses that it wrote down in its state
 /// directory.
 pub fn teardown(state_dir: &Path) -> Result<Torn, TeardownError> {
-    let mut doors = open_doors().map_err(TeardownError::Host)?;
+    let mut doors = open_doors()?;
     let tables = doors.nft.teardown()?;
     let store = Store::open(state_dir)?;
     let mut addresses = Vec::new();

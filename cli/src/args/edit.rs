@@ -30,8 +30,8 @@ pub enum Remove {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  wvs add service web --listen tcp://10.0.0.100:80,443 --backend 10.1.0.11:8080 --backend 10.1.0.12:8080,weight=3
-  wvs add service dns --listen udp://10.0.0.100:53 --scheduler sh --forward full-nat --source 10.0.0.1-10.0.0.8
+  wvs add service web --listen tcp://10.0.0.100:80,443 --backend 10.1.0.11,weight=3
+  wvs add service dns --listen udp://10.0.0.100:53 --forward full-nat --source 10.0.0.1-10.0.0.8
   wvs add service all --listen fwmark:7 --scheduler ./mine.wasm --param key=value --slots 1024
   wvs add service vip --listen tcp://[2001:db8::100]:80 --manage-vip eth0 --reject-other-ports")]
 pub struct AddServiceArgs {

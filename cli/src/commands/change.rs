@@ -33,7 +33,7 @@ pub fn diff(client: &Client, args: &DiffArgs, output: &Output) -> Result<Exit, C
         None => client.reload(Reload { dry_run: true })?,
     };
     report(&applied, output)?;
-    let same = applied.plan.is_empty() && applied.addresses.is_empty();
+    let same = !applied.changed && applied.plan.is_empty() && applied.addresses.is_empty();
     Ok(if same { Exit::Done } else { Exit::Drift })
 }
 

@@ -22,7 +22,13 @@ pub fn plan(applied: &Applied) -> String {
 /// A change in one line.
 pub fn summary(applied: &Applied) -> String {
     if applied.plan.is_empty() && applied.addresses.is_empty() && applied.cut == 0 {
-        return "nothing differs".to_owned();
+        // Such as a weight of the only backend that is up: the configuration changed, the ruleset did not.
+        let nothing = if applied.dry_run {
+            "nothing differs"
+        } else {
+            "done; the kernel needs no change"
+        };
+        return nothing.to_owned();
     }
     let mut parts = Vec::new();
     let lines = applied
@@ -86,7 +92,10 @@ mod tests {
             .push("remove 10.0.0.101/32 from eth0".to_owned());
         applied.cut = 0;
         assert_eq!(summary(&applied), "would change: 2 lines of nft, 2 address changes");
-        assert_eq!(summary(&Applied::default()), "nothing differs");
+        let mut nothing = Applied::default();
+        assert_eq!(summary(&nothing), "done; the kernel needs no change");
+        nothing.dry_run = true;
+        assert_eq!(summary(&nothing), "nothing differs");
     }
 
     #[test]

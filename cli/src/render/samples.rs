@@ -163,6 +163,7 @@ pub fn degraded() -> Status {
 
 pub fn applied() -> Applied {
     Applied {
+        changed: true,
         plan: "add element ip wvs web-slots { 0 : 1 }\ndelete element ip wvs web-slots { 1 }\n".to_owned(),
         addresses: vec!["add 10.0.0.100/32 to eth0".to_owned()],
         cut: 3,

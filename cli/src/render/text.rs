@@ -10,6 +10,11 @@ pub fn escape_block(text: &str) -> String {
     escape_but(text, |c| matches!(c, '\n' | '\t'))
 }
 
+/// The same for a text that this process has painted: what it quotes was freed of escape characters then.
+pub fn escape_painted(text: &str) -> String {
+    escape_but(text, |c| matches!(c, '\n' | '\t' | '\x1b'))
+}
+
 fn escape_but(text: &str, keep: impl Fn(char) -> bool) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -37,7 +37,7 @@ pub enum StartError {
         plugin: String,
         /// Why.
         #[source]
-        source: CatalogError,
+        source: Box<CatalogError>,
     },
     /// It does not take the parameters.
     #[error("service `{service}`: scheduler `{plugin}` does not take its parameters")]
@@ -48,7 +48,7 @@ pub enum StartError {
         plugin: String,
         /// The first that is wrong.
         #[source]
-        source: ParamError,
+        source: Box<ParamError>,
     },
 }
 
@@ -67,14 +67,14 @@ impl RunningPool {
             .map_err(|source| StartError::Plugin {
                 service: name.clone(),
                 plugin: spec.plugin.clone(),
-                source,
+                source: Box::new(source),
             })?;
         let params = plugin
             .check_params(&spec.params)
             .map_err(|mut errors| StartError::Params {
                 service: name,
                 plugin: spec.plugin.clone(),
-                source: errors.swap_remove(0),
+                source: Box::new(errors.swap_remove(0)),
             })?;
         let mut pool = RunningPool {
             director: config.director.clone(),

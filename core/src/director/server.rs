@@ -4,7 +4,7 @@ use std::sync::mpsc::Sender;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -26,6 +26,8 @@ pub struct Handle {
     torn_down: std::sync::Arc<Notify>,
 }
 
+/// Room for the largest configuration file, as a JSON string in which every byte may be escaped.
+const LARGEST_BODY: usize = 8 * crate::config::read::LARGEST_FILE;
 /// How many connections are listed where nobody says.
 const DEFAULT_LIMIT: usize = 1000;
 
@@ -74,6 +76,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/edit", post(edit))
         .route("/v1/teardown", post(teardown))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(handle)
 }
 

@@ -169,6 +169,18 @@ impl Request {
         self.attribute(kind, &bytes)
     }
 
+    /// Asks for an acknowledgement.
+    pub fn acknowledged(mut self) -> Self {
+        let flags = u16::from_ne_bytes([self.0[6], self.0[7]]) | libc::NLM_F_ACK as u16;
+        self.0[6..8].copy_from_slice(&flags.to_ne_bytes());
+        self
+    }
+
+    /// Its length so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The finished message.
     pub fn finish(mut self, sequence: u32) -> Vec<u8> {
         let length = self.0.len() as u32;

@@ -20,7 +20,7 @@ use self::decode::{Reading, SetOfOurs};
 use self::encode::{protocol_family, refused};
 use super::netlink::{Attributes, Message, NetlinkError, Request, Socket};
 use super::{BackendTraffic, Nft, NftError};
-use crate::plan::{Observed, Plan};
+use crate::plan::{Observed, Op, Plan};
 use crate::ruleset::{Family, GUARD, Key, MapName, TABLE};
 use crate::scheduler::BackendId;
 
@@ -36,10 +36,18 @@ pub struct NftSocket {
 /// What became of a batch.
 enum Verdict {
     Applied,
-    /// The kernel refused a message: the step where it can be told, and why.
+    /// The kernel refused it: the first step where it can be told, and why.
     Refused(Option<usize>, io::Error),
     /// The answer was lost.
     Unknown(NetlinkError),
+}
+
+/// Why it is not known what became of a batch.
+enum Unheard {
+    /// It was not sent.
+    Sending(NetlinkError),
+    /// The answer was lost.
+    Answer(NetlinkError),
 }
 
 impl From<NetlinkError> for NftError {
@@ -170,44 +178,68 @@ impl NftSocket {
 
     /// Sends a batch and hears what became of it.
     fn submit(&mut self, batch: batch::Batch) -> Result<Verdict, NetlinkError> {
+        let mut refusals = Vec::new();
+        let heard = self.hear(batch, &mut refusals);
+        Ok(match (refusals.into_iter().next(), heard) {
+            (Some((step, why)), _) => Verdict::Refused(step, why),
+            (None, Ok(())) => Verdict::Applied,
+            (None, Err(Unheard::Sending(error))) => return Err(error),
+            (None, Err(Unheard::Answer(error))) => Verdict::Unknown(error),
+        })
+    }
+
+    /// Sends a batch and collects what the kernel refuses of it: the step where it can be told, and why.
+    fn hear(
+        &mut self,
+        batch: batch::Batch,
+        refusals: &mut Vec<(Option<usize>, io::Error)>,
+    ) -> Result<(), Unheard> {
         let first = self.socket.sequences(batch.count());
         let sealed = batch.seal(first);
         let last = sealed.steps.len() as u32;
-        self.socket.send(&sealed.bytes)?;
-        let mut refusal: Option<(Option<usize>, io::Error)> = None;
+        self.socket.send(&sealed.bytes).map_err(Unheard::Sending)?;
         loop {
             let messages = match self.socket.receive() {
                 Ok(messages) => messages,
                 // Too many refusals for the buffer: the first ones, which count, are in it.
                 Err(NetlinkError::Os(_, why)) if why.raw_os_error() == Some(libc::ENOBUFS) => continue,
-                Err(error) => {
-                    return Ok(match refusal {
-                        Some((step, why)) => Verdict::Refused(step, why),
-                        None => Verdict::Unknown(error),
-                    });
-                }
+                Err(error) => return Err(Unheard::Answer(error)),
             };
             for message in messages.filter(|it| i32::from(it.kind) == libc::NLMSG_ERROR) {
                 // 0 is the begin, `last` the message that asked for an acknowledgement.
                 let Some(index) = message.sequence.checked_sub(first).filter(|it| *it <= last + 1) else {
                     continue;
                 };
-                if message.error() != 0 && refusal.is_none() {
+                if message.error() != 0 {
                     let step = index
                         .checked_sub(1)
                         .and_then(|it| sealed.steps.get(it as usize))
                         .copied();
-                    refusal = Some((step, io::Error::from_raw_os_error(message.error())));
+                    refusals.push((step, io::Error::from_raw_os_error(message.error())));
                 }
                 let refused_as_a_whole = index == 0 && message.error() != 0;
                 if index >= last || refused_as_a_whole {
-                    return Ok(match refusal {
-                        Some((step, why)) => Verdict::Refused(step, why),
-                        None => Verdict::Applied,
-                    });
+                    return Ok(());
                 }
             }
         }
+    }
+
+    /// Tries steps in a table of its own and takes them back: what the kernel refuses of them, each step by
+    /// its number; none where it refuses all of them.
+    pub(super) fn rehearse(&mut self, plan: &Plan) -> Result<Vec<(Option<usize>, io::Error)>, NftError> {
+        let mut plan = plan.clone();
+        // A step that is refused for certain, so that nothing of the batch stays.
+        let refused = plan.ops.len();
+        plan.ops.push(Op::DeleteChain(Family::V4, "never".to_owned()));
+        let mut refusals = Vec::new();
+        let batch = encode::batch_for(c"wvs-rehearsal", &plan, 0)?;
+        match self.hear(batch, &mut refusals) {
+            Ok(()) => {}
+            Err(Unheard::Sending(error) | Unheard::Answer(error)) => return Err(error.into()),
+        }
+        refusals.retain(|(step, _)| *step != Some(refused));
+        Ok(refusals)
     }
 
     /// Deletes the tables that stand, as one transaction, and says whether there were any.
@@ -220,12 +252,11 @@ impl NftSocket {
                 names.extend(name.filter(|it| it == TABLE || it == GUARD));
             })?;
             for name in names {
-                let table =
-                    object::table(protocol_family(family), &name).map_err(|source| NftError::Socket {
-                        action: "encode a table",
-                        source,
-                    })?;
-                batch.add(0, &table, MsgType::Del);
+                let name = expression::name(&name).map_err(|source| NftError::Socket {
+                    action: "name a table",
+                    source,
+                })?;
+                batch.add(0, &nftnl::Table::new(name, protocol_family(family)), MsgType::Del);
             }
         }
         if batch.count() == 2 {

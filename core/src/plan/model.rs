@@ -89,7 +89,7 @@ impl ModelKernel {
                     .entry((*family, name.clone()))
                     .or_default()
                     .push(rule.clone());
-                self.check_rule(*family, rule)?;
+                check_rule(self.table(*family)?, rule)?;
             }
             Op::DeleteElements(family, map, elements) => {
                 let there = self.table(*family)?.maps.get_mut(map).ok_or(missing("map"))?;
@@ -139,28 +139,6 @@ impl ModelKernel {
         self.dangling()
     }
 
-    /// What a rule refers to must be there when it is added.
-    fn check_rule(&mut self, family: Family, rule: &Rule) -> Result<(), String> {
-        let table = self.table(family)?;
-        for statement in &rule.statements {
-            if let Some(map) = map_of(statement).filter(|map| !table.maps.contains_key(map)) {
-                return Err(format!("no map {map}"));
-            }
-            match statement {
-                Statement::Jump(chain) if !table.chains.contains_key(chain) => {
-                    return Err(format!("no chain {chain}"));
-                }
-                Statement::Cycle { map, size } | Statement::Hash { map, size, .. }
-                    if table.slots.get(map).map(Vec::len) != Some(*size as usize) =>
-                {
-                    return Err(format!("no slots {map} of that size"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Nothing may refer to what is gone.
     fn dangling(&self) -> Result<(), String> {
         for (family, table) in &self.observed.tables {
@@ -180,11 +158,32 @@ impl ModelKernel {
                 .filter(|((of, _), _)| of == family)
                 .flat_map(|(_, rules)| rules)
             {
-                self.clone().check_rule(*family, rule)?;
+                check_rule(table, rule)?;
             }
         }
         Ok(())
     }
+}
+
+/// What a rule refers to must be there.
+fn check_rule(table: &ObservedTable, rule: &Rule) -> Result<(), String> {
+    for statement in &rule.statements {
+        if let Some(map) = map_of(statement).filter(|map| !table.maps.contains_key(map)) {
+            return Err(format!("no map {map}"));
+        }
+        match statement {
+            Statement::Jump(chain) if !table.chains.contains_key(chain) => {
+                return Err(format!("no chain {chain}"));
+            }
+            Statement::Cycle { map, size } | Statement::Hash { map, size, .. }
+                if table.slots.get(map).map(Vec::len) != Some(*size as usize) =>
+            {
+                return Err(format!("no slots {map} of that size"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn map_of(statement: &Statement) -> Option<MapName> {

@@ -150,12 +150,12 @@ fn a_weight_is_slots_and_nothing_else() {
     let before = a_ruleset(&config, &mut ids, 1);
     let mut after = before.clone();
     let table = after.tables.get_mut(&Family::V4).unwrap();
-    table.slots.get_mut("slots-web").unwrap()[3] = Some(BackendId(1));
+    table.slots.get_mut("slots-web").unwrap()[3] = Some(BackendId(2));
     table.slots.get_mut("slots-web").unwrap()[5] = None;
     let observed = Observed::after(&before, Observed::default(), 1);
     insta::assert_snapshot!(plan(&after, &observed), @r"
     delete element ip wvs slots-web { 3, 5 }
-    add element ip wvs slots-web { 3 : 0:1 }
+    add element ip wvs slots-web { 3 : 0:2 }
     ");
     insta::assert_snapshot!("first plan", plan(&before, &Observed::default()));
 }

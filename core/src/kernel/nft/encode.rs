@@ -1,17 +1,17 @@
 //! Steps of a plan as netlink messages.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 
-use nftnl::{Chain, ChainType, MsgType, Policy, ProtoFamily};
+use nftnl::{Chain, ChainType, MsgType, Policy, ProtoFamily, Table};
 
 use super::batch::Batch;
 use super::expression::{ANONYMOUS, expressions, guard, name};
-use super::object::{Rule, Set, Target, table};
+use super::object::{Rule, Set, Target};
 use super::shape::{Shape, key_bytes};
 use crate::kernel::NftError;
 use crate::plan::{Digest, Op, Plan, SlotChange};
-use crate::ruleset::{self, Elements, Family, GUARD, Hook, MapName, Protocol, Statement, TABLE};
+use crate::ruleset::{self, Elements, Family, GUARD, Hook, MapName, Protocol, Statement};
 
 /// The type of our digest in a rule's user data; nft's own types start at 0.
 pub const DIGEST_NOTE: u8 = 200;
@@ -50,9 +50,15 @@ pub fn refused(op: &Op, source: io::Error) -> NftError {
     NftError::Refused { step, source }
 }
 
-/// All steps of a plan as one batch.
+/// All steps of a plan as one batch, for our table.
 pub fn batch(plan: &Plan, generation: u32) -> Result<Batch, NftError> {
+    batch_for(c"wvs", plan, generation)
+}
+
+/// All steps of a plan as one batch, for a table of another name.
+pub fn batch_for(table: &'static CStr, plan: &Plan, generation: u32) -> Result<Batch, NftError> {
     let mut encoder = Encoder {
+        table,
         batch: Batch::new(generation),
         step: 0,
         next_id: 1,
@@ -65,28 +71,24 @@ pub fn batch(plan: &Plan, generation: u32) -> Result<Batch, NftError> {
 }
 
 struct Encoder {
+    table: &'static CStr,
     batch: Batch,
     step: usize,
     next_id: u32,
-}
-
-/// The name of our table.
-fn ours() -> io::Result<CString> {
-    name(TABLE)
 }
 
 impl Encoder {
     fn op(&mut self, op: &Op) -> io::Result<()> {
         match op {
             Op::AddGuard(family) => self.add_guard(*family),
-            Op::AddTable(family) => self.table(*family, TABLE, MsgType::Add),
-            Op::DeleteTable(family) => self.table(*family, TABLE, MsgType::Del),
+            Op::AddTable(family) => self.table(*family, self.table, MsgType::Add),
+            Op::DeleteTable(family) => self.table(*family, self.table, MsgType::Del),
             Op::AddMap(family, map) => self.add_set(*family, map.as_str(), &Shape::of(*family, *map)),
             Op::AddSlots(family, name, slots) => self.add_set(*family, name, &Shape::slots(*slots)),
-            Op::AddChain(family, name, hook) => self.chain(*family, TABLE, name, *hook, MsgType::Add),
-            Op::DeleteChain(family, name) => self.chain(*family, TABLE, name, None, MsgType::Del),
+            Op::AddChain(family, name, hook) => self.chain(*family, self.table, name, *hook, MsgType::Add),
+            Op::DeleteChain(family, name) => self.chain(*family, self.table, name, None, MsgType::Del),
             Op::FlushChain(family, chain) => {
-                let rule = Rule::new(protocol_family(*family), &ours()?, &name(chain)?)?;
+                let rule = Rule::new(protocol_family(*family), self.table, &name(chain)?)?;
                 self.batch.add(self.step, &rule, MsgType::Del);
                 Ok(())
             }
@@ -99,19 +101,20 @@ impl Encoder {
         }
     }
 
-    fn table(&mut self, family: Family, name: &str, kind: MsgType) -> io::Result<()> {
+    fn table(&mut self, family: Family, name: &CStr, kind: MsgType) -> io::Result<()> {
         self.batch
-            .add(self.step, &table(protocol_family(family), name)?, kind);
+            .add(self.step, &Table::new(name, protocol_family(family)), kind);
         Ok(())
     }
 
     /// Makes the guard whole from whatever is there: `add` so that `delete` finds something, then anew.
     fn add_guard(&mut self, family: Family) -> io::Result<()> {
+        let table = &name(GUARD)?;
         for kind in [MsgType::Add, MsgType::Del, MsgType::Add] {
-            self.table(family, GUARD, kind)?;
+            self.table(family, table, kind)?;
         }
-        self.chain(family, GUARD, GUARD_CHAIN, Some(Hook::NatPrerouting), MsgType::Add)?;
-        let mut rule = Rule::new(protocol_family(family), &name(GUARD)?, &name(GUARD_CHAIN)?)?;
+        self.chain(family, table, GUARD_CHAIN, Some(Hook::NatPrerouting), MsgType::Add)?;
+        let mut rule = Rule::new(protocol_family(family), table, &name(GUARD_CHAIN)?)?;
         for expression in guard() {
             rule.add(&expression)?;
         }
@@ -123,12 +126,12 @@ impl Encoder {
     fn chain(
         &mut self,
         family: Family,
-        in_table: &str,
+        in_table: &CStr,
         chain: &str,
         hook: Option<Hook>,
         kind: MsgType,
     ) -> io::Result<()> {
-        let table = table(protocol_family(family), in_table)?;
+        let table = Table::new(in_table, protocol_family(family));
         let mut chain = Chain::new(name(chain)?, &table);
         if let Some(hook) = hook {
             chain.set_hook(nftnl_hook(hook), hook.priority());
@@ -151,19 +154,19 @@ impl Encoder {
 
     fn add_set(&mut self, family: Family, set: &str, shape: &Shape) -> io::Result<()> {
         let id = self.id();
-        let set = Set::shaped(protocol_family(family), &ours()?, &name(set)?, shape, id)?;
+        let set = Set::shaped(protocol_family(family), self.table, &name(set)?, shape, id)?;
         self.batch.add(self.step, &set, MsgType::Add);
         Ok(())
     }
 
     fn delete_set(&mut self, family: Family, set: &str) -> io::Result<()> {
-        let set = Set::named(protocol_family(family), &ours()?, &name(set)?)?;
+        let set = Set::named(protocol_family(family), self.table, &name(set)?)?;
         self.batch.add(self.step, &set, MsgType::Del);
         Ok(())
     }
 
     fn add_rule(&mut self, family: Family, chain: &str, rule: &ruleset::Rule) -> io::Result<()> {
-        let mut object = Rule::new(protocol_family(family), &ours()?, &name(chain)?)?;
+        let mut object = Rule::new(protocol_family(family), self.table, &name(chain)?)?;
         for statement in &rule.statements {
             let many = match statement {
                 Statement::Protocols(protocols) if protocols.len() != 1 => {
@@ -182,11 +185,11 @@ impl Encoder {
 
     /// Makes the nameless set of protocols that the next rule looks into.
     fn add_protocols(&mut self, family: Family, protocols: &[Protocol]) -> io::Result<u32> {
-        let (id, family, table) = (self.id(), protocol_family(family), ours()?);
+        let (id, family, table) = (self.id(), protocol_family(family), self.table);
         let shape = Shape::protocols(protocols.len() as u32);
         self.batch
-            .add(self.step, &Set::shaped(family, &table, ANONYMOUS, &shape, id)?, MsgType::Add);
-        let mut set = Set::named(family, &table, ANONYMOUS)?.with_id(id);
+            .add(self.step, &Set::shaped(family, table, ANONYMOUS, &shape, id)?, MsgType::Add);
+        let mut set = Set::named(family, table, ANONYMOUS)?.with_id(id);
         for protocol in protocols {
             set.push(&[protocol.number()], None, Target::None)?;
         }
@@ -201,7 +204,7 @@ impl Encoder {
         elements: &Elements,
         kind: MsgType,
     ) -> io::Result<()> {
-        let mut set = Set::named(protocol_family(family), &ours()?, &name(map.as_str())?)?;
+        let mut set = Set::named(protocol_family(family), self.table, &name(map.as_str())?)?;
         for (key, chain) in elements {
             let (start, end) = key_bytes(family, key)?;
             let chain = match chain {
@@ -218,9 +221,9 @@ impl Encoder {
 
     /// Deletes what leaves its slot, then adds what takes one: the kernel changes no element's data.
     fn change_slots(&mut self, family: Family, map: &str, changes: &[SlotChange]) -> io::Result<()> {
-        let (family, table, map) = (protocol_family(family), ours()?, name(map)?);
-        let mut gone = Set::named(family, &table, &map)?;
-        let mut new = Set::named(family, &table, &map)?;
+        let (family, table, map) = (protocol_family(family), self.table, name(map)?);
+        let mut gone = Set::named(family, table, &map)?;
+        let mut new = Set::named(family, table, &map)?;
         for (slot, before, after) in changes {
             let key = slot.to_ne_bytes();
             if before.is_some() {

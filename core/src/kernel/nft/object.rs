@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use nftnl::{MsgType, NlMsg, ProtoFamily};
 use nftnl_sys as sys;
 
-use super::expression::{Expression, counter, name};
+use super::expression::{Expression, counter};
 use super::shape::{Data, Shape};
 use super::uapi::datatype;
 
@@ -299,9 +299,4 @@ impl Drop for Elements<'_> {
         // SAFETY: allocated by libnftnl, owned by this, freed once and before the set.
         unsafe { sys::nftnl_set_elems_iter_destroy(self.iterator.as_ptr()) };
     }
-}
-
-/// A table of the nftnl crate.
-pub fn table(family: ProtoFamily, table: &str) -> io::Result<nftnl::Table> {
-    Ok(nftnl::Table::new(name(table)?, family))
 }
