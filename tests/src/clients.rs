@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::UdpSocket;
 
 use crate::connection::{Answer, PATIENCE, open, within};
 use crate::distribution::Distribution;
 use crate::namespace::Namespace;
+
+/// Where datagrams come from.
+const UDP_PORTS: Range<u16> = 10_000..65_000;
 
 /// A client: asks from its namespace, from one of its addresses.
 ///
@@ -140,21 +145,38 @@ impl Client {
 }
 
 async fn ask_udp(to: SocketAddr, source: Option<IpAddr>, payload: &str) -> io::Result<UdpAnswer> {
-    let any: IpAddr = if to.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    let source = source
-        .filter(|source| source.is_ipv4() == to.is_ipv4())
-        .unwrap_or(any);
-    let socket = UdpSocket::bind(SocketAddr::new(source, 0)).await?;
+    let socket = fresh_udp_socket(to, source).await?;
     // Connected, so that ICMP errors arrive and answers from another address than asked do not.
     socket.connect(to).await?;
     socket.send(payload.as_bytes()).await?;
     let mut buffer = [0; 2048];
     let read = within(PATIENCE, socket.recv(&mut buffer)).await?;
     parse_udp(&String::from_utf8_lossy(&buffer[..read]))
+}
+
+/// A socket at a port that no datagram of this process has used before.
+///
+/// The kernel draws ports by chance, and conntrack remembers each for half a minute: a port drawn
+/// again would belong to an old flow, and be answered by its server instead of the next one.
+async fn fresh_udp_socket(to: SocketAddr, source: Option<IpAddr>) -> io::Result<UdpSocket> {
+    static USED: AtomicUsize = AtomicUsize::new(0);
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = source
+        .filter(|source| source.is_ipv4() == to.is_ipv4())
+        .unwrap_or(any);
+    let ports = usize::from(UDP_PORTS.end - UDP_PORTS.start);
+    for _ in 0..ports {
+        let offset = USED.fetch_add(1, Ordering::Relaxed) % ports;
+        let port = UDP_PORTS.start + u16::try_from(offset).expect("less than there are ports");
+        match UdpSocket::bind(SocketAddr::new(source, port)).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 fn parse_udp(text: &str) -> io::Result<UdpAnswer> {

@@ -286,6 +286,11 @@ impl Director {
             .unwrap_or_default()
     }
 
+    /// The program.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Its configuration file.
     pub fn config(&self) -> PathBuf {
         self.directory.path().join("wvs.toml")

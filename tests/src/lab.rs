@@ -132,6 +132,11 @@ impl Lab {
         Client::new(self.client.clone())
     }
 
+    /// A client on the director itself.
+    pub fn local_client(&self) -> Client {
+        Client::new(self.director.clone())
+    }
+
     /// The client's namespace.
     pub fn client_ns(&self) -> &Namespace {
         &self.client
@@ -189,6 +194,15 @@ impl Lab {
         RealServer::start_in(self.backend_ns(n), &format!("rs{n}"), &addresses, options)
     }
 
+    /// Starts a server on the director itself, named `local`, at the addresses of
+    /// [`ServerOptions::also_at`].
+    ///
+    /// # Errors
+    /// When an address or port cannot be had.
+    pub fn start_local_server(&self, options: &ServerOptions) -> Result<RealServer> {
+        RealServer::start_in(&self.director, "local", &[], options)
+    }
+
     /// Starts all real servers; index 0 is `rs1`.
     ///
     /// # Errors
@@ -219,6 +233,18 @@ impl Lab {
         self.backend_ns(n);
         // The director's end, so that the real server keeps its addresses and routes.
         self.director.ip(&format!("link set rs{n} {state}")).map(drop)
+    }
+
+    /// Everything worth knowing about the director's network, for a failing test's output.
+    ///
+    /// # Errors
+    /// When `nft` or `ip` cannot be run.
+    pub fn describe_director(&self) -> Result<String> {
+        let mut command = self.director.command("nft");
+        command.args(["list", "ruleset"]);
+        let ruleset = crate::namespace::feed(command, "").context("nft list ruleset")?;
+        let addresses = self.director.ip("-brief addr")?;
+        Ok(format!("{addresses}\n{}", String::from_utf8_lossy(&ruleset.stdout)))
     }
 
     fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
@@ -292,18 +318,4 @@ fn settings(lab: &Lab, namespace: &Namespace) -> Vec<(&'static str, &'static str
         settings.push(("net/ipv4/ip_local_port_range", "10000 65000"));
     }
     settings
-}
-
-impl Lab {
-    /// Everything worth knowing about the director's network, for a failing test's output.
-    ///
-    /// # Errors
-    /// When `nft` or `ip` cannot be run.
-    pub fn describe_director(&self) -> Result<String> {
-        let mut command = self.director.command("nft");
-        command.args(["list", "ruleset"]);
-        let ruleset = crate::namespace::feed(command, "").context("nft list ruleset")?;
-        let addresses = self.director.ip("-brief addr")?;
-        Ok(format!("{addresses}\n{}", String::from_utf8_lossy(&ruleset.stdout)))
-    }
 }

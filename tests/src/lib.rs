@@ -13,7 +13,7 @@
 //! let director = Director::start(&lab, r#"
 //!     [[service]]
 //!     name = "web"
-//!     listen = "tcp://10.0.0.100:80"
+//!     listen = ["tcp://10.0.0.100:80"]
 //!     forward = "nat"
 //!     scheduler = "rr"
 //!     manage_vip = { interface = "eth0" }
@@ -36,29 +36,36 @@
 mod addresses;
 mod arrivals;
 mod clients;
+mod config;
 mod connection;
 mod director;
 mod distribution;
 mod held;
+mod inquiries;
 mod lab;
 mod longlived;
 mod namespace;
+mod ping;
 mod sctp;
 mod sctp_wire;
 mod servers;
+mod stage;
 mod stale;
 mod wait;
 
 pub use addresses::{backend, backend6, client_source, client_source6, client_sources, vip, vip6};
 pub use arrivals::Arrivals;
 pub use clients::{Client, UdpAnswer};
+pub use config::{Config, Service, Target, rs, rs6};
 pub use connection::Answer;
 pub use director::{Director, DirectorOptions};
 pub use distribution::Distribution;
 pub use held::{HeldConnections, HeldOptions, HeldReport, Lifetimes};
+pub use inquiries::Said;
 pub use lab::{Lab, LabOptions};
 pub use longlived::{LongLived, LongLivedReport};
 pub use namespace::{Namespace, Task};
 pub use sctp::{SctpAnswer, SctpResponder};
 pub use servers::{RealServer, ServerOptions};
+pub use stage::Stage;
 pub use wait::{wait_for, wait_until};

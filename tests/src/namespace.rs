@@ -108,6 +108,72 @@ impl Namespace {
         Ok(())
     }
 
+    /// Runs a program to its end inside the namespace and gives what it wrote to stdout.
+    ///
+    /// # Errors
+    /// With its stderr when it fails.
+    pub fn read(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command(program);
+        command.args(arguments);
+        let output = feed(command, "")
+            .with_context(|| format!("`{program} {}` in {}", arguments.join(" "), self.name))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// A table as `nft -s list table` shows it: `ns.table("ip wvs")`. Without counters, with handles
+    /// only if asked for: `ns.table("-a ip wvs")`.
+    ///
+    /// # Errors
+    /// When there is no such table.
+    pub fn table(&self, table: &str) -> Result<String> {
+        let (options, table) = match table.strip_prefix("-a ") {
+            Some(table) => ("-sa", table),
+            None => ("-s", table),
+        };
+        let words: Vec<&str> = [options, "list", "table"]
+            .into_iter()
+            .chain(table.split(' '))
+            .collect();
+        self.read("nft", &words)
+    }
+
+    /// The packets and bytes of a named counter: `ns.counter("inet foreign", "seen")`.
+    ///
+    /// # Errors
+    /// When there is no such counter.
+    pub fn counter(&self, table: &str, name: &str) -> Result<(u64, u64)> {
+        let words: Vec<&str> = ["-j", "list", "counter"]
+            .into_iter()
+            .chain(table.split(' '))
+            .collect();
+        let listed: serde_json::Value =
+            serde_json::from_str(&self.read("nft", &[&words[..], &[name]].concat())?)?;
+        let mut objects = listed["nftables"].as_array().into_iter().flatten();
+        let counter = objects.find_map(|object| object.get("counter"));
+        let number = |key: &str| counter.and_then(|it| it[key].as_u64());
+        number("packets")
+            .zip(number("bytes"))
+            .with_context(|| format!("no counter {name} in {listed}"))
+    }
+
+    /// The tables there are, one a line.
+    ///
+    /// # Errors
+    /// When `nft` fails.
+    pub fn tables(&self) -> Result<String> {
+        self.read("nft", &["list", "tables"])
+    }
+
+    /// The connections that conntrack knows, one a line, with their marks.
+    ///
+    /// # Errors
+    /// When the kernel has no such list.
+    pub fn conntrack(&self) -> Result<String> {
+        // Not /proc/net: that is the main thread's, in another namespace.
+        let list = self.run(|| std::fs::read_to_string("/proc/thread-self/net/nf_conntrack"));
+        list.context("the kernel lists no connections (CONFIG_NF_CONNTRACK_PROCFS)")
+    }
+
     /// Runs one `ip` command, for example `ns.ip("addr add 192.0.2.1/32 dev lo")`.
     ///
     /// # Errors

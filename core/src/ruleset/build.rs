@@ -136,6 +136,8 @@ impl Builder<'_> {
     /// first rule; a lookup that fails does not end a chain, hence the rejects.
     fn scheduler(&mut self, service: &Service, table: Option<&DispatchTable>) {
         let map = slot_map(&service.name);
+        // The rule names it, also where no service of the family has a backend.
+        self.elements(MapName::Backends);
         let size = table.map_or(service.slots, |table| table.slots.len() as u32);
         let slots = table.map_or_else(|| vec![None; size as usize], |table| table.slots.clone());
         self.table.slots.insert(map.clone(), slots);
@@ -239,8 +241,11 @@ impl Builder<'_> {
         }
         if has(self.table, MapName::Closed) {
             let datagrams = Statement::Protocols(vec![Protocol::Udp, Protocol::Sctp]);
-            dispatch.push(plain(vec![Statement::ToClosed, Statement::RejectTcp]));
-            dispatch.push(plain(vec![datagrams, Statement::ToClosed, Statement::Reject]));
+            // A client on the director asks from the address itself: the reset that answers it comes this way
+            // too, as a reply, and must not be rejected in its turn.
+            let asked = [Statement::ToClosed, Statement::Direction(Direction::Original)];
+            dispatch.push(plain([&asked[..], &[Statement::RejectTcp]].concat()));
+            dispatch.push(plain([&[datagrams][..], &asked, &[Statement::Reject]].concat()));
         }
         self.chain(DISPATCH.into(), None, dispatch);
         if has(self.table, MapName::Sources) {

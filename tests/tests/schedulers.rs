@@ -1,0 +1,251 @@
+//! Who gets the next connection: the schedulers that come with wvs, seen by a client.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "figures are for whoever runs it with --no-capture"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Result;
+use wvs_tests::{
+    Arrivals, Client, Distribution, HeldConnections, HeldOptions, HeldReport, LabOptions, Lifetimes,
+    LongLived, Service, Stage, Target, backend, client_sources, rs, rs6, wait_for,
+};
+
+/// Who answers each of `n` questions, in order.
+fn sequence(client: &Client, to: SocketAddr, n: usize) -> Result<Vec<String>> {
+    (0..n).map(|_| Ok(client.ask(to)?.server)).collect()
+}
+
+#[test]
+fn rr_serves_exact_thirds_in_turn() -> Result<()> {
+    let stage = Stage::up(Service::web().scheduler("rr"))?;
+    let seen = sequence(&stage.client(), stage.web(), 30)?;
+    let (first, rest) = seen.split_at(3);
+    assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), 3, "{seen:?}");
+    assert!(rest.chunks(3).all(|turn| turn == first), "{seen:?}");
+    Ok(())
+}
+
+#[test]
+fn rr_follows_weights_without_bursts() -> Result<()> {
+    let stage = Stage::up(Service::web().scheduler("rr").weights(&[3, 2, 1]))?;
+    let seen = sequence(&stage.client(), stage.web(), 60)?;
+    let count = |among: &[String], server: &str| among.iter().filter(|it| *it == server).count();
+    assert_eq!(["rs1", "rs2", "rs3"].map(|rs| count(&seen[..6], rs)), [3, 2, 1], "{:?}", &seen[..6]);
+    // Not rs1, rs1, rs1, rs2, rs2, rs3, at no place: whichever six follow each other, each server has its
+    // share of them, give or take one.
+    for six in seen.windows(6) {
+        for (server, share) in [("rs1", 3), ("rs2", 2), ("rs3", 1_usize)] {
+            assert!(count(six, server).abs_diff(share) <= 1, "{server} in {six:?}");
+        }
+    }
+    assert!(
+        !seen
+            .windows(3)
+            .any(|three| three.iter().all(|it| *it == three[0])),
+        "{seen:?}"
+    );
+    for (server, share) in [("rs1", 30), ("rs2", 20), ("rs3", 10)] {
+        assert!(count(&seen, server).abs_diff(share) <= 1, "{server} in {seen:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn families_take_their_turns_apart() -> Result<()> {
+    let stage = Stage::up(Service::web_of_both_families().scheduler("rr"))?;
+    let v4 = sequence(&stage.client(), stage.web(), 1)?;
+    // Had they one counter, this would begin where IPv4 stands.
+    let v6 = sequence(&stage.client(), stage.web6(), 3)?;
+    let v4 = [v4, sequence(&stage.client(), stage.web(), 2)?].concat();
+    assert_eq!(v4, v6);
+    assert_eq!(v4.iter().collect::<BTreeSet<_>>().len(), 3, "{v4:?}");
+
+    // One backend less in IPv6 is none less in IPv4.
+    stage.director.drain("web", rs6(2))?;
+    let seen = stage.client().ask_many(stage.web6(), 20);
+    assert_eq!(seen, Distribution::of(&[("rs1", 10), ("rs3", 10)]));
+    let seen = stage.client().ask_many(stage.web(), 30);
+    assert_eq!(seen, Distribution::of(&[("rs1", 10), ("rs2", 10), ("rs3", 10)]));
+    Ok(())
+}
+
+type Homes = BTreeMap<IpAddr, Result<String, ErrorKind>>;
+
+fn shares(homes: &Homes) -> BTreeMap<&str, usize> {
+    let mut shares = BTreeMap::new();
+    for home in homes.values() {
+        *shares.entry(home.as_deref().unwrap_or("nobody")).or_default() += 1;
+    }
+    shares
+}
+
+#[test]
+fn sh_keeps_a_client_at_its_server() -> Result<()> {
+    let sources = client_sources(200);
+    let web = Service::web().scheduler("sh").weights(&[1, 1, 2]);
+    let options = LabOptions {
+        client_addresses: 200,
+        ..LabOptions::default()
+    };
+    let stage = Stage::with(options, web)?;
+    let home = stage.client().ask(stage.web())?.server;
+    assert_eq!(stage.client().ask_many(stage.web(), 20), Distribution::of(&[(&home, 20)]));
+
+    let before = stage.client().ask_from_each(&sources, stage.web());
+    eprintln!("200 clients of servers with weights 1, 1 and 2: {:?}", shares(&before));
+    // Three standard deviations of 200 clients that choose by chance.
+    for (server, share, leeway) in [("rs1", 50, 19), ("rs2", 50, 19), ("rs3", 100_usize, 22)] {
+        let seen = shares(&before).get(server).copied().unwrap_or(0);
+        assert!(share.abs_diff(seen) <= leeway, "{server}: {:?}", shares(&before));
+    }
+    assert_eq!(stage.client().ask_from_each(&sources, stage.web()), before);
+
+    stage
+        .director
+        .ok(&["remove", "backend", "web", &rs(1).to_string()])?;
+    let after = stage.client().ask_from_each(&sources, stage.web());
+    assert!(
+        after
+            .values()
+            .all(|home| matches!(home.as_deref(), Ok("rs2" | "rs3"))),
+        "{after:?}"
+    );
+    let others = before.iter().filter(|(_, home)| home.as_deref() != Ok("rs1"));
+    let (stayed, moved): (Vec<_>, Vec<_>) = others.partition(|(client, home)| after[*client] == **home);
+    eprintln!("without rs1, {} of {} others moved", moved.len(), moved.len() + stayed.len());
+    // Shares are rounded to slots anew, which moves 1 to 2 % of them.
+    assert!(moved.len() * 20 <= stayed.len(), "{} moved and {} stayed", moved.len(), stayed.len());
+
+    // It comes back, and so do its clients.
+    stage
+        .director
+        .ok(&["add", "backend", "web", &rs(1).to_string()])?;
+    assert_eq!(stage.client().ask_from_each(&sources, stage.web()), before);
+    Ok(())
+}
+
+#[test]
+fn sh_by_port_spreads_one_client() -> Result<()> {
+    let stage = Stage::up(Service::web_of_both_families().scheduler_with("sh", &[("port", "true")]))?;
+    for vip in [stage.web(), stage.web6()] {
+        let seen = stage.client().ask_many(vip, 60);
+        assert_eq!((seen.servers.len(), seen.failed()), (3, 0), "{seen}");
+    }
+    Ok(())
+}
+
+/// How far servers are from their share of what is open, at most: 0.1 is a tenth.
+fn imbalance(report: &HeldReport, weights: &[(&str, usize)]) -> f64 {
+    let total: usize = report.live.values().sum();
+    let sum: usize = weights.iter().map(|(_, weight)| weight).sum();
+    let ideal = total as f64 / sum as f64;
+    let per_weight = |&(server, weight): &(&str, usize)| {
+        report.live.get(server).copied().unwrap_or(0) as f64 / weight as f64
+    };
+    weights
+        .iter()
+        .map(|it| (per_weight(it) / ideal - 1.0).abs())
+        .fold(0.0, f64::max)
+}
+
+/// A thousand connections at most, one in five of which stays.
+fn skewed(scheduler: &str) -> Result<HeldReport> {
+    let web = Service::web().scheduler(scheduler).weights(&[1, 1, 2]);
+    let stage = Stage::up(web)?;
+    let lifetimes = Lifetimes::Skewed {
+        short: Duration::from_millis(50),
+        long: Duration::from_secs(60),
+        one_in: 5,
+    };
+    let options = HeldOptions {
+        per_second: 250,
+        lifetimes,
+        seed: 1,
+    };
+    let held = HeldConnections::start(&stage.client(), stage.web(), options);
+    held.wait_opened(1000);
+    let report = held.finish();
+    assert_eq!((report.opened.failed(), report.broken.len()), (0, 0), "{report:?}");
+    Ok(report)
+}
+
+#[test]
+fn wlc_levels_connections_of_different_lengths() -> Result<()> {
+    let report = skewed("wlc")?;
+    let off = imbalance(&report, &[("rs1", 1), ("rs2", 1), ("rs3", 2)]);
+    eprintln!(
+        "wlc after {} connections: {:?} open, {:.1} % off the ideal at most",
+        report.opened.answered(),
+        report.live,
+        off * 100.0
+    );
+    assert!(off <= 0.1, "{off}: {report:?}");
+    Ok(())
+}
+
+#[test]
+fn wlc_favours_who_has_fewest() -> Result<()> {
+    // Connections that stay at rs1 and rs2, made before rs3 was there: all new ones go to rs3 until it has
+    // as many. A scheduler without counts would go on in turn.
+    let web = Service::web().scheduler("wlc");
+    let stage = Stage::up(web.clone().only([rs(1), rs(2)]))?;
+    let flows = LongLived::open(&stage.client(), stage.web(), 60)?;
+    stage.director.reload_with(web)?;
+    wait_for("wlc to hear of 60 connections", Duration::from_secs(5), || {
+        let slots = stage
+            .director
+            .backend("web", rs(3))
+            .map(|it| it["slots"].as_u64());
+        // Of 256 slots it has a third when all are level, and 20 more when 30 are owed to it.
+        matches!(slots, Ok(Some(slots)) if slots > 90)
+    });
+    let more = LongLived::open(&stage.client(), stage.web(), 20)?;
+    assert_eq!(more.report().opened, Distribution::of(&[("rs3", 20)]));
+    assert_eq!((flows.finish().broken(), more.finish().broken()), (0, 0));
+    Ok(())
+}
+
+#[test]
+fn schedulers_change_places_under_traffic() -> Result<()> {
+    let web = Service::web();
+    let stage = Stage::up(web.clone().scheduler("rr"))?;
+    let client = stage.client();
+    let flows = LongLived::open(&client, stage.web(), 60)?;
+    let arrivals = Arrivals::start(&client, stage.web(), 50);
+    for scheduler in ["sh", "wlc", "rr", "sh", "rr"] {
+        stage.director.reload_with(web.clone().scheduler(scheduler))?;
+        let seen = arrivals.next(15);
+        assert_eq!(seen.failed(), 0, "{scheduler}: {seen}");
+        let expected = if scheduler == "sh" { 1 } else { 3 };
+        assert_eq!(seen.servers.len(), expected, "{scheduler}: {seen}");
+        assert_eq!(stage.director.scheduler("web")?["plugin"], *scheduler);
+        flows.settle();
+    }
+    let report = flows.finish();
+    assert_eq!(report.broken(), 0, "{report:?}");
+    assert_eq!(arrivals.finish().failed(), 0);
+    Ok(())
+}
+
+#[test]
+fn datagrams_are_scheduled_as_connections_are() -> Result<()> {
+    let at = |n| SocketAddr::new(backend(n), 5353);
+    let dns = Service::new("dns", &["udp://10.0.0.100:53"]).backends(
+        (1..=3)
+            .zip([3, 2, 1])
+            .map(|(n, weight)| Target::new(at(n)).weight(weight)),
+    );
+    let stage = Stage::up(dns.clone().scheduler("rr"))?;
+    let seen = stage.client().ask_udp_many(stage.lab.vip(53), 24);
+    assert_eq!(seen, Distribution::of(&[("rs1", 12), ("rs2", 8), ("rs3", 4)]));
+    stage.director.reload_with(dns.scheduler("sh"))?;
+    let seen = stage.client().ask_udp_many(stage.lab.vip(53), 20);
+    assert_eq!((seen.servers.len(), seen.failed()), (1, 0), "{seen}");
+    Ok(())
+}
