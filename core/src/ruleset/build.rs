@@ -141,7 +141,6 @@ impl Builder<'_> {
         let size = table.map_or(service.slots, |table| table.slots.len() as u32);
         let slots = table.map_or_else(|| vec![None; size as usize], |table| table.slots.clone());
         self.table.slots.insert(map.clone(), slots);
-        self.elements(MapName::Backends);
         let choose = match table.map_or(Dispatch::Cycle, |table| table.dispatch) {
             Dispatch::Cycle => Statement::Cycle { map, size },
             Dispatch::Hash(key) => Statement::Hash {
