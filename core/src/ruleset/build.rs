@@ -136,8 +136,6 @@ impl Builder<'_> {
     /// first rule; a lookup that fails does not end a chain, hence the rejects.
     fn scheduler(&mut self, service: &Service, table: Option<&DispatchTable>) {
         let map = slot_map(&service.name);
-        // The rule names it, also where no service of the family has a backend.
-        self.elements(MapName::Backends);
         let size = table.map_or(service.slots, |table| table.slots.len() as u32);
         let slots = table.map_or_else(|| vec![None; size as usize], |table| table.slots.clone());
         self.table.slots.insert(map.clone(), slots);
