@@ -12,6 +12,8 @@ mod pools;
 mod reading;
 mod server;
 mod store;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::io;

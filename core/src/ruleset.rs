@@ -4,15 +4,20 @@
 //! packets of established connections never see it:
 //!
 //! ```text
-//! prerouting, output → dispatch → (services | service-ranges | marks) → svc-NAME → slots-NAME → backends → be-ID
+//! prerouting, output ─ jump ─► dispatch ─ services, service-ranges, marks ─ goto ─► svc-NAME
+//!         │                       └─ not ours: accept               slots-NAME: return with an id, else reject
+//!         └─ backends ─ goto ─► be-ID
 //! ```
 //!
 //! `svc-NAME` chooses: it draws a slot (`numgen` or `jhash`) and looks the slot up in `slots-NAME`. The
-//! answer, a backend id, lies in the packet's priority for the length of two lookups: nft's language
-//! cannot feed one map's answer to another, and unlike the packet mark and the conntrack mark the priority
-//! of a packet that has just arrived carries nothing. `be-ID` clears it again, writes the id into *our* bits
-//! of the conntrack mark (the kernels before 6.13 can only OR constants into a mark, which is why each
-//! backend has a chain) and translates the destination.
+//! answer, a backend id, lies in the packet's priority until the base chain has looked it up in `backends`:
+//! nft's language cannot feed one map's answer to another, and unlike the packet mark and the conntrack mark
+//! the priority of a packet that has just arrived carries nothing. `be-ID` clears it again, writes the id
+//! into *our* bits of the conntrack mark (the kernels before 6.13 can only OR constants into a mark, which is
+//! why each backend has a chain) and translates the destination.
+//!
+//! No service's chain leads to a backend's: at every commit that touches chains the kernel walks all ways
+//! through them, which with that layout took 336 ms at 1,000 services of 10 backends, and takes 10 ms so.
 //!
 //! A schedule that changes is new slot contents, never a new rule: a replaced rule restarts `numgen`.
 
@@ -320,6 +325,10 @@ pub enum Direction {
 pub enum Statement {
     /// `jump CHAIN`
     Jump(String),
+    /// `return`: on with the chain that jumped here, gotos in between or not.
+    Return,
+    /// `accept`: no more of this base chain.
+    Accept,
     /// `ip daddr . meta l4proto . th dport vmap @services` (or `@service-ranges`)
     GotoService(MapName),
     /// `meta mark vmap @marks`

@@ -21,7 +21,7 @@ mod wrap;
 
 pub use contract::{VERSION as CONTRACT_VERSION, WIT as CONTRACT};
 pub use description::{Description, ParamError, ParamKind, ParamSpec};
-pub use find::{BUILTIN, FindPluginError, Origin, available, builtin, find};
+pub use find::{BUILTIN, FindPluginError, Origin, available, builtin, find, locate};
 pub use host::{Plugin, PluginHost, StartHostError};
 pub use instance::{CallError, Instance};
 pub use sandbox::Limits;

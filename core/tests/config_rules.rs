@@ -6,7 +6,8 @@ use wvs_core::config::check::{PluginProblem, Plugins};
 use wvs_core::config::place::{BackendKey, Place, ServiceKey};
 use wvs_core::config::read::read_with;
 use wvs_core::config::{
-    Config, Endpoint, Listen, PortRange, SchedulerSpec, Service, check, check_with, read, sample,
+    Config, DirectorSettings, Endpoint, Listen, PortRange, SchedulerSpec, Service, check, check_with, read,
+    sample,
 };
 use wvs_core::ruleset::Protocol;
 
@@ -154,7 +155,7 @@ fn ports_may_touch_but_not_overlap() {
 struct OnlyWlc;
 
 impl Plugins for OnlyWlc {
-    fn check(&self, spec: &SchedulerSpec) -> Result<(), Vec<PluginProblem>> {
+    fn check(&self, _: &DirectorSettings, spec: &SchedulerSpec) -> Result<(), Vec<PluginProblem>> {
         let problem = |param: Option<&str>, message: &str| PluginProblem {
             param: param.map(str::to_owned),
             message: message.to_owned(),

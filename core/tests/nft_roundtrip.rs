@@ -1,8 +1,10 @@
 //! The nftables door at the real kernel: what is committed is what nft lists, what is read back, and what a
 //! second plan finds nothing to do about.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
+use support::nft::{apply, listed, words};
 use support::rulesets::{
     SLOTS, add_backend, both, cycle, elements, entrances, everything, goto, hash, host, ruleset, service,
     small,
@@ -10,46 +12,9 @@ use support::rulesets::{
 use support::{enter_new, in_namespace, run, run_with};
 use wvs_core::kernel::nft::NftSocket;
 use wvs_core::kernel::{Nft, NftError};
-use wvs_core::plan::{Observed, Op, Plan, plan};
+use wvs_core::plan::{Op, Plan, plan};
 use wvs_core::ruleset::{Family, Key, MapName, Protocol, Ruleset, Statement, Table, text};
 use wvs_core::scheduler::{BackendId, HashKey};
-
-/// Commits what leads to `desired` and proves that it stands. Gives back what was sent.
-fn apply(nft: &mut NftSocket, desired: &Ruleset) -> Plan {
-    let before = nft.observe().unwrap();
-    let way = plan(desired, &before);
-    let generation = nft
-        .commit(&way, before.generation)
-        .unwrap_or_else(|error| panic!("{error:?}\n{way}"));
-    assert_eq!(nft.generation().unwrap(), generation);
-    let after = nft.observe().unwrap();
-    let mut expected = Observed::after(desired, before, generation);
-    expected.guards.sort();
-    for (family, table) in &expected.tables {
-        let found = &after.tables[family];
-        assert_eq!(found.damage, None);
-        assert_eq!(found.chains, table.chains);
-        assert_eq!(found.slots, table.slots);
-        assert_eq!(found.maps, table.maps);
-    }
-    assert!(after == expected, "{:?} {}", after.guards, after.generation);
-    assert_eq!(plan(desired, &after), Plan::default());
-    way
-}
-
-fn listed(family: Family) -> String {
-    run(&format!("nft -s list table {} wvs", family.nft()))
-}
-
-/// The words of a listing, sorted: maps and chains that came later stand later, and nft breaks lines there.
-fn words(text: &str) -> Vec<String> {
-    let mut words: Vec<_> = text
-        .split_whitespace()
-        .map(|word| word.trim_end_matches(',').to_owned())
-        .collect();
-    words.sort();
-    words
-}
 
 #[test]
 fn a_table_is_listed_as_its_text() {
@@ -298,113 +263,6 @@ fn a_plan_made_before_a_foreign_change_is_stale() {
         assert!(matches!(stale, NftError::Stale), "{stale:?}");
         assert!(nft.observe().unwrap().tables.is_empty());
         apply(&mut nft, &desired);
-    });
-}
-
-#[test]
-fn any_damage_is_repaired() {
-    in_namespace(|| {
-        let mut nft = NftSocket::open().unwrap();
-        let desired = both(everything);
-        apply(&mut nft, &desired);
-        let damages: &[&[&str]] = &[
-            &["delete table ip wvs"],
-            &["delete table ip6 wvs-guard"],
-            &["flush table ip wvs-guard"],
-            &["add chain ip wvs-guard more"],
-            &["flush ruleset"],
-            &["flush chain ip wvs svc-web"],
-            &["insert rule ip wvs dispatch accept"],
-            &["add rule ip6 wvs be-1 counter drop"],
-            &["add chain ip wvs foreign", "add rule ip wvs foreign jump svc-web"],
-            &["add chain ip wvs foreign { type filter hook input priority 7; }"],
-            &["add chain ip wvs forward { type filter hook forward priority 0; policy drop; }"],
-            &["chain ip6 wvs prerouting { policy drop; }"],
-            &["add set ip wvs mine { type ipv4_addr; }"],
-            &["add map ip wvs slots-mine { type mark : mark; }"],
-            &["add counter ip6 wvs mine"],
-            &["add table ip wvs { flags dormant; }"],
-            &["flush map ip wvs services"],
-            &["flush map ip wvs service-ranges"],
-            &["flush map ip6 wvs slots-both"],
-            &["flush set ip wvs closed"],
-            &["delete element ip wvs backends { 0:1 }"],
-            &["add element ip wvs closed { 192.0.2.1 }"],
-            &["add element ip wvs slots-web { 6 : 0:5 }"],
-            &["add element ip wvs slots-web { 20 : 0:5 }"],
-            &[
-                "delete element ip wvs slots-web { 0 }",
-                "add element ip wvs slots-web { 0 : 0:2 }",
-            ],
-            &["add element ip wvs marks { 0x9 : accept }"],
-            &["add element ip wvs marks { 0x9 : jump svc-web }"],
-        ];
-        for commands in damages {
-            for command in *commands {
-                run_with("nft -f -", command);
-            }
-            let way = apply(&mut nft, &desired);
-            assert!(!way.is_empty(), "{commands:?} was noticed");
-            for family in Family::ALL {
-                let expected = text::table(family, &desired.tables[&family]);
-                assert_eq!(words(&listed(family)), words(&expected), "after {commands:?}");
-            }
-        }
-    });
-}
-
-#[test]
-fn an_edited_rule_is_noticed() {
-    in_namespace(|| {
-        let mut nft = NftSocket::open().unwrap();
-        let desired = both(|family| small(family, 2));
-        apply(&mut nft, &desired);
-        let listing = run("nft -a list chain ip wvs be-1");
-        let (_, handle) = listing.split_once("\" # handle ").unwrap();
-        let handle = handle.split_whitespace().next().unwrap();
-        run_with(
-            "nft -f -",
-            &format!(
-                "replace rule ip wvs be-1 handle {handle} meta priority set none comment \"svc=web be=10.1.0.1\""
-            ),
-        );
-        let way = apply(&mut nft, &desired);
-        assert!(matches!(&way.ops[0], Op::FlushChain(Family::V4, chain) if chain == "be-1"), "{way}");
-    });
-}
-
-#[test]
-fn damage_is_named() {
-    in_namespace(|| {
-        let mut nft = NftSocket::open().unwrap();
-        let desired = ruleset([(Family::V4, small(Family::V4, 1))]);
-        let cases = [
-            ("add set ip wvs mine { type ipv4_addr; }", "the set `mine` is not ours"),
-            (
-                "add map ip wvs slots-mine { type mark : mark; }",
-                "the set `slots-mine` is not as we make it",
-            ),
-            ("add counter ip wvs mine", "the object `mine` is not ours"),
-            ("add table ip wvs { flags dormant; }", "the table has flags dormant"),
-            (
-                "add element ip wvs marks { 0x9 : accept }",
-                "the set `marks` has an element that is not ours",
-            ),
-            (
-                "add chain ip wvs foreign { type filter hook input priority 7; }",
-                "chain `foreign` stands at a hook that is not ours",
-            ),
-            (
-                "chain ip wvs prerouting { policy drop; }",
-                "chain `prerouting` has another policy than accept",
-            ),
-        ];
-        for (command, words) in cases {
-            apply(&mut nft, &desired);
-            run_with("nft -f -", command);
-            let found = nft.observe().unwrap();
-            assert_eq!(found.tables[&Family::V4].damage.as_deref(), Some(words));
-        }
     });
 }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::engine::Engine;
 use crate::kernel::ConntrackError;
 use crate::pool::PoolKey;
-use crate::ruleset::build::service_chain;
 
 /// The shortest pause between two walks.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -81,20 +80,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Has a pool's scheduler make its table again, aligned to where the kernel is in the old one.
     fn refill(&mut self, key: &PoolKey) {
-        let position = match self.doors.nft.position(key.family, &service_chain(&key.service)) {
-            Ok(position) => Some(position),
-            Err(error) => {
-                tracing::debug!(%error, service = key.service, "cannot read where the cycle stands");
-                None
-            }
-        };
-        let Some(pool) = self.pools.get_mut(key) else {
-            return;
-        };
-        pool.refill(pool.candidates().to_vec(), position);
-        if let Err(error) = self.refresh(key) {
+        let Some(pool) = self.pools.get(key) else { return };
+        let backends = pool.candidates().to_vec();
+        if let Err(error) = self.redraw(key, backends) {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 service = key.service,

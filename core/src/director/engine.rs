@@ -13,18 +13,18 @@ use super::ledger::{Ledger, loses_counts};
 use super::pools::{RunningPool, StartError};
 use super::store::{ManagedAddresses, Running, Store, StoreError};
 use crate::api::{Applied, Edit};
-use crate::config::Config;
 use crate::config::check::check_with;
+use crate::config::{Config, HIGHEST_WEIGHT};
 use crate::dispatch::DispatchTable;
 use crate::edit::{EditError, edit};
 use crate::ids::{BackendIds, TooManyBackends};
 use crate::kernel::{AddressError, ConntrackError, Doors, NftError};
 use crate::plan::{Observed, Op, Plan, plan, slot_changes};
-use crate::pool::{PoolKey, pools};
-use crate::ruleset::build::{build, slot_map};
+use crate::pool::{PoolKey, candidates, pools};
+use crate::ruleset::build::{build, service_chain, slot_map};
 use crate::ruleset::{Family, Ruleset};
-use crate::scheduler::BackendId;
 use crate::scheduler::catalog::Catalog;
+use crate::scheduler::{BackendId, Candidate};
 
 /// Everything that a director knows.
 pub struct Engine {
@@ -33,7 +33,8 @@ pub struct Engine {
     pub(super) store: Store,
     pub(super) config: Config,
     pub(super) config_file: PathBuf,
-    pub(super) file_digest: String,
+    /// How many configurations were applied whole before this one.
+    pub(super) epoch: u64,
     pub(super) edited: bool,
     pub(super) ids: BackendIds,
     pub(super) pools: BTreeMap<PoolKey, RunningPool>,
@@ -100,7 +101,7 @@ impl Engine {
             store,
             config: Config::default(),
             config_file,
-            file_digest: String::new(),
+            epoch: 0,
             edited: false,
             pools: BTreeMap::new(),
             desired: Ruleset::default(),
@@ -173,34 +174,24 @@ impl Engine {
     pub fn replace(&mut self, config: Config, text: &str, dry_run: bool) -> Result<Applied, ApplyError> {
         let applied = self.apply(config, dry_run)?;
         if !dry_run {
-            self.file_digest = Store::digest(text);
+            self.epoch += 1;
             self.edited = false;
-            self.keep()?;
+            let config = self.config.clone();
+            self.store.keep_running(&Running {
+                digest: Store::digest(text),
+                epoch: self.epoch,
+                config,
+            })?;
         }
         Ok(applied)
     }
 
     /// Makes one change of the running configuration, and keeps it.
     pub fn edit(&mut self, change: &Edit) -> Result<Applied, ApplyError> {
-        let config = edit(&self.config, change)?;
-        let problems = check_with(&config, &self.catalog);
-        if !problems.is_empty() {
-            let lines: Vec<_> = problems
-                .iter()
-                .map(|problem| format!("error: {problem}\n"))
-                .collect();
-            return Err(ApplyError::Faults(lines.concat()));
-        }
         let cut = self.to_be_cut(change);
-        let mut applied = match change {
-            Edit::SetWeight { service, .. } | Edit::Drain { service, .. } => {
-                let service = service.clone();
-                self.reweigh(config, &service)?
-            }
-            _ => self.apply(config, false)?,
-        };
+        let mut applied = self.make(change)?;
         self.edited = true;
-        self.keep()?;
+        self.store.keep_edit(self.epoch, change)?;
         if !cut.is_empty() {
             let mark = self.config.director.mark();
             applied.cut = self.doors.conntrack.cut(mark, &cut).map_err(ApplyError::Cut)?;
@@ -208,32 +199,79 @@ impl Engine {
         Ok(applied)
     }
 
-    /// A change of weights alone touches one service's tables and nothing else, whatever the number of services.
-    fn reweigh(&mut self, config: Config, service: &str) -> Result<Applied, ApplyError> {
-        let Some(changed) = config.service(service) else {
-            return Ok(Applied::default());
+    fn make(&mut self, change: &Edit) -> Result<Applied, ApplyError> {
+        let config = edit(&self.config, change)?;
+        let service = match change {
+            // The only rule that these two could break.
+            Edit::SetWeight {
+                service,
+                weight: 0..=HIGHEST_WEIGHT,
+                ..
+            }
+            | Edit::Drain { service, .. } => service,
+            _ => {
+                let problems = check_with(&config, &self.catalog);
+                if !problems.is_empty() {
+                    let lines = problems.iter().map(|problem| format!("error: {problem}\n"));
+                    return Err(ApplyError::Faults(lines.collect()));
+                }
+                return self.apply(config, false);
+            }
         };
+        match self.reweigh(&config, service) {
+            Ok(plan) => {
+                let changed = self.config != config;
+                self.config = config;
+                Ok(Applied {
+                    plan: plan.to_string(),
+                    changed,
+                    ..Applied::default()
+                })
+            }
+            Err(error) => {
+                self.restore_schedulers();
+                Err(error)
+            }
+        }
+    }
+
+    /// A change of weights alone touches one service's tables, however many services there are.
+    fn reweigh(&mut self, config: &Config, service: &str) -> Result<Plan, ApplyError> {
         let mut plan = Plan::default();
+        let Some(changed) = config.service(service) else {
+            return Ok(plan);
+        };
         for family in Family::ALL {
             let key = PoolKey {
                 service: service.to_owned(),
                 family,
             };
-            let Some(pool) = self.pools.get_mut(&key) else {
-                continue;
-            };
-            pool.refill(crate::pool::candidates(changed, family, &self.ids), None);
-            plan.ops.extend(self.refresh(&key)?.ops);
+            plan.ops
+                .extend(self.redraw(&key, candidates(changed, family, &self.ids))?.ops);
         }
-        self.config = config;
-        Ok(Applied {
-            plan: plan.to_string(),
-            ..Applied::default()
-        })
+        Ok(plan)
+    }
+
+    /// Has a pool's scheduler make its table again, and sends what changed. The table of one that looks at load
+    /// begins at the slot that the kernel draws next.
+    pub(super) fn redraw(&mut self, key: &PoolKey, backends: Vec<Candidate>) -> Result<Plan, ApplyError> {
+        let Some(pool) = self.pools.get_mut(key) else {
+            return Ok(Plan::default());
+        };
+        let position = match pool.wants_load() {
+            true => Some(
+                self.doors
+                    .nft
+                    .position(key.family, &service_chain(&key.service))?,
+            ),
+            false => None,
+        };
+        pool.refill(backends, position);
+        self.refresh(key)
     }
 
     /// Sends what changed in a pool's table.
-    pub(super) fn refresh(&mut self, key: &PoolKey) -> Result<Plan, ApplyError> {
+    fn refresh(&mut self, key: &PoolKey) -> Result<Plan, ApplyError> {
         let Some(pool) = self.pools.get(key) else {
             return Ok(Plan::default());
         };
@@ -394,16 +432,6 @@ impl Engine {
                 pool.refill(candidates, None);
             }
         }
-    }
-
-    /// Writes the running configuration down.
-    fn keep(&self) -> Result<(), ApplyError> {
-        let running = Running {
-            file_digest: self.file_digest.clone(),
-            edited: self.edited,
-            config: self.config.clone(),
-        };
-        Ok(self.store.keep_running(&running)?)
     }
 
     /// The backends whose connections an edit asks to forget.

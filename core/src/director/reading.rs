@@ -8,6 +8,7 @@ use super::store::Store;
 use crate::api::Applied;
 use crate::config::check::check_with;
 use crate::config::{Config, read};
+use crate::edit::edit;
 use crate::scheduler::catalog::Catalog;
 
 /// The text of a file.
@@ -24,19 +25,32 @@ pub fn checked(text: &str, name: &str, catalog: &Catalog) -> Result<Config, Appl
 }
 
 impl Engine {
-    /// Brings up the services at start: the file's, or where the file is still the one that the last director
-    /// read, what ran last, with all that operators changed since.
+    /// Brings up the services at start: the file's, or where the file is still the one that ran last, what ran
+    /// last, with all that operators have changed since.
     pub fn resume(&mut self, from_file: Config, text: &str) -> Result<Applied, ApplyError> {
-        let last = self.store.running()?;
-        let same_file = last.filter(|last| last.edited && last.file_digest == Store::digest(text));
-        let Some(last) = same_file.filter(|last| check_with(&last.config, &self.catalog).is_empty()) else {
+        let last = self.store.running()?.unwrap_or_default();
+        self.epoch = last.epoch;
+        let edits = self.store.edits(last.epoch)?;
+        if edits.is_empty() || last.digest != Store::digest(text) {
             return self.replace(from_file, text, false);
-        };
-        tracing::info!("the file is unchanged; going on with the running configuration, which was edited");
-        let applied = self.apply(last.config, false)?;
-        self.file_digest = last.file_digest;
-        self.edited = true;
-        Ok(applied)
+        }
+        let edited = edits
+            .iter()
+            .try_fold(last.config, |config, change| edit(&config, change));
+        match edited {
+            Ok(config) if check_with(&config, &self.catalog).is_empty() => {
+                tracing::info!(edits = edits.len(), "the file has not changed; its edits are still in force");
+                self.edited = true;
+                self.apply(config, false)
+            }
+            _ => {
+                tracing::error!(
+                    edits = edits.len(),
+                    "the edits since the file was read do not fit any more; without them"
+                );
+                self.replace(from_file, text, false)
+            }
+        }
     }
 
     /// Reads the director's file again.

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::api::Edit;
 use crate::config::Config;
 use crate::ids::BackendIds;
 
@@ -21,14 +22,14 @@ pub struct Store {
     dir: PathBuf,
 }
 
-/// The running configuration and the file it came from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A configuration that was applied whole, and the text it came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
-    /// The SHA-256 of the file's text.
-    pub file_digest: String,
-    /// Whether it has been edited since.
-    pub edited: bool,
-    /// What runs.
+    /// The SHA-256 of the text.
+    pub digest: String,
+    /// How many were applied before it: it names the file of the edits made since.
+    pub epoch: u64,
+    /// What was applied.
     pub config: Config,
 }
 
@@ -69,14 +70,65 @@ impl Store {
             .collect()
     }
 
-    /// The running configuration of the last director.
+    /// The configuration that the last director applied last.
     pub fn running(&self) -> Result<Option<Running>, StoreError> {
         self.read(RUNNING)
     }
 
-    /// Keeps the running configuration.
+    /// Keeps a configuration, and lets go of the edits of the one before. A crash in between leaves edits that
+    /// belong to no epoch any more.
     pub fn keep_running(&self, running: &Running) -> Result<(), StoreError> {
-        self.write(RUNNING, running)
+        self.write(RUNNING, running)?;
+        let path = self.edits_path(running.epoch.wrapping_sub(1));
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StoreError {
+                action: "remove",
+                path,
+                source,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The edits made since a configuration was applied, in order. A last line that a crash cut off is left out.
+    pub fn edits(&self, epoch: u64) -> Result<Vec<Edit>, StoreError> {
+        let path = self.edits_path(epoch);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text
+                .lines()
+                .map_while(|line| serde_json::from_str(line).ok())
+                .collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(StoreError {
+                action: "read",
+                path,
+                source,
+            }),
+        }
+    }
+
+    /// Keeps one edit. Its price does not depend on how much is configured.
+    pub fn keep_edit(&self, epoch: u64, edit: &Edit) -> Result<(), StoreError> {
+        let path = self.edits_path(epoch);
+        let fail = |source| StoreError {
+            action: "write",
+            path: path.clone(),
+            source,
+        };
+        let mut line = serde_json::to_vec(edit).map_err(|error| fail(error.into()))?;
+        line.push(b'\n');
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(fail)?;
+        file.write_all(&line)
+            .and_then(|()| file.sync_data())
+            .map_err(fail)
+    }
+
+    fn edits_path(&self, epoch: u64) -> PathBuf {
+        self.dir.join(format!("edits-{epoch}.jsonl"))
     }
 
     /// The backend ids handed out so far.
@@ -151,24 +203,62 @@ impl Store {
 mod tests {
     use super::*;
 
+    fn weight(weight: u32) -> Edit {
+        let backend = "10.1.0.11:80".parse().unwrap();
+        Edit::SetWeight {
+            service: "web".into(),
+            backend,
+            weight,
+        }
+    }
+
     #[test]
     fn what_is_kept_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("a/b")).unwrap();
-        assert!(store.running().unwrap().is_none());
+        assert_eq!(store.running().unwrap(), None);
         let running = Running {
-            file_digest: "x".into(),
-            edited: true,
+            digest: "x".into(),
+            epoch: 3,
             config: Config::default(),
         };
         store.keep_running(&running).unwrap();
-        assert_eq!(store.running().unwrap().unwrap().config, running.config);
+        assert_eq!(store.running().unwrap(), Some(running));
+    }
+
+    #[test]
+    fn edits_belong_to_the_configuration_they_were_made_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.keep_edit(3, &weight(5)).unwrap();
+        store.keep_edit(3, &weight(6)).unwrap();
+        assert_eq!(store.edits(3).unwrap(), [weight(5), weight(6)]);
+        store
+            .keep_running(&Running {
+                epoch: 4,
+                ..Running::default()
+            })
+            .unwrap();
+        assert_eq!((store.edits(3).unwrap(), store.edits(4).unwrap()), (vec![], vec![]));
+    }
+
+    #[test]
+    fn an_edit_that_a_crash_cut_off_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.keep_edit(0, &weight(5)).unwrap();
+        let mut file = File::options()
+            .append(true)
+            .open(dir.path().join("edits-0.jsonl"))
+            .unwrap();
+        file.write_all(b"{\"edit\":\"set-wei").unwrap();
+        assert_eq!(store.edits(0).unwrap(), [weight(5)]);
     }
 
     #[test]
     fn a_damaged_file_is_set_aside() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(RUNNING), "{\"file_digest\":").unwrap();
+        fs::write(dir.path().join(RUNNING), "{\"digest\":").unwrap();
         let store = Store::open(dir.path()).unwrap();
         assert!(store.running().unwrap().is_none());
         assert!(dir.path().join("running.json.damaged").exists());

@@ -291,11 +291,11 @@ fn nftables() -> Vec<Finding> {
 }
 
 fn unusable(error: &NftError) -> Finding {
-    let detail = crate_chain(error);
+    let detail = with_causes(error);
     Finding::bad("nftables", detail, "modprobe nf_tables, or a kernel with CONFIG_NF_TABLES")
 }
 
-fn crate_chain(error: &dyn std::error::Error) -> String {
+fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

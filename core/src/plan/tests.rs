@@ -81,7 +81,7 @@ fn a_ruleset(config: &Config, ids: &mut BackendIds, salt: usize) -> Ruleset {
         let slots = config.service(&key.service).unwrap().slots as usize;
         let pick = |slot: usize| candidates.get((slot * (salt + 1)) % (candidates.len() + salt % 2).max(1));
         let slots = (0..slots).map(|slot| pick(slot).map(|it| it.id)).collect();
-        let dispatch = if salt % 3 == 0 {
+        let dispatch = if salt.is_multiple_of(3) {
             Dispatch::Hash(HashKey::Source)
         } else {
             Dispatch::Cycle

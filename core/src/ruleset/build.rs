@@ -139,7 +139,6 @@ impl Builder<'_> {
         let size = table.map_or(service.slots, |table| table.slots.len() as u32);
         let slots = table.map_or_else(|| vec![None; size as usize], |table| table.slots.clone());
         self.table.slots.insert(map.clone(), slots);
-        self.elements(MapName::Backends);
         let choose = match table.map_or(Dispatch::Cycle, |table| table.dispatch) {
             Dispatch::Cycle => Statement::Cycle { map, size },
             Dispatch::Hash(key) => Statement::Hash {
@@ -155,7 +154,7 @@ impl Builder<'_> {
             comment: comment.clone(),
         };
         let rules = vec![
-            rule(vec![Statement::Counter, choose, Statement::GotoBackend]),
+            rule(vec![Statement::Counter, choose, Statement::Return]),
             rule(vec![Statement::RejectTcp]),
             rule(vec![Statement::Reject]),
         ];
@@ -219,13 +218,23 @@ impl Builder<'_> {
     /// The base chains, and what they lead to. Lookups in maps that do not exist are left out: every new
     /// connection of the host passes here.
     fn entrances(&mut self) {
+        // The rules name it, also where no service of the family has a backend.
+        self.elements(MapName::Backends);
         let plain = |statements| Rule {
             statements,
             comment: None,
         };
         let jump = |chain: &str| vec![plain(vec![Statement::Jump(chain.to_owned())])];
-        self.chain("nat-prerouting".into(), Some(Hook::NatPrerouting), jump(DISPATCH));
-        self.chain("nat-output".into(), Some(Hook::NatOutput), jump(DISPATCH));
+        for (name, hook) in [
+            ("nat-prerouting", Hook::NatPrerouting),
+            ("nat-output", Hook::NatOutput),
+        ] {
+            // Only a service's chain returns from the jump, with the id of a backend.
+            let mut rules = jump(DISPATCH);
+            let deliver = [Statement::GotoBackend, Statement::RejectTcp, Statement::Reject];
+            rules.extend(deliver.map(|statement| plain(vec![statement])));
+            self.chain(name.into(), Some(hook), rules);
+        }
         let has = |table: &Table, map| table.maps.contains_key(&map);
         let mut dispatch = Vec::new();
         if has(self.table, MapName::Marks) {
@@ -245,6 +254,7 @@ impl Builder<'_> {
             dispatch.push(plain([&asked[..], &[Statement::RejectTcp]].concat()));
             dispatch.push(plain([&[datagrams][..], &asked, &[Statement::Reject]].concat()));
         }
+        dispatch.push(plain(vec![Statement::Accept]));
         self.chain(DISPATCH.into(), None, dispatch);
         if has(self.table, MapName::Sources) {
             let source = plain(vec![Statement::GotoSource { mask: self.mark.mask }]);

@@ -75,6 +75,8 @@ fn statement(family: Family, statement: &Statement) -> String {
     let ip = family.nft();
     match statement {
         Statement::Jump(chain) => format!("jump {chain}"),
+        Statement::Return => "return".to_owned(),
+        Statement::Accept => "accept".to_owned(),
         Statement::GotoService(map) => format!("{ip} daddr . meta l4proto . th dport vmap @{map}"),
         Statement::GotoMarked => format!("meta mark vmap @{}", MapName::Marks),
         Statement::ToClosed => format!("{ip} daddr @{}", MapName::Closed),

@@ -1,21 +1,27 @@
 //! The schedulers at hand: found, compiled once, and checked against configurations.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
-use sha2::{Digest as _, Sha256};
-
-use super::{FindPluginError, Limits, LoadPluginError, Plugin, PluginHost, StartHostError, find};
+use super::{FindPluginError, Limits, LoadPluginError, Plugin, PluginHost, StartHostError, find, locate};
 use crate::config::check::{PluginProblem, Plugins};
 use crate::config::{DirectorSettings, SchedulerSpec};
 
-/// Finds and compiles schedulers. Compiling takes tens of milliseconds, so the same bytes are compiled once,
-/// however many services use them and under whatever name.
+/// Finds and compiles schedulers. Compiling takes tens of milliseconds, so a plugin is compiled once, however
+/// many services use it; a file is read again when its time or size has changed.
 #[derive(Debug)]
 pub struct Catalog {
     host: PluginHost,
-    compiled: Mutex<HashMap<[u8; 32], Plugin>>,
+    compiled: Mutex<Compiled>,
 }
+
+/// What was compiled, by plugin directory and name, and from which version of its file.
+type Compiled = HashMap<(PathBuf, String), (Option<Stamp>, Plugin)>;
+
+/// What tells one version of a file from the next: path, time of change, size. None for what is built in.
+type Stamp = (PathBuf, SystemTime, u64);
 
 /// Why there is no such scheduler to start.
 #[derive(Debug, thiserror::Error)]
@@ -39,19 +45,24 @@ impl Catalog {
 
     /// The plugin that a service asks for.
     pub fn plugin(&self, director: &DirectorSettings, spec: &SchedulerSpec) -> Result<Plugin, CatalogError> {
-        let (bytes, _) = find(&director.plugin_dir, &spec.plugin)?;
-        let hash: [u8; 32] = Sha256::digest(&bytes).into();
-        let mut compiled = self
-            .compiled
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(plugin) = compiled.get(&hash) {
+        let key = (director.plugin_dir.clone(), spec.plugin.clone());
+        let stamp = locate(&director.plugin_dir, &spec.plugin)
+            .as_deref()
+            .and_then(stamp);
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, plugin)) = compiled.get(&key).filter(|(of, _)| *of == stamp) {
             return Ok(plugin.clone());
         }
+        let (bytes, _) = find(&director.plugin_dir, &spec.plugin)?;
         let plugin = self.host.load(&spec.plugin, &bytes)?;
-        compiled.insert(hash, plugin.clone());
+        compiled.insert(key, (stamp, plugin.clone()));
         Ok(plugin)
     }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = path.metadata().ok()?;
+    Some((path.to_owned(), metadata.modified().ok()?, metadata.len()))
 }
 
 impl Plugins for Catalog {

@@ -72,21 +72,24 @@ pub fn builtin(name: &str) -> Option<&'static [u8]> {
         .map(|(_, bytes)| *bytes)
 }
 
-/// Finds a scheduler. `spec` is a path if it contains a slash; else a name, looked for as
-/// `NAME.wasm` and `NAME.wat` in `plugin_dir` and then among those built in.
+/// The file of a scheduler, if it has one. `spec` is a path if it contains a slash; else a name, looked for as
+/// `NAME.wasm` and `NAME.wat` in `plugin_dir`.
+#[must_use]
+pub fn locate(plugin_dir: &Path, spec: &str) -> Option<PathBuf> {
+    if spec.contains('/') {
+        return Some(PathBuf::from(spec));
+    }
+    let files = EXTENSIONS.map(|extension| plugin_dir.join(format!("{spec}.{extension}")));
+    files.into_iter().find(|path| path.exists())
+}
+
+/// Finds a scheduler: its [file](locate), or else what is built in under that name.
 ///
 /// # Errors
 /// If there is none, or its file cannot be read.
 pub fn find(plugin_dir: &Path, spec: &str) -> Result<(Vec<u8>, Origin), FindPluginError> {
-    if spec.contains('/') {
-        return read(PathBuf::from(spec));
-    }
-    for extension in EXTENSIONS {
-        let path = plugin_dir.join(format!("{spec}.{extension}"));
-        match read(path) {
-            Err(FindPluginError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
-            found => return found,
-        }
+    if let Some(path) = locate(plugin_dir, spec) {
+        return read(path);
     }
     if let Some(bytes) = builtin(spec) {
         return Ok((bytes.to_vec(), Origin::Builtin));

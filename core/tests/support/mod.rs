@@ -2,9 +2,11 @@
 #![allow(
     dead_code,
     clippy::print_stderr,
+    clippy::unwrap_used,
     reason = "each test binary uses a part, and a skipped test says so"
 )]
 
+pub mod nft;
 pub mod rulesets;
 
 use std::io::Write as _;

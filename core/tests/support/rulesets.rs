@@ -50,7 +50,7 @@ pub fn service(name: &str, choose: Statement) -> Chain {
     chain(
         None,
         vec![
-            rule(&comment, vec![Statement::Counter, choose, Statement::GotoBackend]),
+            rule(&comment, vec![Statement::Counter, choose, Statement::Return]),
             rule(&comment, vec![Statement::RejectTcp]),
             rule(&comment, vec![Statement::Reject]),
         ],
@@ -82,7 +82,15 @@ pub fn entrances(table: &mut Table) {
         ]
     };
     let mut put = |name: &str, hook: Hook, rules| table.chains.insert(name.into(), chain(Some(hook), rules));
-    let to_dispatch = || vec![rule("", vec![Statement::Jump("dispatch".into())])];
+    let to_dispatch = || {
+        let ways = [
+            Statement::Jump("dispatch".into()),
+            Statement::GotoBackend,
+            Statement::RejectTcp,
+            Statement::Reject,
+        ];
+        ways.map(|it| rule("", vec![it])).to_vec()
+    };
     let to_account = || vec![rule("", vec![Statement::Jump("account".into())])];
     put("prerouting", Hook::NatPrerouting, to_dispatch());
     put("output", Hook::NatOutput, to_dispatch());
@@ -114,6 +122,7 @@ pub fn entrances(table: &mut Table) {
                 rule("", vec![Statement::GotoMarked]),
                 rule("", vec![Statement::ToClosed, Statement::RejectTcp]),
                 rule("", vec![Statement::ToClosed, Statement::Reject]),
+                rule("", vec![Statement::Accept]),
             ],
         ),
     );

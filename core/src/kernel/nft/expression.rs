@@ -122,21 +122,24 @@ pub fn guard() -> Vec<Expression> {
         load_ct(libc::NFT_CT_STATE),
         bitwise(invalid, [0; 4]),
         compare(libc::NFT_CMP_NEQ, [0; 4]),
-        Expression::new(c"immediate")
-            .number(sys::NFTNL_EXPR_IMM_DREG, libc::NFT_REG_VERDICT)
-            .number(sys::NFTNL_EXPR_IMM_VERDICT, libc::NF_ACCEPT),
+        verdict(libc::NF_ACCEPT),
     ]
+}
+
+fn verdict(code: i32) -> Expression {
+    Expression::new(c"immediate")
+        .number(sys::NFTNL_EXPR_IMM_DREG, libc::NFT_REG_VERDICT)
+        .number(sys::NFTNL_EXPR_IMM_VERDICT, code)
 }
 
 /// The expressions of a statement. `many` is the id of the anonymous set of protocols, if it needs one.
 pub fn expressions(family: Family, statement: &Statement, many: u32) -> io::Result<Vec<Expression>> {
     Ok(match statement {
-        Statement::Jump(chain) => vec![
-            Expression::new(c"immediate")
-                .number(sys::NFTNL_EXPR_IMM_DREG, libc::NFT_REG_VERDICT)
-                .number(sys::NFTNL_EXPR_IMM_VERDICT, libc::NFT_JUMP)
-                .text(sys::NFTNL_EXPR_IMM_CHAIN, name(chain)?),
-        ],
+        Statement::Jump(chain) => {
+            vec![verdict(libc::NFT_JUMP).text(sys::NFTNL_EXPR_IMM_CHAIN, name(chain)?)]
+        }
+        Statement::Return => vec![verdict(libc::NFT_RETURN)],
+        Statement::Accept => vec![verdict(libc::NF_ACCEPT)],
         Statement::GotoService(map) => goto_service(family, *map)?,
         Statement::GotoMarked => {
             vec![

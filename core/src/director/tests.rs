@@ -1,0 +1,318 @@
+//! The engine against a model of the kernel.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use super::engine::{ApplyError, Engine};
+use super::reading::checked;
+use super::store::Store;
+use crate::api::{Edit, SchedulerHealth};
+use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Doors, Flow, MarkMask};
+use crate::plan::model::ModelKernel;
+use crate::ruleset::Family;
+use crate::scheduler::catalog::Catalog;
+use crate::scheduler::{BackendId, Load};
+
+/// Connections as a test wants them.
+#[derive(Clone, Default)]
+struct FakeConntrack(Arc<Mutex<BTreeMap<BackendId, Load>>>);
+
+impl Conntrack for FakeConntrack {
+    fn loads(&mut self, _: MarkMask) -> Result<BTreeMap<BackendId, Load>, ConntrackError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn flows(&mut self, _: MarkMask, _: usize) -> Result<(Vec<Flow>, usize), ConntrackError> {
+        Ok((Vec::new(), 0))
+    }
+
+    fn cut(&mut self, _: MarkMask, backends: &[BackendId]) -> Result<usize, ConntrackError> {
+        let mut loads = self.0.lock().unwrap();
+        Ok(backends
+            .iter()
+            .filter_map(|id| loads.remove(id))
+            .map(|load| load.active as usize)
+            .sum())
+    }
+}
+
+/// Addresses as a test wants them. Interface `eth9` does not exist, `eth8` takes no address.
+#[derive(Clone, Default)]
+struct FakeAddresses(Arc<Mutex<BTreeMap<IpAddr, String>>>);
+
+fn refused(address: IpAddr, interface: &str) -> AddressError {
+    let source = std::io::ErrorKind::NotFound.into();
+    AddressError {
+        action: "bring up",
+        address,
+        interface: interface.into(),
+        hint: String::new(),
+        source,
+    }
+}
+
+impl Addresses for FakeAddresses {
+    fn ensure(&mut self, address: IpAddr, interface: &str) -> Result<bool, AddressError> {
+        match interface {
+            "eth8" => Err(refused(address, interface)),
+            _ => Ok(self.0.lock().unwrap().insert(address, interface.into()).is_none()),
+        }
+    }
+
+    fn remove(&mut self, address: IpAddr, _: &str) -> Result<bool, AddressError> {
+        Ok(self.0.lock().unwrap().remove(&address).is_some())
+    }
+
+    fn interface(&mut self, address: IpAddr, interface: &str) -> Result<(), AddressError> {
+        if interface == "eth9" {
+            Err(refused(address, interface))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn unreachable(&mut self, _: IpAddr) -> Option<String> {
+        None
+    }
+
+    fn forwards(&mut self, _: Family) -> bool {
+        true
+    }
+}
+
+/// An engine, and everything around it that a test looks at.
+struct Bench {
+    engine: Engine,
+    kernel: Arc<Mutex<ModelKernel>>,
+    conntrack: FakeConntrack,
+    addresses: FakeAddresses,
+    state: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let (kernel, conntrack, addresses) = Default::default();
+        let mut bench = Bench {
+            engine: engine(&kernel, &conntrack, &addresses, &state),
+            kernel,
+            conntrack,
+            addresses,
+            state,
+        };
+        bench.apply(WEB).unwrap();
+        bench
+    }
+
+    fn apply(&mut self, text: &str) -> Result<crate::api::Applied, ApplyError> {
+        self.engine.apply_text(text, "wvs.toml", false)
+    }
+
+    /// As after `kill -9`: the kernel and the state directory stay.
+    fn restart(&mut self, text: &str) {
+        self.engine = engine(&self.kernel, &self.conntrack, &self.addresses, &self.state);
+        let config = checked(text, "wvs.toml", &self.engine.catalog).unwrap();
+        self.engine.resume(config, text).unwrap();
+    }
+
+    fn commits(&self) -> usize {
+        self.kernel.lock().unwrap().commits
+    }
+
+    fn weights(&self) -> Vec<u32> {
+        self.engine.config.services[0]
+            .backends
+            .iter()
+            .map(|it| it.weight)
+            .collect()
+    }
+}
+
+fn engine(
+    kernel: &Arc<Mutex<ModelKernel>>,
+    conntrack: &FakeConntrack,
+    addresses: &FakeAddresses,
+    state: &tempfile::TempDir,
+) -> Engine {
+    let doors = Doors {
+        nft: Box::new(kernel.clone()),
+        conntrack: Box::new(conntrack.clone()),
+        addresses: Box::new(addresses.clone()),
+    };
+    let store = Store::open(state.path()).unwrap();
+    Engine::new(doors, Catalog::new().unwrap(), store, "wvs.toml".into()).unwrap()
+}
+
+const WEB: &str = r#"
+[[service]]
+name = "web"
+listen = ["tcp://10.0.0.100:80"]
+backend = [{ address = "10.1.0.11:80" }, { address = "10.1.0.12:80" }]
+"#;
+
+fn set_weight(last: u8, weight: u32) -> Edit {
+    let backend = format!("10.1.0.{last}:80").parse().unwrap();
+    Edit::SetWeight {
+        service: "web".into(),
+        backend,
+        weight,
+    }
+}
+
+#[test]
+fn the_same_configuration_sends_nothing() {
+    let mut bench = Bench::new();
+    let applied = bench.apply(WEB).unwrap();
+    assert_eq!((applied.plan.as_str(), applied.changed, bench.commits()), ("", false, 1));
+}
+
+#[test]
+fn a_restart_finds_its_tables_and_sends_nothing() {
+    let mut bench = Bench::new();
+    bench.restart(WEB);
+    assert_eq!(bench.commits(), 1);
+}
+
+#[test]
+fn edits_outlive_a_restart_unless_the_file_has_changed() {
+    let mut bench = Bench::new();
+    bench.engine.edit(&set_weight(11, 5)).unwrap();
+    bench.restart(WEB);
+    assert_eq!((bench.weights(), bench.engine.edited, bench.commits()), (vec![5, 1], true, 2));
+    bench.restart(&WEB.replace("12:80", "13:80"));
+    assert_eq!((bench.weights(), bench.engine.edited), (vec![1, 1], false));
+}
+
+#[test]
+fn a_weight_touches_the_slots_of_its_service_only() {
+    let mut bench = Bench::new();
+    let plan = bench.engine.edit(&set_weight(11, 3)).unwrap().plan;
+    assert!(
+        plan.lines()
+            .all(|line| line.contains(" element ip wvs slots-web ")),
+        "{plan}"
+    );
+    let refused = bench.engine.edit(&set_weight(11, 1 << 31)).unwrap_err();
+    assert!(matches!(refused, ApplyError::Faults(_)), "{refused}");
+}
+
+#[test]
+fn a_refused_batch_leaves_all_as_it_was() {
+    let mut bench = Bench::new();
+    let before = (bench.engine.desired.clone(), bench.engine.config.clone(), bench.engine.ids.clone());
+    for change in [
+        set_weight(11, 9),
+        Edit::RemoveBackend {
+            service: "web".into(),
+            backend: "10.1.0.11:80".parse().unwrap(),
+            cut: true,
+        },
+    ] {
+        bench.kernel.lock().unwrap().refuse = true;
+        let refused = bench.engine.edit(&change).unwrap_err();
+        assert!(matches!(refused, ApplyError::Kernel(_)), "{refused}");
+        let after = (bench.engine.desired.clone(), bench.engine.config.clone(), bench.engine.ids.clone());
+        assert_eq!(after, before);
+    }
+    // The schedulers know nothing of it either: the tables are still the ones in the kernel.
+    assert_eq!(bench.apply(WEB).unwrap().plan, "");
+}
+
+#[test]
+fn somebody_elses_change_in_between_is_planned_around() {
+    let mut bench = Bench::new();
+    bench.kernel.lock().unwrap().observed.generation += 1;
+    bench.engine.edit(&set_weight(11, 3)).unwrap();
+    bench.kernel.lock().unwrap().observed.generation += 1;
+    bench.apply(&WEB.replace(":80\"]", ":81\"]")).unwrap();
+    assert_eq!(bench.commits(), 3);
+}
+
+#[test]
+fn tampering_is_repaired_and_looking_costs_nothing() {
+    let mut bench = Bench::new();
+    bench.engine.repair().unwrap();
+    assert_eq!((bench.commits(), bench.engine.repairs), (1, 0));
+    {
+        let mut kernel = bench.kernel.lock().unwrap();
+        kernel.observed.generation += 1;
+        kernel.observed.tables.get_mut(&Family::V4).unwrap().damage = Some("a foreign set".into());
+    }
+    bench.engine.repair().unwrap();
+    assert_eq!((bench.commits(), bench.engine.repairs), (2, 1));
+    assert_eq!(bench.apply(WEB).unwrap().plan, "");
+}
+
+#[test]
+fn addresses_that_the_director_did_not_make_are_left() {
+    let managed = WEB.replace("backend", "manage_vip = { interface = \"eth0\" }\nbackend");
+    let mut bench = Bench::new();
+    let vip: IpAddr = [10, 0, 0, 100].into();
+    assert_eq!(bench.apply(&managed).unwrap().addresses, ["+ 10.0.0.100 on eth0"]);
+    assert_eq!(bench.apply(WEB).unwrap().addresses, ["- 10.0.0.100 on eth0"]);
+    bench.addresses.0.lock().unwrap().insert(vip, "eth0".into());
+    assert!(bench.apply(&managed).unwrap().addresses.is_empty());
+    assert!(bench.apply(WEB).unwrap().addresses.is_empty());
+    assert!(bench.addresses.0.lock().unwrap().contains_key(&vip));
+}
+
+#[test]
+fn an_address_that_cannot_be_managed_takes_the_change_back() {
+    for interface in ["eth8", "eth9"] {
+        let mut bench = Bench::new();
+        let before = bench.engine.desired.clone();
+        let other =
+            WEB.replace("backend", &format!("manage_vip = {{ interface = \"{interface}\" }}\nbackend"));
+        let refused = bench.apply(&other.replace("12:80", "13:80")).unwrap_err();
+        assert!(matches!(refused, ApplyError::Address(_)), "{refused}");
+        assert_eq!(bench.engine.desired, before);
+        assert_eq!(bench.apply(WEB).unwrap().plan, "");
+    }
+}
+
+#[test]
+fn cutting_forgets_the_removed_backends_connections_only() {
+    let mut bench = Bench::new();
+    let load = |active| Load { active, inactive: 0 };
+    *bench.conntrack.0.lock().unwrap() = [(BackendId(1), load(7)), (BackendId(2), load(4))].into();
+    let backend = "10.1.0.11:80".parse().unwrap();
+    let applied = bench
+        .engine
+        .edit(&Edit::RemoveBackend {
+            service: "web".into(),
+            backend,
+            cut: true,
+        })
+        .unwrap();
+    assert_eq!(applied.cut, 7);
+    assert_eq!(*bench.conntrack.0.lock().unwrap(), [(BackendId(2), load(4))].into());
+}
+
+#[test]
+fn a_scheduler_that_looks_at_load_follows_it() {
+    let mut bench = Bench::new();
+    bench
+        .apply(&WEB.replace("name = \"web\"", "name = \"web\"\nscheduler = \"wlc\""))
+        .unwrap();
+    let first = |bench: &Bench| bench.engine.desired.tables[&Family::V4].slots["slots-web"][..8].to_vec();
+    let busy = Load {
+        active: 100,
+        inactive: 0,
+    };
+    *bench.conntrack.0.lock().unwrap() = [(BackendId(1), busy)].into();
+    bench.engine.reschedule(std::time::Instant::now());
+    assert_eq!(first(&bench), [Some(BackendId(2)); 8]);
+    assert_eq!(bench.engine.status().schedulers[0].health, SchedulerHealth::Running);
+}
+
+#[test]
+fn a_faulty_text_changes_nothing_and_every_fault_is_told() {
+    let mut bench = Bench::new();
+    let faulty = WEB.replace("listen", "lisen").replace("11:80", "11:99999");
+    let ApplyError::Faults(rendered) = bench.apply(&faulty).unwrap_err() else {
+        panic!("not faults")
+    };
+    assert!(rendered.contains("lisen") && rendered.contains("99999"), "{rendered}");
+    assert_eq!((bench.commits(), bench.weights()), (1, vec![1, 1]));
+}
