@@ -4,7 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use anyhow::Result;
-use wvs_tests::{Config, Namespace, Said, Service, Stage, Target, backend, rs, rs6};
+use wvs_tests::{
+    Config, Namespace, Said, Service, Stage, Target, assert_same_tables, assert_same_text, backend, rs, rs6,
+};
 
 /// Something of everything.
 fn everything() -> Config {
@@ -54,29 +56,14 @@ fn tables(ns: &Namespace) -> Result<String> {
     Ok(ns.table("ip wvs")? + &ns.table("ip6 wvs")?)
 }
 
-/// The first line that differs, for a message that can be read.
-#[track_caller]
-fn assert_same(left: &str, right: &str, what: &str) {
-    let longer = left.lines().count().max(right.lines().count());
-    let pairs = left
-        .lines()
-        .chain([""])
-        .zip(right.lines().chain([""]))
-        .take(longer + 1);
-    if let Some((number, (left, right))) = (1..).zip(pairs).find(|(_, (left, right))| left != right) {
-        panic!("{what} differ in line {number}:\n{left}\n{right}");
-    }
-    assert_eq!(left, right, "{what}");
-}
-
 #[test]
 fn the_text_loads_and_reads_back_the_same() -> Result<()> {
     let stage = Stage::up(everything())?;
     let export = stage.director.ok(&["export", "nft"])?;
-    assert_same(&tables(stage.ns())?, &export, "the director's tables and the export");
+    assert_same_text(&tables(stage.ns())?, &export, "the director's tables and the export");
     let fresh = stage.lab.backend_ns(3);
     fresh.nft(&export)?;
-    assert_same(&tables(fresh)?, &export, "the loaded tables and the export");
+    assert_same_text(&tables(fresh)?, &export, "the loaded tables and the export");
     Ok(())
 }
 
@@ -84,7 +71,7 @@ fn the_text_loads_and_reads_back_the_same() -> Result<()> {
 fn the_text_follows_every_change() -> Result<()> {
     let stage = Stage::up(everything())?;
     let same = |when: &str| -> Result<()> {
-        assert_same(&tables(stage.ns())?, &stage.director.ok(&["export", "nft"])?, when);
+        assert_same_tables(&tables(stage.ns())?, &stage.director.ok(&["export", "nft"])?, when);
         Ok(())
     };
     stage
@@ -107,7 +94,11 @@ fn the_text_follows_every_change() -> Result<()> {
     same("after a service came")?;
     stage.director.reload_with(Service::web())?;
     // What was there before goes, and IPv6 with it.
-    assert_same(&stage.ns().table("ip wvs")?, &stage.director.ok(&["export", "nft"])?, "after a reload");
+    assert_same_tables(
+        &stage.ns().table("ip wvs")?,
+        &stage.director.ok(&["export", "nft"])?,
+        "after a reload",
+    );
     Ok(())
 }
 
@@ -133,7 +124,7 @@ fn a_file_is_exported_without_root() -> Result<()> {
     };
     let said = nobody(&["export", "nft", "--config"])?;
     assert_eq!((said.code, &*said.stderr), (0, ""), "{said:?}");
-    assert_same(
+    assert_same_text(
         &said.stdout,
         &stage.director.ok(&["export", "nft"])?,
         "the file's export and the director's",

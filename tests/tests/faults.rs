@@ -405,7 +405,8 @@ fn what_the_kernel_refuses_is_not_half_applied() -> Result<()> {
     assert_eq!(stage.client().ask_many(stage.web(), 3).servers.len(), 3);
     drop(owner);
     // As soon as it is free, the same succeeds.
-    assert_eq!(stage.director.apply(&both)?.code, 0);
+    let said = stage.director.apply(&both)?;
+    assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(stage.client().ask_many(stage.web6(), 3), Distribution::of(&[("rs1", 3)]));
     flows.settle();
     assert_eq!(flows.finish().broken(), 0);
@@ -434,7 +435,7 @@ fn edits_that_make_no_sense_are_refused() -> Result<()> {
         Ok(())
     };
     let (first, fifth) = (rs(1).to_string(), rs(5).to_string());
-    refused(&["weight", "wbe", &first, "1"], &["wbe", "did you mean `web`"])?;
+    refused(&["weight", "we", &first, "1"], &["we", "did you mean `web`"])?;
     refused(&["weight", "web", &fifth, "1"], &[&fifth, &first])?;
     refused(&["remove", "service", "other"], &["other"])?;
     refused(&["remove", "backend", "web", &fifth], &[&fifth])?;

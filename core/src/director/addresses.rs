@@ -49,6 +49,12 @@ impl Engine {
     pub(super) fn manage_addresses(&mut self, config: &Config) -> Result<Vec<String>, ApplyError> {
         let wanted = Self::wanted_addresses(config);
         let mut changes = Vec::new();
+        let lost: Vec<_> = self
+            .managed
+            .iter()
+            .filter(|(address, interface)| wanted.get(*address) != Some(interface))
+            .map(|(address, interface)| (*address, interface.clone()))
+            .collect();
         for (address, interface) in &wanted {
             if self.doors.addresses.ensure(*address, interface)? {
                 self.managed.insert(*address, interface.clone());
@@ -56,20 +62,14 @@ impl Engine {
                 changes.push(format!("+ {address} on {interface}"));
             }
         }
-        let lost: Vec<_> = self
-            .managed
-            .iter()
-            .filter(|(address, interface)| wanted.get(*address) != Some(interface))
-            .collect();
-        let lost: Vec<_> = lost
-            .into_iter()
-            .map(|(address, interface)| (*address, interface.clone()))
-            .collect();
         for (address, interface) in lost {
             if self.doors.addresses.remove(address, &interface)? {
                 changes.push(format!("- {address} on {interface}"));
             }
-            self.managed.remove(&address);
+            // An address that has moved is managed where it is now.
+            if self.managed.get(&address) == Some(&interface) {
+                self.managed.remove(&address);
+            }
             self.store.keep_addresses(&self.managed)?;
         }
         Ok(changes)

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::counting::Clock;
 use super::error::ApplyError;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, loses_counts};
 use super::pools::RunningPool;
 use super::store::{ManagedAddresses, Running, Store};
 use crate::api::{Applied, Edit};
@@ -291,9 +291,14 @@ impl Engine {
                 self.desired = desired;
                 return Ok(plan);
             }
+            if loses_counts(&plan) {
+                // Only for the sake of the totals: what cannot be counted any more is no reason not to change.
+                let _ = self.read_counters();
+            }
             match self.doors.nft.commit(&plan, self.observed.generation) {
                 Ok(generation) => {
                     self.commits += 1;
+                    self.ledger.follow(&plan, self.config.director.mark());
                     let before = std::mem::take(&mut self.observed);
                     self.observed = Observed::after(&desired, before, generation);
                     self.desired = desired;

@@ -100,7 +100,7 @@ fn statement(family: Family, statement: &Statement) -> String {
         },
         Statement::Dnat { address, port } => format!("dnat to {}", endpoint(*address, *port)),
         Statement::Snat { first, last } if first == last => format!("snat to {first}"),
-        Statement::Snat { first, last } => format!("snat to {first}-{last}"),
+        Statement::Snat { first, last } => format!("snat to {}", pool(*first, *last)),
         Statement::Masquerade => "masquerade".to_owned(),
         Statement::RejectTcp => "reject with tcp reset".to_owned(),
         Statement::Reject => "reject".to_owned(),
@@ -108,6 +108,24 @@ fn statement(family: Family, statement: &Statement) -> String {
         Statement::Direction(Direction::Reply) => "ct direction reply".to_owned(),
         Statement::Account { set, mask } => format!("ct mark & {mask:#010x} == @{set}"),
         Statement::GotoSource { mask } => format!("ct mark & {mask:#010x} vmap @{}", MapName::Sources),
+    }
+}
+
+/// A range of addresses. nft writes one that is a prefix as such, whichever way it was given.
+fn pool(first: IpAddr, last: IpAddr) -> String {
+    let (bits, all, low, high): (u32, u128, u128, u128) = match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            (32, u32::MAX.into(), first.to_bits().into(), last.to_bits().into())
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => (128, u128::MAX, first.to_bits(), last.to_bits()),
+        _ => return format!("{first}-{last}"),
+    };
+    let differ = low ^ high;
+    let is_prefix = differ & differ.wrapping_add(1) == 0 && low & differ == 0 && high & differ == differ;
+    if is_prefix && differ != all {
+        format!("{first}/{}", bits - differ.count_ones())
+    } else {
+        format!("{first}-{last}")
     }
 }
 
@@ -245,4 +263,25 @@ fn block(word: &str, name: &str, shape: &[String], lines: &[String]) -> String {
     }
     text.push_str("\t}\n");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pool;
+
+    #[test]
+    fn a_pool_that_is_a_prefix_is_written_as_one() {
+        let cases = [
+            ("10.1.0.220", "10.1.0.223", "10.1.0.220/30"),
+            ("10.1.0.221", "10.1.0.224", "10.1.0.221-10.1.0.224"),
+            ("10.1.0.222", "10.1.0.225", "10.1.0.222-10.1.0.225"),
+            ("10.1.0.220", "10.1.0.222", "10.1.0.220-10.1.0.222"),
+            ("10.1.0.0", "10.1.0.255", "10.1.0.0/24"),
+            ("fd00::10", "fd00::1f", "fd00::10/124"),
+            ("fd00::10", "fd00::20", "fd00::10-fd00::20"),
+        ];
+        for (first, last, expected) in cases {
+            assert_eq!(pool(first.parse().unwrap(), last.parse().unwrap()), expected);
+        }
+    }
 }
