@@ -41,7 +41,9 @@ impl Ledger {
     /// What a plan has added counts from 0, even where it has counted past the old count at the next look.
     pub fn follow(&mut self, plan: &Plan, mark: MarkMask) {
         for op in &plan.ops {
-            let Op::AddElements(_, map, elements) = op else { continue };
+            let Op::AddElements(_, map, elements) = op else {
+                continue;
+            };
             for key in elements.keys() {
                 match key {
                     Key::Backend(id) => self.restart(*map, *id),
@@ -54,7 +56,9 @@ impl Ledger {
 
     /// The element of a backend in a map begins again.
     fn restart(&mut self, map: MapName, id: BackendId) {
-        let Some(last) = self.last.get_mut(&id) else { return };
+        let Some(last) = self.last.get_mut(&id) else {
+            return;
+        };
         let lost = match map {
             MapName::Backends => BackendTraffic {
                 connections: std::mem::take(&mut last.connections),
@@ -167,7 +171,12 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.record(counts(5));
         let mut after = counts(6);
-        after.values_mut().for_each(|it| it.sent = Traffic { packets: 3, bytes: 100 });
+        after.values_mut().for_each(|it| {
+            it.sent = Traffic {
+                packets: 3,
+                bytes: 100,
+            }
+        });
         ledger.record(after);
         let total = ledger.total(BackendId(7));
         assert_eq!((total.connections, total.sent.packets, total.sent.bytes), (6, 18, 600));
