@@ -199,12 +199,17 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
     };
     let _ = ready.send(Ok(()));
     let mut next_look = Instant::now() + LOOK;
+    let mut trouble = None;
     loop {
         let now = Instant::now();
         if now >= next_look {
-            if let Err(error) = engine.repair() {
+            let found = engine.repair().err();
+            let said = found.as_ref().map(|error| crate::chain(error));
+            if let (Some(error), true) = (found, said != trouble) {
+                // Once, not twice a second for as long as it lasts.
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot look after the tables");
             }
+            trouble = said;
             next_look = Instant::now() + LOOK;
         }
         engine.reschedule(now);

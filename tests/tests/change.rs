@@ -239,19 +239,31 @@ fn a_cut_breaks_the_connections_of_that_backend_only() -> Result<()> {
 
 #[test]
 fn a_service_goes_with_or_without_its_connections() -> Result<()> {
-    let other = Service::new("other", &["tcp://10.0.0.101:80"]).backends((1..=3).map(rs));
-    let stage = Stage::up(Config::of([Service::web(), other]))?;
+    // At an address that stays, so that there is somebody to reset what comes for it.
+    let other = Service::new("other", &["tcp://10.0.0.100:81"]).backends((1..=3).map(rs));
+    let last = Service::new("last", &["tcp://10.0.0.100:82"]);
+    let stage = Stage::up(Config::of([Service::web(), other, last]))?;
     let web = LongLived::open(&stage.client(), stage.web(), 30)?;
-    let other = LongLived::open(&stage.client(), (wvs_tests::vip(1), 80).into(), 30)?;
+    let other = LongLived::open(&stage.client(), stage.lab.vip(81), 30)?;
     let removed = stage.director.json(&["remove", "service", "other", "--cut"])?;
     assert_eq!(removed["cut"], 30, "{removed}");
     wait_for("the cut to be felt", SOON, || other.report().broken() == 30);
     let removed = stage.director.json(&["remove", "service", "web"])?;
     assert_eq!(removed["cut"], 0, "{removed}");
     web.settle();
-    // Its address went with it; the client still sends to the director, which still translates.
     assert_eq!(web.finish().broken(), 0);
-    drop(other);
+    Ok(())
+}
+
+#[test]
+fn connections_outlive_the_address_they_were_made_to() -> Result<()> {
+    let stage = Stage::up(Service::web())?;
+    let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
+    stage.director.ok(&["remove", "service", "web"])?;
+    assert!(!stage.ns().ip("addr show dev eth0")?.contains("10.0.0.100/"));
+    // The client still sends to the director, which still translates.
+    flows.settle();
+    assert_eq!(flows.finish().broken(), 0);
     Ok(())
 }
 

@@ -360,24 +360,25 @@ fn an_unknown_interface_is_refused_with_those_there_are() -> Result<()> {
 struct Owner(Child);
 
 impl Owner {
-    fn take(lab: &Lab) -> Result<Self> {
+    /// Takes the table, after other things in the same transaction.
+    fn take(lab: &Lab, before: &str) -> Result<Self> {
         let mut command = lab.director_ns().command("nft");
-        let mut child = Self(
+        let mut owner = Self(
             command
                 .arg("-i")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
                 .spawn()?,
         );
-        let stdin = child.0.stdin.as_mut().context("piped")?;
-        writeln!(stdin, "add table ip6 wvs {{ flags owner; }}")?;
-        let there = || {
+        let stdin = owner.0.stdin.as_mut().context("piped")?;
+        writeln!(stdin, "{before}add table ip6 wvs {{ flags owner; }}")?;
+        let owned = || {
             lab.director_ns()
-                .tables()
-                .is_ok_and(|tables| tables.contains("table ip6 wvs\n"))
+                .table("ip6 wvs")
+                .is_ok_and(|table| table.contains("flags owner"))
         };
-        wait_for("the owned table", Duration::from_secs(5), there);
-        Ok(child)
+        wait_for("the owned table", Duration::from_secs(5), owned);
+        Ok(owner)
     }
 }
 
@@ -394,7 +395,7 @@ fn what_the_kernel_refuses_is_not_half_applied() -> Result<()> {
     let flows = LongLived::open(&stage.client(), stage.web(), 10)?;
     let before = (stage.ns().table("-a ip wvs")?, stage.director.ok(&["export", "config"])?);
     let addresses = stage.ns().ip("addr show dev eth0")?;
-    let owner = Owner::take(&stage.lab)?;
+    let owner = Owner::take(&stage.lab, "")?;
     // The IPv4 part alone would be fine; the IPv6 part is somebody else's.
     let both = Service::web_of_both_families().only([rs(1), rs6(1)]);
     let said = stage.director.apply(&both)?;
@@ -410,6 +411,23 @@ fn what_the_kernel_refuses_is_not_half_applied() -> Result<()> {
     assert_eq!(stage.client().ask_many(stage.web6(), 3), Distribution::of(&[("rs1", 3)]));
     flows.settle();
     assert_eq!(flows.finish().broken(), 0);
+    Ok(())
+}
+
+#[test]
+fn a_repair_that_cannot_be_made_is_made_as_soon_as_it_can() -> Result<()> {
+    let stage = Stage::up(Service::web_of_both_families())?;
+    let owner = Owner::take(&stage.lab, "delete table ip6 wvs; ")?;
+    wait_for("the director to notice", Duration::from_secs(5), || {
+        stage.director.stderr().contains("cannot look after the tables")
+    });
+    assert_eq!(stage.client().ask_many(stage.web(), 3).servers.len(), 3);
+    assert!(stage.client().ask(stage.web6()).is_err());
+    // Nobody changes anything any more: the table goes with its owner, without a word from the kernel.
+    drop(owner);
+    wait_for("the repair", Duration::from_secs(2), || stage.client().ask(stage.web6()).is_ok());
+    let said = stage.director.stderr();
+    assert_eq!(said.matches("cannot look after the tables").count(), 1, "{said}");
     Ok(())
 }
 

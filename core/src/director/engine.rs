@@ -285,6 +285,7 @@ impl Engine {
 
     /// Has the kernel hold a ruleset, by one batch of what differs. Sends nothing where nothing differs.
     fn commit(&mut self, desired: Ruleset) -> Result<Plan, ApplyError> {
+        let mut refused = false;
         for _ in 0..ATTEMPTS {
             let plan = plan(&desired, &self.observed);
             if plan.is_empty() {
@@ -305,6 +306,11 @@ impl Engine {
                     return Ok(plan);
                 }
                 Err(NftError::Stale) => self.observed = self.doors.nft.observe()?,
+                // Not every change raises the generation: a table goes without when its owner ends.
+                Err(NftError::Refused { .. }) if !refused => {
+                    refused = true;
+                    self.observed = self.doors.nft.observe()?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -323,7 +329,14 @@ impl Engine {
             .values()
             .filter_map(|table| table.damage.clone())
             .collect();
-        let repair = self.commit(self.desired.clone())?;
+        let repair = match self.commit(self.desired.clone()) {
+            Ok(repair) => repair,
+            Err(error) => {
+                // Look again next time, also where nobody changes anything until then.
+                self.observed.generation = self.observed.generation.wrapping_sub(1);
+                return Err(error);
+            }
+        };
         if !repair.is_empty() {
             self.repairs += 1;
             let steps = repair.ops.len();
