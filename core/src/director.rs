@@ -6,6 +6,7 @@
 mod addresses;
 mod counting;
 pub mod engine;
+mod error;
 mod ledger;
 mod lock;
 mod pools;
@@ -28,7 +29,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 
-pub use engine::ApplyError;
+pub use error::ApplyError;
 pub use lock::LockError;
 pub use pools::StartError;
 pub use reading::text_of;

@@ -3,6 +3,8 @@
 //! Decisions are pure and live in [`config`], [`ruleset`] and [`plan`]; [`kernel`] applies and observes;
 //! [`scheduler`] runs plugins; [`director`] is the process that ties them together.
 
+#![deny(unsafe_code)]
+
 pub mod api;
 pub mod config;
 pub mod director;
@@ -10,6 +12,7 @@ pub mod dispatch;
 pub mod edit;
 pub mod ids;
 pub mod jhash;
+#[allow(unsafe_code)]
 pub mod kernel;
 pub mod offline;
 pub mod plan;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::engine::{ApplyError, Engine};
+use super::engine::Engine;
+use super::error::ApplyError;
 use super::store::ManagedAddresses;
 use crate::config::{Config, Listen};
 

@@ -9,16 +9,17 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::counting::Clock;
+use super::error::ApplyError;
 use super::ledger::{Ledger, loses_counts};
-use super::pools::{RunningPool, StartError};
-use super::store::{ManagedAddresses, Running, Store, StoreError};
+use super::pools::RunningPool;
+use super::store::{ManagedAddresses, Running, Store};
 use crate::api::{Applied, Edit};
 use crate::config::check::check_with;
 use crate::config::{Config, HIGHEST_WEIGHT};
 use crate::dispatch::DispatchTable;
-use crate::edit::{EditError, edit};
-use crate::ids::{BackendIds, TooManyBackends};
-use crate::kernel::{AddressError, ConntrackError, Doors, NftError};
+use crate::edit::edit;
+use crate::ids::BackendIds;
+use crate::kernel::{Doors, NftError};
 use crate::plan::{Observed, Op, Plan, plan, slot_changes};
 use crate::pool::{PoolKey, candidates, pools};
 use crate::ruleset::build::{build, service_chain, slot_map};
@@ -47,38 +48,6 @@ pub struct Engine {
     pub(super) unreachable: BTreeMap<IpAddr, String>,
     pub(super) started: Instant,
     pub(super) clock: Clock,
-}
-
-/// Why a change was not made. Nothing of it was.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The configuration has faults; they are rendered.
-    #[error("the configuration has faults; the running one stays")]
-    Faults(String),
-    /// The edit does not fit.
-    #[error(transparent)]
-    Edit(#[from] EditError),
-    /// The mark is too narrow.
-    #[error(transparent)]
-    Ids(#[from] TooManyBackends),
-    /// A scheduler does not start.
-    #[error(transparent)]
-    Scheduler(#[from] StartError),
-    /// The kernel refused.
-    #[error("the kernel did not take the change; all is as it was")]
-    Kernel(#[from] NftError),
-    /// A virtual address could not be managed.
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    /// The state directory failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The change was made, but connections could not be cut.
-    #[error("the change was made, but its connections could not be cut")]
-    Cut(#[source] ConntrackError),
-    /// Somebody else kept changing the ruleset.
-    #[error("the ruleset changed under each of {0} attempts; is another program rewriting it all the time?")]
-    Contended(usize),
 }
 
 /// How often a batch is planned anew because somebody else was faster.

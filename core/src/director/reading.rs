@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::engine::{ApplyError, Engine};
+use super::engine::Engine;
+use super::error::ApplyError;
 use super::store::Store;
 use crate::api::Applied;
 use crate::config::check::check_with;

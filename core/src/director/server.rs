@@ -11,7 +11,8 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use tokio::sync::{Notify, oneshot};
 
-use super::engine::{ApplyError, Engine};
+use super::engine::Engine;
+use super::error::ApplyError;
 use super::views::ViewError;
 use crate::api::{Apply, Edit, Failure, Reload};
 use crate::config::Config;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use super::engine::{ApplyError, Engine};
+use super::engine::Engine;
+use super::error::ApplyError;
 use super::reading::checked;
 use super::store::Store;
 use crate::api::{Edit, SchedulerHealth};

@@ -1,0 +1,39 @@
+//! Why a change was not made.
+
+use super::pools::StartError;
+use super::store::StoreError;
+use crate::edit::EditError;
+use crate::ids::TooManyBackends;
+use crate::kernel::{AddressError, ConntrackError, NftError};
+
+/// Why a change was not made. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The configuration has faults; they are rendered.
+    #[error("the configuration has faults; the running one stays")]
+    Faults(String),
+    /// The edit does not fit.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The mark is too narrow.
+    #[error(transparent)]
+    Ids(#[from] TooManyBackends),
+    /// A scheduler does not start.
+    #[error(transparent)]
+    Scheduler(#[from] StartError),
+    /// The kernel refused.
+    #[error("the kernel did not take the change; all is as it was")]
+    Kernel(#[from] NftError),
+    /// A virtual address could not be managed.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The state directory failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The change was made, but connections could not be cut.
+    #[error("the change was made, but its connections could not be cut")]
+    Cut(#[source] ConntrackError),
+    /// Somebody else kept changing the ruleset.
+    #[error("the ruleset changed under each of {0} attempts; is another program rewriting it all the time?")]
+    Contended(usize),
+}
