@@ -1,5 +1,6 @@
 //! Changes under traffic: nothing breaks, nothing is refused, and only what differs is sent.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -220,6 +221,9 @@ fn a_drain_is_taken_back() -> Result<()> {
     Ok(())
 }
 
+/// Longer than a client waits for an answer.
+const AT_LAST: Duration = Duration::from_secs(10);
+
 #[test]
 fn a_cut_breaks_the_connections_of_that_backend_only() -> Result<()> {
     let stage = Stage::up(Service::web())?;
@@ -228,12 +232,14 @@ fn a_cut_breaks_the_connections_of_that_backend_only() -> Result<()> {
         .director
         .json(&["remove", "backend", "web", &rs(2).to_string(), "--cut"])?;
     assert_eq!(removed["cut"], 10, "{removed}");
-    wait_for("the cut to be felt", SOON, || flows.report().broken() == 10);
+    wait_for("the cut to be felt", AT_LAST, || flows.report().broken() == 10);
     flows.settle();
     let report = flows.finish();
     assert_eq!(report.broken_at, [("rs2".to_owned(), 10)].into(), "{report:?}");
-    let reset = std::io::ErrorKind::ConnectionReset;
-    assert_eq!(report.errors, [(reset, 10)].into(), "{report:?}");
+    // A client's next packet is answered by a reset. One that had said all and waits for its answer sends none.
+    let expected = |kind: &ErrorKind| matches!(kind, ErrorKind::ConnectionReset | ErrorKind::TimedOut);
+    assert!(report.errors.keys().all(expected), "{report:?}");
+    assert_ne!(report.errors.get(&ErrorKind::ConnectionReset), None, "{report:?}");
     Ok(())
 }
 
@@ -247,7 +253,7 @@ fn a_service_goes_with_or_without_its_connections() -> Result<()> {
     let other = LongLived::open(&stage.client(), stage.lab.vip(81), 30)?;
     let removed = stage.director.json(&["remove", "service", "other", "--cut"])?;
     assert_eq!(removed["cut"], 30, "{removed}");
-    wait_for("the cut to be felt", SOON, || other.report().broken() == 30);
+    wait_for("the cut to be felt", AT_LAST, || other.report().broken() == 30);
     let removed = stage.director.json(&["remove", "service", "web"])?;
     assert_eq!(removed["cut"], 0, "{removed}");
     web.settle();

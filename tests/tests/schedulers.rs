@@ -170,8 +170,10 @@ fn skewed(scheduler: &str) -> Result<HeldReport> {
     };
     let held = HeldConnections::start(&stage.client(), stage.web(), options);
     held.wait_opened(1000);
+    let tables = stage.director.scheduler("web")?["calls"].clone();
     let report = held.finish();
     assert_eq!((report.opened.failed(), report.broken.len()), (0, 0), "{report:?}");
+    eprintln!("{tables} tables by {scheduler}");
     Ok(report)
 }
 
