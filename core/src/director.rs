@@ -11,6 +11,7 @@ mod ledger;
 mod lock;
 mod pools;
 mod reading;
+mod reconcile;
 mod server;
 mod store;
 #[cfg(test)]

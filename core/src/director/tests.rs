@@ -216,6 +216,7 @@ fn a_refused_batch_leaves_all_as_it_was() {
         let after = (bench.engine.desired.clone(), bench.engine.config.clone(), bench.engine.ids.clone());
         assert_eq!(after, before);
     }
+    bench.kernel.lock().unwrap().refuse = false;
     // The schedulers know nothing of it either: the tables are still the ones in the kernel.
     assert_eq!(bench.apply(WEB).unwrap().plan, "");
 }

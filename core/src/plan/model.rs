@@ -15,7 +15,7 @@ pub struct ModelKernel {
     rules: BTreeMap<(Family, String), Vec<Rule>>,
     /// Batches taken.
     pub commits: usize,
-    /// Refuse the next commit.
+    /// Refuse commits.
     pub refuse: bool,
 }
 
@@ -211,7 +211,7 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
         if kernel.observed.generation != generation {
             return Err(NftError::Stale);
         }
-        if std::mem::take(&mut kernel.refuse) {
+        if kernel.refuse {
             let source = std::io::Error::from_raw_os_error(libc::EINVAL);
             return Err(NftError::Refused {
                 step: plan.ops[0].to_string(),
