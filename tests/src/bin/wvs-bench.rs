@@ -21,8 +21,8 @@ const BACKENDS: usize = 10;
 /// Weight changes that are timed.
 const CHANGES: u32 = 21;
 /// Rounds of connections, and connections of each.
-const ROUNDS: usize = 21;
-const CONNECTIONS: usize = 1500;
+const ROUNDS: usize = 81;
+const CONNECTIONS: usize = 400;
 
 fn main() -> Result<()> {
     println!("{:<62} {:>12} {:>12}", "figure", "measured", "at most");
@@ -108,9 +108,13 @@ fn connections() -> Result<()> {
         },
     )?;
     bare.director_ns().nft(
-        "table ip bare { chain pre { type nat hook prerouting priority dstnat; policy accept;\
-\n ip daddr 10.0.0.100 tcp dport 80 dnat ip to numgen inc mod 3 map \
-         { 0 : 10.1.0.11 . 8080, 1 : 10.1.0.12 . 8080, 2 : 10.1.0.13 . 8080 }\n } }",
+        "table ip bare {
+           chain pre {
+             type nat hook prerouting priority dstnat; policy accept;
+             ip daddr 10.0.0.100 tcp dport 80 dnat ip to numgen inc mod 3 map {
+               0 : 10.1.0.11 . 8080, 1 : 10.1.0.12 . 8080, 2 : 10.1.0.13 . 8080 }
+           }
+         }",
     )?;
     let clients = [full.client(), bare.client()];
     let target = full.vip(80);
