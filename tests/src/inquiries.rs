@@ -19,6 +19,20 @@ pub struct Said {
     pub stderr: String,
 }
 
+impl Said {
+    /// That the command failed, wrote no data and gave these reasons.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[track_caller]
+    pub fn assert_failed(&self, reasons: &[&str]) {
+        assert_eq!((self.code, &*self.stdout), (1, ""), "{self:?}");
+        for reason in reasons {
+            assert!(self.stderr.contains(reason), "`{reason}` is not in:\n{}", self.stderr);
+        }
+    }
+}
+
 impl From<std::process::Output> for Said {
     fn from(output: std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

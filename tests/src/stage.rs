@@ -103,4 +103,25 @@ impl Stage {
     pub fn ns(&self) -> &Namespace {
         self.lab.director_ns()
     }
+
+    /// That a configuration is refused for these reasons, by `apply` and in the file, and that nothing comes of it.
+    ///
+    /// # Errors
+    /// When the director cannot be asked.
+    ///
+    /// # Panics
+    /// When it is not refused, or changes something.
+    pub fn assert_refused(&self, config: &Config, reasons: &[&str]) -> Result<()> {
+        let running = || -> Result<_> {
+            let config = self.director.ok(&["export", "config"])?;
+            Ok((config, self.director.number("commits")?, self.ns().tables()?))
+        };
+        let before = running()?;
+        self.director.apply(config)?.assert_failed(reasons);
+        self.director.write_config(&config.to_string())?;
+        self.director.says(&["reload"])?.assert_failed(reasons);
+        assert_eq!(running()?, before, "a refused configuration changed something");
+        assert_eq!(self.client().ask_many(self.web(), 3).answered(), 3);
+        Ok(())
+    }
 }

@@ -258,3 +258,42 @@ fn quiet_is_quiet_and_data_is_data() -> Result<()> {
     assert!(weighed.stdout.is_empty() && weighed.stderr.is_empty(), "{weighed:?}");
     Ok(())
 }
+
+#[test]
+fn the_doctor_finds_what_a_director_needs() -> Result<()> {
+    /// What was looked at, whether it is well, and whether it says what to do.
+    type Finding = (String, bool, bool);
+    let examined = |stage: &Stage| -> Result<(i32, Vec<Finding>)> {
+        let said = stage.director.says(&["doctor", "-o", "json"])?;
+        let findings: Value = serde_json::from_str(&said.stdout)?;
+        let finding = |it: &Value| {
+            let name = it["name"].as_str().unwrap_or_default().to_owned();
+            (name, it["ok"] == true, it["fix"].is_string())
+        };
+        Ok((said.code, findings.as_array().into_iter().flatten().map(finding).collect()))
+    };
+    let mut stage = Stage::up(Service::web())?;
+    let (code, findings) = examined(&stage)?;
+    assert!(code == 0 && findings.iter().all(|(_, ok, _)| *ok), "{findings:?}");
+    assert!(findings.len() > 3, "{findings:?}");
+
+    stage.director.terminate()?;
+    stage.ns().sysctl("net/ipv4/ip_forward", "0")?;
+    let (code, findings) = examined(&stage)?;
+    let wrong: Vec<_> = findings.iter().filter(|(_, ok, _)| !ok).collect();
+    assert_eq!((code, wrong.len()), (4, 2), "{findings:?}");
+    // Each says what to do.
+    assert!(wrong.iter().all(|(_, _, fix)| *fix), "{findings:?}");
+    Ok(())
+}
+
+#[test]
+fn a_director_that_does_not_forward_says_so() -> Result<()> {
+    let stage = Stage::up(Service::web())?;
+    assert_eq!(stage.director.says(&["status"])?.code, 0);
+    stage.ns().sysctl("net/ipv4/ip_forward", "0")?;
+    let said = stage.director.says(&["status"])?;
+    assert_eq!(said.code, 4, "{said:?}");
+    assert!(said.stdout.contains("ip_forward"), "{said:?}");
+    Ok(())
+}

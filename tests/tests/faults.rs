@@ -8,166 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use wvs_tests::{
-    Arrivals, Config, Director, Distribution, Lab, LabOptions, LongLived, Said, Service, Stage, Target, rs,
-    rs6, vip, wait_for,
+    Config, Director, Distribution, Lab, LabOptions, LongLived, Said, Service, Stage, Target, rs, rs6, vip,
+    wait_for,
 };
-
-/// A plugin made for tests, of the director's own tests or of these.
-fn fixture(name: &str) -> String {
-    let here = env!("CARGO_MANIFEST_DIR");
-    let places = [
-        format!("{here}/tests/plugins/{name}"),
-        format!("{here}/../core/tests/plugins/{name}"),
-    ];
-    let found = places
-        .into_iter()
-        .find(|path| std::path::Path::new(path).exists());
-    found.unwrap_or_else(|| panic!("no plugin {name} among the fixtures"))
-}
-
-/// A plugin that misbehaves as it is told.
-fn faulty(service: Service, params: &[(&str, &str)]) -> Service {
-    service.scheduler_with(fixture("fault.wat"), params)
-}
-
-#[test]
-fn a_plugin_that_fails_at_start_is_stood_in_for() -> Result<()> {
-    let faults = ["trap", "loop", "memory", "wrong-id", "refuse"];
-    let services = (0..).zip(faults).map(|(n, fault)| {
-        let listen = format!("tcp://10.0.0.100:{}", 8000 + n);
-        faulty(Service::new(fault, &[&listen]).weights(&[3, 2, 1]), &[("fault", fault)])
-    });
-    let stage = Stage::up(Config::of(services))?;
-    for (n, fault) in (0..).zip(faults) {
-        // The plugin itself knows no weights: this is the built-in round robin.
-        let seen = stage.client().ask_many(stage.lab.vip(8000 + n), 24);
-        assert_eq!(seen, Distribution::of(&[("rs1", 12), ("rs2", 8), ("rs3", 4)]), "{fault}");
-        let scheduler = stage.director.scheduler(fault)?;
-        assert_eq!(scheduler["health"]["fallback"], true, "{scheduler}");
-        let expected = if fault == "refuse" {
-            "refusing"
-        } else {
-            "backing-off"
-        };
-        assert_eq!(scheduler["health"]["state"], expected, "{scheduler}");
-        assert!(scheduler["last_error"].is_string(), "{scheduler}");
-    }
-    let said = stage.director.says(&["status"])?;
-    assert_eq!(said.code, 4, "{said:?}");
-    for fault in faults {
-        assert!(said.stdout.contains(&format!("service {fault} ")), "{said:?}");
-    }
-    assert!(said.stdout.contains("built-in round robin stands in"), "{said:?}");
-    assert!(stage.director.stderr().contains("trapped"), "the log says so, too");
-    // It is tried again, and counted.
-    let failures = |stage: &Stage| stage.director.scheduler("trap").ok()?["failures"].as_u64();
-    let before = failures(&stage).context("a number of failures")?;
-    assert!(before >= 1);
-    wait_for("it to be tried again", Duration::from_secs(10), || failures(&stage) > Some(before));
-    Ok(())
-}
-
-#[test]
-fn a_plugin_that_fails_later_leaves_its_last_table() -> Result<()> {
-    let web = Service::web().scheduler_with(fixture("shy.wat"), &[]);
-    let stage = Stage::up(web)?;
-    // It likes the first backend; the built-in round robin would not.
-    assert_eq!(stage.client().ask_many(stage.web(), 6), Distribution::of(&[("rs1", 6)]));
-    assert_eq!(stage.director.says(&["status"])?.code, 0);
-    let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
-    let arrivals = Arrivals::start(&stage.client(), stage.web(), 50);
-
-    stage
-        .director
-        .ok(&["remove", "backend", "web", &rs(3).to_string()])?;
-    let scheduler = stage.director.scheduler("web")?;
-    assert_eq!(scheduler["health"]["fallback"], false, "{scheduler}");
-    assert_eq!(stage.director.says(&["status"])?.code, 4);
-    assert_eq!(arrivals.next(20).servers.len(), 1);
-    assert_eq!(stage.client().ask_many(stage.web(), 6), Distribution::of(&[("rs1", 6)]));
-
-    // Also a table that nobody makes anew leads to nobody who takes no connections.
-    stage.director.drain("web", rs(1))?;
-    let seen = arrivals.next(20);
-    assert_eq!((seen.server("rs1"), seen.failed()), (0, 0), "{seen}");
-
-    flows.settle();
-    let report = flows.finish();
-    assert_eq!(report.broken(), 0, "{report:?}");
-    assert_eq!(arrivals.finish().failed(), 0);
-    Ok(())
-}
-
-#[test]
-fn a_plugin_that_fails_once_is_back_at_once() -> Result<()> {
-    for fault in ["trap", "loop", "memory", "wrong-id"] {
-        let stage = Stage::up(faulty(Service::web(), &[("fault", fault), ("after", "1")]))?;
-        let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
-        stage.director.drain("web", rs(3))?;
-        let scheduler = stage.director.scheduler("web")?;
-        assert_eq!((&scheduler["health"]["state"], &scheduler["failures"]), (&"running".into(), &1.into()));
-        assert!(scheduler["last_error"].is_string(), "{scheduler}");
-        let seen = stage.client().ask_many(stage.web(), 20);
-        assert_eq!(seen, Distribution::of(&[("rs1", 10), ("rs2", 10)]), "{fault}");
-        flows.settle();
-        assert_eq!(flows.finish().broken(), 0, "{fault}");
-    }
-    Ok(())
-}
-
-/// That a configuration is refused for these reasons, and that nothing comes of it.
-#[track_caller]
-fn assert_refused(stage: &Stage, config: &Config, reasons: &[&str]) -> Result<()> {
-    let running = |stage: &Stage| -> Result<_> {
-        let status = stage.director.status()?;
-        let of = |key: &str| status[key].clone();
-        Ok((
-            stage.director.ok(&["export", "config"])?,
-            of("commits"),
-            of("services"),
-            stage.ns().tables()?,
-        ))
-    };
-    let before = running(stage)?;
-    let said = stage.director.apply(config)?;
-    assert_says(&said, reasons);
-    stage.director.write_config(&config.to_string())?;
-    let said = stage.director.says(&["reload"])?;
-    assert_says(&said, reasons);
-    assert_eq!(running(stage)?, before);
-    assert_eq!(stage.client().ask_many(stage.web(), 3).answered(), 3);
-    Ok(())
-}
-
-#[track_caller]
-fn assert_says(said: &Said, reasons: &[&str]) {
-    assert_eq!((said.code, &*said.stdout), (1, ""), "{said:?}");
-    for reason in reasons {
-        assert!(said.stderr.contains(reason), "`{reason}` is not in:\n{}", said.stderr);
-    }
-}
-
-#[test]
-fn plugins_that_cannot_be_had_are_refused() -> Result<()> {
-    let stage = Stage::up(Service::web())?;
-    let refused = |web: Service, reasons: &[&str]| assert_refused(&stage, &web.into(), reasons);
-    refused(Service::web().scheduler("nobody"), &["nobody", "scheduler"])?;
-    refused(Service::web().scheduler("/nowhere/mine.wasm"), &["/nowhere/mine.wasm"])?;
-    refused(Service::web().scheduler(&fixture("next-version.wat")), &["0.2.0"])?;
-    refused(Service::web().scheduler(&fixture("wasi.wat")), &["wasi"])?;
-    refused(Service::web().scheduler_with("sh", &[("prot", "true")]), &["prot", "port"])?;
-    refused(Service::web().scheduler_with("sh", &[("port", "perhaps")]), &["port", "perhaps"])?;
-    // And at a start.
-    let other = Lab::new(LabOptions {
-        backends: 0,
-        ..LabOptions::default()
-    })?;
-    let error = Director::start(&other, &Service::web().scheduler("nobody").to_string());
-    let error = format!("{:#}", error.expect_err("there is no such plugin"));
-    assert!(error.contains("nobody"), "{error}");
-    assert_eq!(other.director_ns().tables()?, "");
-    Ok(())
-}
 
 #[test]
 fn a_bad_file_is_refused_with_all_its_faults() -> Result<()> {
@@ -178,23 +21,23 @@ fn a_bad_file_is_refused_with_all_its_faults() -> Result<()> {
     let commits = stage.director.number("commits")?;
     let said = stage.director.says(&["reload"])?;
     let file = stage.director.config().display().to_string();
-    assert_says(
-        &said,
-        &[
-            &format!("{file}:4:1"),
-            &format!("{file}:5:9"),
-            "weigth",
-            "17",
-            "^",
-            "help:",
-        ],
-    );
+    said.assert_failed(&[
+        &format!("{file}:4:1"),
+        &format!("{file}:5:9"),
+        "weigth",
+        "17",
+        "^",
+        "help:",
+    ]);
     let said = stage.director.apply(bad)?;
-    assert_says(&said, &["stdin:4:1", "stdin:5:9"]);
+    said.assert_failed(&["stdin:4:1", "stdin:5:9"]);
     stage.director.write_config("[[service]\n")?;
-    assert_says(&stage.director.says(&["reload"])?, &[&format!("{file}:1:")]);
+    stage
+        .director
+        .says(&["reload"])?
+        .assert_failed(&[&format!("{file}:1:")]);
     std::fs::remove_file(stage.director.config())?;
-    assert_says(&stage.director.says(&["reload"])?, &[&file]);
+    stage.director.says(&["reload"])?.assert_failed(&[&file]);
     assert_eq!(stage.director.number("commits")?, commits);
     assert_eq!(stage.client().ask_many(stage.web(), 3).answered(), 3);
     assert_eq!(flows.finish().broken(), 0);
@@ -265,7 +108,7 @@ fn a_second_director_is_refused_and_the_first_unharmed() -> Result<()> {
 
     let elsewhere = tempfile::tempdir()?;
     let said = run_beside(&stage.lab, &stage.director, &elsewhere.path().join("wvs.sock"))?;
-    assert_says(&said, &["another director", "network namespace"]);
+    said.assert_failed(&["another director", "network namespace"]);
 
     // In another namespace the tables are free, but the socket is not.
     let other = Lab::new(LabOptions {
@@ -274,11 +117,11 @@ fn a_second_director_is_refused_and_the_first_unharmed() -> Result<()> {
     })?;
     let socket = stage.director.socket();
     let said = run_beside(&other, &stage.director, &socket)?;
-    assert_says(&said, &["another director answers", &socket.display().to_string()]);
+    said.assert_failed(&["another director answers", &socket.display().to_string()]);
     assert_eq!(other.director_ns().tables()?, "");
 
     let said = run_beside(&stage.lab, &stage.director, &socket)?;
-    assert_says(&said, &["another director"]);
+    said.assert_failed(&["another director"]);
 
     assert_eq!(stage.director.status()?["pid"], pid);
     assert_eq!(stage.ns().table("-a ip wvs")?, table);
@@ -308,7 +151,7 @@ fn without_privileges_it_says_which() -> Result<()> {
         .arg("--state-dir")
         .arg(state.path().join("state"));
     let said = ends(command)?;
-    assert_says(&said, &["CAP_NET_ADMIN"]);
+    said.assert_failed(&["CAP_NET_ADMIN"]);
     assert_eq!(other.director_ns().tables()?, "");
     Ok(())
 }
@@ -345,7 +188,7 @@ fn an_unknown_interface_is_refused_with_those_there_are() -> Result<()> {
         .backend(rs(1))
         .managed_on("eth7");
     let config = Config::of([Service::web().only([rs(1)]), other.clone()]);
-    assert_refused(&stage, &config, &["eth7", "eth0"])?;
+    stage.assert_refused(&config, &["eth7", "eth0"])?;
     let lab = Lab::new(LabOptions {
         backends: 0,
         ..LabOptions::default()
@@ -399,7 +242,7 @@ fn what_the_kernel_refuses_is_not_half_applied() -> Result<()> {
     // The IPv4 part alone would be fine; the IPv6 part is somebody else's.
     let both = Service::web_of_both_families().only([rs(1), rs6(1)]);
     let said = stage.director.apply(&both)?;
-    assert_says(&said, &["kernel"]);
+    said.assert_failed(&["kernel"]);
     let after = (stage.ns().table("-a ip wvs")?, stage.director.ok(&["export", "config"])?);
     assert_eq!(after, before);
     assert_eq!(stage.ns().ip("addr show dev eth0")?, addresses);
@@ -449,7 +292,7 @@ fn damaged_state_does_not_keep_it_from_starting() -> Result<()> {
 fn edits_that_make_no_sense_are_refused() -> Result<()> {
     let stage = Stage::up(Service::web())?;
     let refused = |arguments: &[&str], reasons: &[&str]| -> Result<()> {
-        assert_says(&stage.director.says(arguments)?, reasons);
+        stage.director.says(arguments)?.assert_failed(reasons);
         Ok(())
     };
     let (first, fifth) = (rs(1).to_string(), rs(5).to_string());

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::Result;
 use wvs_tests::{
     Config, Distribution, Lab, LabOptions, SctpResponder, Service, Stage, Target, backend, backend6,
-    client_source, client_source6, client_sources, rs, rs6, vip,
+    client_source, client_source6, client_sources, rs, rs6, vip, vip6,
 };
 
 /// Each of three real servers this often.
@@ -94,20 +94,43 @@ fn lists_and_ranges_of_ports() -> Result<()> {
     let listen = [
         "tcp://10.0.0.100:80,443,8000-8010",
         "tcp://10.0.0.101:80,9000-9001",
+        "tcp://[fd00:a::100]:81,8000-8010",
     ];
-    let stage = Stage::up(Service::new("web", &listen).backends((1..=3).map(rs)))?;
-    for port in [80, 443, 8000, 8005, 8010] {
-        assert_eq!(stage.client().ask(stage.lab.vip(port))?.local.port(), 8080, "port {port}");
+    let web = Service::new("web", &listen)
+        .backends((1..=3).map(rs))
+        .backends((1..=3).map(rs6));
+    let stage = Stage::up(web)?;
+    let served = [
+        (vip(0), vec![80, 443, 8000, 8005, 8010]),
+        (vip(1), vec![80, 9000, 9001]),
+        (vip6(0), vec![81, 8007]),
+    ];
+    for (address, port) in flat(served) {
+        assert_eq!(
+            stage.client().ask(SocketAddr::new(address, port))?.local.port(),
+            8080,
+            "{address} {port}"
+        );
     }
-    for port in [80, 9000, 9001] {
-        assert_eq!(stage.client().ask(SocketAddr::new(vip(1), port))?.local.port(), 8080, "port {port}");
-    }
-    for (vip, port) in [(0, 79), (0, 7999), (0, 8011), (0, 9000), (1, 443), (1, 9002)] {
-        let asked = stage.client().ask(SocketAddr::new(wvs_tests::vip(vip), port));
-        let kind = asked.map_err(|error| error.kind());
-        assert_eq!(kind, Err(ErrorKind::ConnectionRefused), "port {port} of address {vip}");
+    let others = [
+        (vip(0), vec![79, 81, 7999, 8011, 9000]),
+        (vip(1), vec![443, 9002]),
+        (vip6(0), vec![80, 443, 8011]),
+    ];
+    for (address, port) in flat(others) {
+        let kind = stage
+            .client()
+            .ask(SocketAddr::new(address, port))
+            .map_err(|error| error.kind());
+        assert_eq!(kind, Err(ErrorKind::ConnectionRefused), "{address} {port}");
     }
     Ok(())
+}
+
+fn flat<const N: usize>(ports: [(IpAddr, Vec<u16>); N]) -> impl Iterator<Item = (IpAddr, u16)> {
+    ports
+        .into_iter()
+        .flat_map(|(address, ports)| ports.into_iter().map(move |port| (address, port)))
 }
 
 #[test]
@@ -252,6 +275,24 @@ fn a_service_whose_addresses_belong_to_somebody_else() -> Result<()> {
     let web = Service::web().unmanaged();
     let stage = Stage::prepared(LabOptions::default(), web, |lab| lab.add_vip(vip(0)))?;
     assert_eq!(stage.client().ask_many(stage.web(), 30), each(10));
+    Ok(())
+}
+
+#[test]
+fn icmp_errors_find_the_way_back() -> Result<()> {
+    let dns = Service::new("dns", &["udp://10.0.0.100:53", "udp://[fd00:a::100]:53"])
+        .backend(SocketAddr::new(backend(1), 5353))
+        .backend(SocketAddr::new(backend6(1), 5353));
+    let stage = Stage::with_servers(1, dns.clone())?;
+    stage.servers[0].stop_listening();
+    for forward in ["nat", "full-nat"] {
+        stage.director.reload_with(dns.clone().forward(forward))?;
+        for vip in [stage.lab.vip(53), stage.lab.vip6(53)] {
+            // "Port unreachable" quotes a packet that the client never sent, unless it is translated as well.
+            let kind = stage.client().ask_udp(vip, "x").map_err(|error| error.kind());
+            assert_eq!(kind, Err(ErrorKind::ConnectionRefused), "{vip} by {forward}");
+        }
+    }
     Ok(())
 }
 

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use wvs_tests::{
     Config, Distribution, LabOptions, LongLived, RealServer, ServerOptions, Service, Stage, Target, backend,
-    rs, rs6, vip, vip6,
+    backend6, rs, rs6, vip, vip6,
 };
 
 /// A first packet that is lost is sent again after a second: less than that is at once.
 const AT_ONCE: Duration = Duration::from_millis(800);
 
 fn dns() -> Service {
-    Service::new("dns", &["udp://10.0.0.100:53"]).backend(SocketAddr::new(backend(1), 5353))
+    let listen = ["udp://10.0.0.100:53", "udp://[fd00:a::100]:53"];
+    Service::new("dns", &listen).backends([backend(1), backend6(1)].map(|at| SocketAddr::new(at, 5353)))
 }
 
 /// That TCP and UDP, IPv4 and IPv6 are refused, and at once.
@@ -25,22 +26,18 @@ fn assert_refused(stage: &Stage, when: &str) {
         let asked = stage.client().ask(vip).map_err(|error| error.kind());
         assert_eq!(asked, Err(ErrorKind::ConnectionRefused), "{vip} with backends {when}");
     }
-    let asked = stage
-        .client()
-        .ask_udp(stage.lab.vip(53), "x")
-        .map_err(|error| error.kind());
-    assert_eq!(asked, Err(ErrorKind::ConnectionRefused), "UDP with backends {when}");
-    assert!(
-        began.elapsed() < AT_ONCE,
-        "three refusals took {:?} with backends {when}",
-        began.elapsed()
-    );
+    for vip in [stage.lab.vip(53), stage.lab.vip6(53)] {
+        let asked = stage.client().ask_udp(vip, "x").map_err(|error| error.kind());
+        assert_eq!(asked, Err(ErrorKind::ConnectionRefused), "UDP {vip} with backends {when}");
+    }
+    assert!(began.elapsed() < AT_ONCE, "four refusals took {:?} with backends {when}", began.elapsed());
 }
 
 fn served(stage: &Stage) -> Result<()> {
     stage.client().ask(stage.web())?;
     stage.client().ask(stage.web6())?;
     stage.client().ask_udp(stage.lab.vip(53), "x")?;
+    stage.client().ask_udp(stage.lab.vip6(53), "x")?;
     Ok(())
 }
 
@@ -74,10 +71,6 @@ fn without_backends_everything_is_refused_at_once() -> Result<()> {
     }
     assert_refused(&stage, "drained");
 
-    let [_, _, (_, dns)] = backends();
-    stage
-        .director
-        .ok(&["remove", "backend", "dns", &dns.to_string()])?;
     stage.director.reload_with(&bare)?;
     assert_refused(&stage, "removed");
 
@@ -88,11 +81,12 @@ fn without_backends_everything_is_refused_at_once() -> Result<()> {
     Ok(())
 }
 
-fn backends() -> [(&'static str, SocketAddr); 3] {
+fn backends() -> [(&'static str, SocketAddr); 4] {
     [
         ("web", rs(1)),
         ("web", rs6(1)),
         ("dns", SocketAddr::new(backend(1), 5353)),
+        ("dns", SocketAddr::new(backend6(1), 5353)),
     ]
 }
 
