@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 pub mod catalog;
+pub mod conform;
 mod contract;
 mod description;
 mod find;
