@@ -1,5 +1,7 @@
 //! What needs no director, or is it: the only place that calls more of `wvs-core` than its types.
 
+pub mod plugin;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,8 @@ use crate::args::{Cli, RunArgs};
 use wvs_core::config::{sample, write};
 use wvs_core::kernel::probe;
 use wvs_core::{director, offline};
+
+pub use plugin::{Inspection, Parameter};
 
 /// Why something that needs no director failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +38,9 @@ pub enum LocalError {
     /// The teardown failed.
     #[error(transparent)]
     Teardown(offline::TeardownError),
+    /// Nothing can be said of a plugin.
+    #[error(transparent)]
+    Plugin(plugin::PluginError),
     /// The manual cannot be written.
     #[error("cannot write the manual to {}", dir.display())]
     Manual {

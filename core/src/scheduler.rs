@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+pub mod bench;
 pub mod catalog;
 pub mod conform;
 mod contract;

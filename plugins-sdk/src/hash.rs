@@ -79,6 +79,16 @@ pub fn by_identity(backends: &[Backend]) -> Vec<Backend> {
     sorted.into_iter().map(|(_, index)| backends[index]).collect()
 }
 
+/// A slot's number, scattered.
+#[derive(Clone, Copy)]
+struct Slot(u32);
+
+impl Slot {
+    fn new(slot: u32) -> Self {
+        Self(mix(slot.wrapping_add(0x9e37_79b9)))
+    }
+}
+
 struct Contender {
     id: u32,
     weight: u32,
@@ -94,8 +104,8 @@ impl Contender {
         }
     }
 
-    fn draw(&self, slot: u32) -> u32 {
-        mix(self.seed ^ mix(slot.wrapping_add(0x9e37_79b9)))
+    fn draw(&self, slot: Slot) -> u32 {
+        mix(self.seed ^ slot.0)
     }
 }
 
@@ -127,13 +137,20 @@ fn negative_log2_closely(x: u32) -> u32 {
 /// Whose draw is best. The logarithm makes it a cost, exponentially distributed: of several
 /// backends one has the lowest cost per weight with the probability of its weight.
 fn best(contenders: &[Contender], slot: u32, log: impl Fn(u32) -> u32, may: impl Fn(usize) -> bool) -> usize {
+    let slot = Slot::new(slot);
     let mut best = 0;
     // The worst there is; a real one is always better.
     let (mut best_cost, mut best_weight) = (u32::MAX, 1);
+    let mut best_draw = 0;
     for (index, contender) in contenders.iter().enumerate().filter(|(index, _)| may(*index)) {
-        let cost = log(contender.draw(slot));
+        let draw = contender.draw(slot);
+        // A lower draw costs more, so most need no logarithm: that is half of the time.
+        if draw < best_draw && contender.weight <= best_weight {
+            continue;
+        }
+        let cost = log(draw);
         if u64::from(cost) * u64::from(best_weight) < u64::from(best_cost) * u64::from(contender.weight) {
-            (best, best_cost, best_weight) = (index, cost, contender.weight);
+            (best, best_cost, best_weight, best_draw) = (index, cost, contender.weight, draw);
         }
     }
     best
@@ -145,7 +162,7 @@ fn settle(contenders: &[Contender], owners: &mut [u32]) {
     let mut wanting = apportion(&weights, owners.len() as u32);
     let mut held: Vec<Vec<(u32, u32)>> = contenders.iter().map(|_| Vec::new()).collect();
     for (slot, &owner) in owners.iter().enumerate() {
-        let draw = contenders[owner as usize].draw(slot as u32);
+        let draw = contenders[owner as usize].draw(Slot::new(slot as u32));
         held[owner as usize].push((draw, slot as u32));
     }
     let mut given_up = Vec::new();
@@ -170,6 +187,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn logarithms_never_rise_where_powers_of_two_meet() {
+        for x in (1..32).flat_map(|bit| (1_u32 << bit) - 1..(1_u32 << bit) + 1) {
+            assert!(negative_log2(x) >= negative_log2(x + 1), "{x}");
+            assert!(negative_log2_closely(x) >= negative_log2_closely(x + 1), "{x}");
+        }
+    }
+
+    #[test]
     fn logarithms_are_as_close_as_they_say() {
         for n in 0..2_000_000_u32 {
             // Most of them anywhere, some near the ends.
@@ -182,6 +207,10 @@ mod tests {
             let exact = -((f64::from(x) + 1.0) / 4_294_967_296.0).log2();
             let coarse = f64::from(negative_log2(x)) / f64::from(1 << 26);
             let close = f64::from(negative_log2_closely(x)) / f64::from(1 << 26);
+            // Lower draws never cost less.
+            let higher = x.saturating_add(1);
+            assert!(negative_log2(x) >= negative_log2(higher), "{x}");
+            assert!(negative_log2_closely(x) >= negative_log2_closely(higher), "{x}");
             assert!((coarse - exact).abs() < 0.01 || x < 10_000, "{x}: {coarse}, {exact}");
             assert!((close - exact).abs() < 0.001 * exact + 3e-8 || x < 10_000, "{x}: {close}, {exact}");
         }

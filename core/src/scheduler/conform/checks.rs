@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::subject::{Service, Slots, Subject, backend, sample_backends};
 use super::{Outcome, Promises};
-use crate::scheduler::{BackendId, CallError, Candidate, Dispatch, Load, ParamKind};
+use crate::scheduler::{BackendId, CallError, Candidate, Dispatch, HashKey, Load, ParamKind};
 
 /// Tables may have from 16 to 4096 slots; the others find mistakes of reckoning.
 const SIZES: [u32; 7] = [1, 16, 17, 64, 256, 1000, 4096];
@@ -29,7 +29,15 @@ pub(super) fn starts(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
     let instance = subject.start()?;
     let dispatch = match instance.dispatch() {
         Dispatch::Cycle => "its tables are walked in order".to_owned(),
-        Dispatch::Hash(key) => format!("its tables are indexed by a hash of {key:?}"),
+        Dispatch::Hash(key) => {
+            let hashed = match key {
+                HashKey::Source => "the client's address",
+                HashKey::SourceAndPort => "the client's address and port",
+                HashKey::Destination => "the address asked for",
+                HashKey::Both => "both addresses and ports",
+            };
+            format!("its tables are indexed by a hash of {hashed}")
+        }
     };
     let load = if instance.wants_load() {
         "it looks at connections"
