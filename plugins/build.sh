@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=wasm32-unknown-unknown
-plugins=(rr wlc sh)
+plugins=(rr wrr lc wlc sed nq sh dh mh fo ovf twos rendezvous)
 
 # Prints the standard library directory made for the given compiler, building it the first time.
 sysroot_for() {
@@ -87,7 +87,7 @@ for plugin in "${plugins[@]}"; do
     cargo build --quiet --locked --profile plugin --target $target --package "wvs-plugin-$plugin"
     built=$CARGO_TARGET_DIR/$target/plugin/wvs_plugin_$plugin.wasm
     kept=plugins/$plugin/$plugin.wasm
-    printf '%-4s %6d bytes' "$plugin" "$(stat -c %s "$built")"
+    printf '%-10s %6d bytes' "$plugin" "$(stat -c %s "$built")"
     cmp -s "$built" "$kept" && echo ", unchanged" || { echo ", changed"; changed=1; }
     if [ "${1:-}" != --check ]; then
         cp "$built" "$kept"

@@ -3,6 +3,7 @@
 mod change;
 mod edit;
 mod local;
+mod plugin;
 mod read;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, ManArgs, RunArgs};
+pub use plugin::{CheckPluginArgs, PluginCommand, Subject};
 pub use read::{BackendsArgs, ConnectionsArgs, Export};
 
 use crate::exit;
@@ -112,6 +114,9 @@ pub enum Command {
     /// Write what helps to make a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write, check and measure schedulers of your own
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Find out whether this machine has what a director needs
     #[command(after_help = "Example:\n  wvs doctor")]
     Doctor,

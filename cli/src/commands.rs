@@ -2,6 +2,7 @@
 
 mod change;
 mod edit;
+mod plugin;
 mod read;
 
 use crate::args::{Cli, Command, ConfigCommand, Export};
@@ -42,6 +43,7 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
         Command::Weight(args) => edit::weight(&client()?, args, output)?,
         Command::Add(add) => edit::add(&client()?, add, output)?,
         Command::Remove(remove) => edit::remove(&client()?, remove, output)?,
+        Command::Plugin(command) => return plugin::execute(command, output),
         Command::Doctor => return doctor(socket, output),
         Command::Config(ConfigCommand::Default) => output.data(local::default_config().as_bytes())?,
         Command::Completions(args) => output.data(&local::completions(args.shell))?,

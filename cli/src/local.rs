@@ -1,5 +1,7 @@
 //! What needs no director, or is it: the only place that calls more of `wvs-core` than its types.
 
+pub mod plugin;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,8 @@ use wvs_core::api::Torn;
 use wvs_core::config::{Config, sample, write};
 use wvs_core::kernel::probe;
 use wvs_core::{director, offline};
+
+pub use plugin::{Inspection, Parameter};
 
 use crate::args::{Cli, RunArgs};
 
@@ -33,6 +37,9 @@ pub enum LocalError {
     /// The teardown failed.
     #[error(transparent)]
     Teardown(Box<offline::TeardownError>),
+    /// Nothing can be said of a plugin.
+    #[error(transparent)]
+    Plugin(plugin::PluginError),
     /// The manual cannot be written.
     #[error("cannot write the manual to {}", dir.display())]
     Manual {

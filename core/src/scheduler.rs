@@ -6,7 +6,9 @@
 
 use std::net::IpAddr;
 
+pub mod bench;
 pub mod catalog;
+pub mod conform;
 mod contract;
 mod description;
 mod find;

@@ -138,13 +138,16 @@ fn datagrams_are_inactive_and_say_whether_they_were_answered() {
         let other = UdpSocket::bind((host(bench.family, 100), 0)).unwrap();
         other.connect((host(bench.family, 100), 53)).unwrap();
         other.send(b"two").unwrap();
+        // The table is the whole machine's, and a walk of it while others change it may pass an entry over.
         let state = |bench: &mut Bench| {
-            let (flows, _) = bench.conntrack.flows(MARK, 10).unwrap();
-            flows
-                .into_iter()
-                .find(|it| it.backend == BackendId(2))
-                .unwrap()
-                .state
+            let deadline = Instant::now() + Duration::from_secs(5);
+            loop {
+                let (flows, _) = bench.conntrack.flows(MARK, 10).unwrap();
+                if let Some(flow) = flows.into_iter().find(|it| it.backend == BackendId(2)) {
+                    return flow.state;
+                }
+                assert!(Instant::now() < deadline, "the connection is not listed");
+            }
         };
         assert_eq!(state(&mut bench), "UNREPLIED");
         let mut buffer = [0; 10];

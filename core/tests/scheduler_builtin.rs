@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use wvs_core::scheduler::{
-    BackendId, Candidate, Dispatch, HashKey, Instance, Limits, Load, PluginHost, builtin,
+    BUILTIN, BackendId, Candidate, Dispatch, HashKey, Instance, Limits, Load, PluginHost, builtin,
 };
 
 fn candidate(id: u16, weight: u32) -> Candidate {
@@ -91,7 +91,7 @@ fn sh_hashes_what_its_parameter_says() {
 
 #[test]
 fn without_a_usable_backend_no_entry_names_one() {
-    for name in ["rr", "wlc", "sh"] {
+    for (name, _) in BUILTIN {
         let mut instance = start(name, &[]);
         for backends in [vec![], vec![candidate(1, 0)]] {
             instance.update(&backends).unwrap();

@@ -1,6 +1,6 @@
 //! What a scheduler asks of a backend.
 
-use crate::{Address, Backend, BackendState};
+use crate::{Address, Backend, BackendState, mix};
 
 impl Backend {
     /// Whether new connections may go to this backend: the director refuses a table that names
@@ -14,6 +14,21 @@ impl Backend {
     #[must_use]
     pub fn effective_weight(&self) -> u32 {
         if self.state.is_empty() { self.weight } else { 0 }
+    }
+
+    /// What every director knows it by, however they number their backends: its address and port.
+    #[must_use]
+    pub fn identity(&self) -> ([u32; 4], u16) {
+        let Address { a, b, c, d } = self.address;
+        ([a, b, c, d], self.port)
+    }
+
+    /// A hash of the [`identity`](Self::identity), with as many different ones as there are seeds.
+    #[must_use]
+    pub fn hash(&self, seed: u32) -> u32 {
+        let (words, port) = self.identity();
+        let hash = mix(u32::from(port) ^ seed);
+        words.iter().fold(hash, |hash, word| mix(hash ^ word))
     }
 
     /// A backend at 192.0.2.`id`, port 80, weight 1: for tests.

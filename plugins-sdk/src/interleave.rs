@@ -59,7 +59,9 @@ pub fn interleave(weights: &[u32], slots: u32) -> Vec<u32> {
     picks
 }
 
-fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
+/// The largest number that divides both; the other one if one is 0.
+#[must_use]
+pub fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
     while b > 0 {
         (a, b) = (b, a % b);
     }

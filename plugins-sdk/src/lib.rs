@@ -33,6 +33,10 @@
 //! wvs_plugin::export!(First);
 //! ```
 //!
+//! What schedulers share is here: [`interleave`] and [`apportion`] for shares without bursts, [`fill_by_hash`] and
+//! [`rendezvous`] for tables that are the same on every director, and for those that go by counts [`Counts`] and
+//! [`look_ahead`].
+//!
 //! A scheduler that looks at the load also implements [`CountingScheduler`] and is exported by
 //! `export!(Name, load)`. Build it for `wasm32-unknown-unknown`; the module is the plugin.
 //! The same code compiles natively, where [`testing`] stands in for the director.
@@ -50,13 +54,15 @@ pub mod glue;
 mod hash;
 pub mod host;
 mod interleave;
+mod lookahead;
 mod params;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
 pub use bindings::{Address, Backend, BackendState, Dispatch, HashKey};
-pub use hash::{fill_by_hash, mix};
-pub use interleave::{apportion, interleave};
+pub use hash::{by_identity, fill_by_hash, mix, rendezvous};
+pub use interleave::{apportion, greatest_common_divisor, interleave};
+pub use lookahead::{ACTIVE, Cost, Counted, Counts, look_ahead};
 pub use params::{About, Param, ParamKind, Params};
 
 /// In a table: no backend takes this connection.

@@ -2,11 +2,15 @@
 //!
 //! Each thread has its own log, clock and random numbers, so tests do not see each other.
 
+mod world;
+
 use std::cell::{Cell, RefCell};
 
 use crate::bindings;
 use crate::host::Level;
 use crate::{Dispatch, NO_BACKEND, Params, Scheduler};
+
+pub use world::World;
 
 thread_local! {
     static LOG: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };

@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 
 use super::description::similar;
 
-/// The schedulers that every director has.
-pub const BUILTIN: [(&str, &[u8]); 3] = [
-    ("rr", include_bytes!("../../../plugins/rr/rr.wasm")),
-    ("sh", include_bytes!("../../../plugins/sh/sh.wasm")),
-    ("wlc", include_bytes!("../../../plugins/wlc/wlc.wasm")),
-];
+/// Each as `NAME` and the module in `plugins/NAME/NAME.wasm`.
+macro_rules! built_in {
+    ($($name:literal)*) => {
+        [$(($name, include_bytes!(concat!("../../../plugins/", $name, "/", $name, ".wasm")))),*]
+    };
+}
+
+/// The schedulers that every director has, sorted.
+pub const BUILTIN: [(&str, &[u8]); 13] = built_in!(
+    "dh" "fo" "lc" "mh" "nq" "ovf" "rendezvous" "rr" "sed" "sh" "twos" "wlc" "wrr"
+);
 
 const EXTENSIONS: [&str; 2] = ["wasm", "wat"];
 
@@ -154,7 +159,8 @@ mod tests {
         std::fs::write(dir.path().join("mine.wasm"), "").unwrap();
         std::fs::write(dir.path().join("notes.txt"), "").unwrap();
         let error = find(dir.path(), "wcl").unwrap_err().to_string();
-        assert!(error.ends_with("nor built in; did you mean wlc?; there are mine, rr, sh, wlc"), "{error}");
+        assert!(error.contains("nor built in; did you mean wlc?; there are dh, fo, "), "{error}");
+        assert!(error.ends_with(", mh, mine, nq, ovf, rendezvous, rr, sed, sh, twos, wlc, wrr"), "{error}");
         let error = find(dir.path(), "/nowhere/x.wasm").unwrap_err().to_string();
         assert_eq!(error, "cannot read plugin /nowhere/x.wasm");
     }
@@ -162,6 +168,6 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_is_no_obstacle() {
         assert!(find(Path::new("/nowhere"), "sh").is_ok());
-        assert_eq!(available(Path::new("/nowhere")), ["rr", "sh", "wlc"]);
+        assert_eq!(available(Path::new("/nowhere")), BUILTIN.map(|(name, _)| name));
     }
 }

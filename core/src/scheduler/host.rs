@@ -192,6 +192,12 @@ impl Plugin {
         self.parts.load.is_some()
     }
 
+    /// How long its calls may take, [`observe`](Instance::observe) excepted.
+    #[must_use]
+    pub fn call_limit(&self) -> std::time::Duration {
+        self.shared.limits.call
+    }
+
     /// Every parameter with its value: the given one, or else its default.
     ///
     /// # Errors

@@ -1,0 +1,72 @@
+//! `wvs plugin`: for those who write schedulers.
+
+use clap::{Args, Subcommand};
+
+/// `wvs plugin`
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Check that a director is served well by a scheduler
+    Check(CheckPluginArgs),
+    /// What a scheduler says of itself, and the parameters it takes
+    Inspect(InspectArgs),
+    /// Measure what a scheduler's calls cost
+    Bench(BenchArgs),
+}
+
+/// The scheduler, and its parameters.
+#[derive(Args, Debug)]
+pub struct Subject {
+    /// A plugin's file (.wasm or .wat), or the name of a scheduler that is built in
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// A parameter, as in a service's configuration; may be given several times
+    #[arg(short, long = "param", value_name = "KEY=VALUE", value_parser = pair)]
+    pub params: Vec<(String, String)>,
+}
+
+/// `wvs plugin check`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Makes the situations in which schedulers fail and says what to do about each failure. Ends with 1 if a check failed;
+notes are no failures.
+
+Examples:
+  wvs plugin check mine.wasm
+  wvs plugin check mine.wasm --param port=true --proportional 1
+  wvs plugin check wlc -o json")]
+pub struct CheckPluginArgs {
+    /// The scheduler
+    #[command(flatten)]
+    pub subject: Subject,
+    /// Fail unless every backend's share is its weight's, to less than this many slots
+    #[arg(long, value_name = "SLOTS")]
+    pub proportional: Option<u32>,
+}
+
+/// `wvs plugin inspect`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  wvs plugin inspect mine.wasm\n  wvs plugin inspect mh")]
+pub struct InspectArgs {
+    /// The scheduler
+    #[command(flatten)]
+    pub subject: Subject,
+}
+
+/// `wvs plugin bench`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  wvs plugin bench mine.wasm\n  wvs plugin bench wlc --slots 4096")]
+pub struct BenchArgs {
+    /// The scheduler
+    #[command(flatten)]
+    pub subject: Subject,
+    /// The size of the tables
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub slots: u32,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,40 @@
+//! `wvs plugin`: what authors of schedulers ask for.
+
+use wvs_core::scheduler::conform::Verdict;
+
+use crate::args::{CheckPluginArgs, PluginCommand};
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::local::{self, LocalError};
+use crate::output::Output;
+use crate::render;
+
+pub fn execute(command: &PluginCommand, output: &Output) -> Result<Exit, CommandError> {
+    match command {
+        PluginCommand::Check(args) => return check(args, output),
+        PluginCommand::Inspect(args) => {
+            let found = local::plugin::inspect(&args.subject).map_err(LocalError::Plugin)?;
+            output.value("the plugin", &found, render::inspection)?;
+        }
+        PluginCommand::Bench(args) => {
+            let prices = local::plugin::bench(&args.subject, args.slots).map_err(LocalError::Plugin)?;
+            output.value("the prices", prices.as_slice(), render::prices)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Failed if a check did, as with a configuration.
+fn check(args: &CheckPluginArgs, output: &Output) -> Result<Exit, CommandError> {
+    let findings = local::plugin::check(&args.subject, args.proportional).map_err(LocalError::Plugin)?;
+    output.value("the findings", findings.as_slice(), render::conformance)?;
+    let failed = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Failed)
+        .count();
+    if failed > 0 {
+        output.message(&format!("{} failed", render::count(failed, "check")));
+        return Ok(Exit::Failed);
+    }
+    Ok(Exit::Done)
+}

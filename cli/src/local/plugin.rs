@@ -1,0 +1,212 @@
+//! Plugins as their authors see them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use wvs_core::scheduler::bench::{Price, bench as measure};
+use wvs_core::scheduler::conform::{Finding, Promises, check as examine};
+use wvs_core::scheduler::{
+    BUILTIN, CONTRACT_VERSION, CallError, Dispatch, Limits, LoadPluginError, ParamError, ParamKind, Plugin,
+    PluginHost, StartHostError, builtin,
+};
+
+use crate::args::Subject;
+
+/// Why nothing can be said of a plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// It is neither a file nor built in.
+    #[error("there is no file {name}, and no scheduler of that name is built in; built in are {}", BUILTIN.map(|it| it.0).join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// Its file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No plugin can be run on this machine.
+    #[error(transparent)]
+    Host(#[from] StartHostError),
+    /// It is no scheduler for this director.
+    #[error("{file} is no scheduler that a director can run")]
+    Load {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: LoadPluginError,
+    },
+    /// It does not take these parameters.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Params(Vec<ParamError>),
+    /// It fails.
+    #[error("the plugin failed; `wvs plugin check` says where and what to do")]
+    Call(#[from] CallError),
+}
+
+/// What a plugin says of itself, and what can be seen from outside.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// Its name for itself.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// One line.
+    pub summary: String,
+    /// The file, or `built in`.
+    pub origin: String,
+    /// The size of the file.
+    pub bytes: usize,
+    /// The version of the contract that this wvs speaks, and that the plugin fits.
+    pub contract: &'static str,
+    /// How its tables are used with these parameters: `cycle`, or `hash` with what is hashed. None if it does not
+    /// start with them.
+    pub kind: Option<String>,
+    /// Whether it looks at connections.
+    pub looks_at_connections: bool,
+    /// The parameters it takes.
+    pub parameters: Vec<Parameter>,
+}
+
+/// A parameter of a plugin.
+#[derive(Debug, Serialize)]
+pub struct Parameter {
+    /// Its name.
+    pub key: String,
+    /// `text`, `boolean`, `integer` or `choice`.
+    pub kind: &'static str,
+    /// The lowest allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+    /// The highest allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
+    /// The words allowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<String>,
+    /// Its value if none is given.
+    pub default: String,
+    /// One line.
+    pub help: String,
+}
+
+/// A plugin, loaded.
+struct Loaded {
+    plugin: Plugin,
+    params: BTreeMap<String, String>,
+    origin: String,
+    bytes: usize,
+}
+
+fn load(subject: &Subject) -> Result<Loaded, PluginError> {
+    let (bytes, origin) = read(&subject.file)?;
+    let host = PluginHost::new(Limits::default())?;
+    let plugin = host
+        .load(&subject.file, &bytes)
+        .map_err(|source| PluginError::Load {
+            file: subject.file.clone(),
+            source,
+        })?;
+    Ok(Loaded {
+        plugin,
+        params: subject.params.iter().cloned().collect(),
+        origin,
+        bytes: bytes.len(),
+    })
+}
+
+/// A file, or the scheduler of that name which is built in.
+fn read(name: &str) -> Result<(Vec<u8>, String), PluginError> {
+    let path = Path::new(name);
+    match std::fs::read(path) {
+        Ok(bytes) => Ok((bytes, name.to_owned())),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => match builtin(name) {
+            Some(bytes) => Ok((bytes.to_vec(), "built in".to_owned())),
+            None => Err(PluginError::Unknown {
+                name: name.to_owned(),
+            }),
+        },
+        Err(source) => Err(PluginError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Checks a plugin as the conformance suite does.
+pub fn check(subject: &Subject, proportional: Option<u32>) -> Result<Vec<Finding>, PluginError> {
+    let loaded = load(subject)?;
+    examine(&loaded.plugin, &loaded.params, Promises { proportional }).map_err(PluginError::Params)
+}
+
+/// What a plugin says of itself.
+pub fn inspect(subject: &Subject) -> Result<Inspection, PluginError> {
+    let loaded = load(subject)?;
+    let plugin = &loaded.plugin;
+    let params = plugin.check_params(&loaded.params).map_err(PluginError::Params)?;
+    let description = plugin.describe().clone();
+    Ok(Inspection {
+        name: description.name,
+        version: description.version,
+        summary: description.summary,
+        origin: loaded.origin,
+        bytes: loaded.bytes,
+        contract: CONTRACT_VERSION,
+        kind: plugin
+            .start(&params, 1)
+            .ok()
+            .map(|instance| kind(instance.dispatch())),
+        looks_at_connections: plugin.wants_load(),
+        parameters: description.params.into_iter().map(Parameter::from).collect(),
+    })
+}
+
+fn kind(dispatch: Dispatch) -> String {
+    use wvs_core::scheduler::HashKey;
+    let key = match dispatch {
+        Dispatch::Cycle => return "cycle".to_owned(),
+        Dispatch::Hash(HashKey::Source) => "source",
+        Dispatch::Hash(HashKey::SourceAndPort) => "source-and-port",
+        Dispatch::Hash(HashKey::Destination) => "destination",
+        Dispatch::Hash(HashKey::Both) => "both",
+    };
+    format!("hash {key}")
+}
+
+impl From<wvs_core::scheduler::ParamSpec> for Parameter {
+    fn from(spec: wvs_core::scheduler::ParamSpec) -> Self {
+        let (kind, range, words) = match spec.kind {
+            ParamKind::Text => ("text", None, Vec::new()),
+            ParamKind::Boolean => ("boolean", None, Vec::new()),
+            ParamKind::Integer { min, max } => ("integer", Some((min, max)), Vec::new()),
+            ParamKind::Choice(words) => ("choice", None, words),
+        };
+        Parameter {
+            key: spec.key,
+            kind,
+            min: range.map(|range| range.0),
+            max: range.map(|range| range.1),
+            words,
+            default: spec.default,
+            help: spec.help,
+        }
+    }
+}
+
+/// What a plugin's calls cost.
+pub fn bench(subject: &Subject, slots: u32) -> Result<Vec<Price>, PluginError> {
+    let loaded = load(subject)?;
+    let params = loaded
+        .plugin
+        .check_params(&loaded.params)
+        .map_err(PluginError::Params)?;
+    Ok(measure(&loaded.plugin, &params, slots)?)
+}

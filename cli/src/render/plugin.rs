@@ -1,0 +1,190 @@
+//! Plugins, for people.
+
+use std::fmt::Write as _;
+
+use wvs_core::scheduler::bench::{Cost, Price};
+use wvs_core::scheduler::conform::{Finding, Verdict};
+
+use crate::local::{Inspection, Parameter};
+
+use super::paint::Paint;
+use super::table::{Column, Table, Tone};
+use super::text::escape;
+
+/// One line per check, and below those that did not pass what to do.
+pub fn conformance(findings: &[Finding], paint: Paint) -> String {
+    let width = findings
+        .iter()
+        .map(|finding| finding.check.len())
+        .max()
+        .unwrap_or_default();
+    let mut text = String::new();
+    for finding in findings {
+        let mark = match finding.verdict {
+            Verdict::Passed => "ok  ".to_owned(),
+            Verdict::Note => paint.warning("note"),
+            Verdict::Failed => paint.error("FAIL"),
+        };
+        let _ = writeln!(text, "{mark}  {:<width$}  {}", finding.check, escape(&finding.detail));
+        if let Some(fix) = &finding.fix {
+            let _ = writeln!(text, "      {:<width$}  {} {}", "", paint.bold("what to do:"), escape(fix));
+        }
+    }
+    text
+}
+
+/// What a plugin says of itself.
+pub fn inspection(found: &Inspection, paint: Paint) -> String {
+    let kind = found
+        .kind
+        .as_deref()
+        .unwrap_or("unknown: it does not start with these parameters");
+    let load = if found.looks_at_connections {
+        "looked at"
+    } else {
+        "not looked at"
+    };
+    let mut text = format!(
+        "{} {}: {}\n",
+        paint.bold(&escape(&found.name)),
+        escape(&found.version),
+        escape(&found.summary)
+    );
+    for (name, value) in [
+        ("origin", format!("{}, {} bytes", escape(&found.origin), found.bytes)),
+        ("contract", found.contract.to_owned()),
+        ("kind", kind.to_owned()),
+        ("connections", load.to_owned()),
+    ] {
+        let _ = writeln!(text, "  {name:<12} {value}");
+    }
+    if found.parameters.is_empty() {
+        text += "  parameters   none\n";
+        return text;
+    }
+    text.push('\n');
+    let mut table = Table::new(&[
+        Column::Left("PARAMETER"),
+        Column::Left("VALUES"),
+        Column::Left("DEFAULT"),
+        Column::Left("MEANING"),
+    ]);
+    for parameter in &found.parameters {
+        let cells = [
+            parameter.key.clone(),
+            values(parameter),
+            parameter.default.clone(),
+            parameter.help.clone(),
+        ];
+        table.row(Tone::Plain, cells);
+    }
+    text + &table.render(paint)
+}
+
+fn values(parameter: &Parameter) -> String {
+    match (parameter.kind, parameter.min, parameter.max) {
+        ("integer", Some(min), Some(max)) => format!("{min} to {max}"),
+        ("choice", ..) => parameter.words.join(", "),
+        ("boolean", ..) => "true, false".to_owned(),
+        (other, ..) => other.to_owned(),
+    }
+}
+
+/// What calls cost: the fastest and the one in the middle.
+pub fn prices(prices: &[Price], paint: Paint) -> String {
+    let mut table = Table::new(&[
+        Column::Right("BACKENDS"),
+        Column::Right("SLOTS"),
+        Column::Right("FILL"),
+        Column::Right("MEDIAN"),
+        Column::Right("UPDATE"),
+        Column::Right("OBSERVE"),
+    ]);
+    for price in prices {
+        let cells = [
+            price.backends.to_string(),
+            price.slots.to_string(),
+            time(price.fill.best_ns),
+            time(price.fill.median_ns),
+            best(Some(price.update)),
+            best(price.observe),
+        ];
+        table.row(Tone::Plain, cells);
+    }
+    table.render(paint)
+}
+
+fn best(cost: Option<Cost>) -> String {
+    cost.map(|cost| time(cost.best_ns)).unwrap_or_default()
+}
+
+fn time(nanoseconds: u64) -> String {
+    format!("{nanoseconds} ns")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_stands_below_what_is_wrong() {
+        let finding = |check, verdict, detail: &str, fix: Option<&str>| Finding {
+            check,
+            verdict,
+            detail: detail.to_owned(),
+            fix: fix.map(str::to_owned),
+        };
+        let found = [
+            finding("starts", Verdict::Passed, "its tables are walked in order", None),
+            finding("one backend", Verdict::Note, "3 of 256 entries are empty", Some("name the backend")),
+            finding("time", Verdict::Failed, "it took\x1b[2J forever", Some("do less")),
+        ];
+        insta::assert_snapshot!(conformance(&found, Paint::PLAIN), @r"
+        ok    starts       its tables are walked in order
+        note  one backend  3 of 256 entries are empty
+                           what to do: name the backend
+        FAIL  time         it took\u{1b}[2J forever
+                           what to do: do less
+        ");
+    }
+
+    #[test]
+    fn an_inspection_explains_every_parameter() {
+        let parameter = |key: &str, kind, range: Option<(i32, i32)>, words: &[&str]| Parameter {
+            key: key.to_owned(),
+            kind,
+            min: range.map(|range| range.0),
+            max: range.map(|range| range.1),
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            default: "d".to_owned(),
+            help: "what it does".to_owned(),
+        };
+        let found = Inspection {
+            name: "mine".to_owned(),
+            version: "0.1.0".to_owned(),
+            summary: "does it".to_owned(),
+            origin: "mine.wasm".to_owned(),
+            bytes: 1234,
+            contract: "0.1.0",
+            kind: Some("hash source".to_owned()),
+            looks_at_connections: false,
+            parameters: vec![
+                parameter("port", "boolean", None, &[]),
+                parameter("size", "integer", Some((-1, 5)), &[]),
+                parameter("mode", "choice", None, &["a", "b"]),
+            ],
+        };
+        insta::assert_snapshot!(inspection(&found, Paint::PLAIN), @r"
+        mine 0.1.0: does it
+          origin       mine.wasm, 1234 bytes
+          contract     0.1.0
+          kind         hash source
+          connections  not looked at
+
+        PARAMETER  VALUES       DEFAULT  MEANING
+        port       true, false  d        what it does
+        size       -1 to 5      d        what it does
+        mode       a, b         d        what it does
+        ");
+    }
+}
