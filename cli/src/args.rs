@@ -13,7 +13,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, ManArgs, RunArgs};
-pub use plugin::{CheckPluginArgs, PluginCommand, Subject};
+pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject};
 pub use read::{BackendsArgs, ConnectionsArgs, Export};
 
 use crate::exit;
@@ -135,6 +135,7 @@ impl Command {
                 | Command::Completions(_)
                 | Command::Man(_)
                 | Command::Config(_)
+                | Command::Plugin(PluginCommand::New(_))
                 | Command::Export(Export::Nft(_))
         )
     }

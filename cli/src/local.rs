@@ -1,6 +1,7 @@
 //! What needs no director, or is it: the only place that calls more of `wvs-core` than its types.
 
 pub mod plugin;
+pub mod scaffold;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,9 @@ pub enum LocalError {
     /// Nothing can be said of a plugin.
     #[error(transparent)]
     Plugin(plugin::PluginError),
+    /// No scheduler was begun.
+    #[error(transparent)]
+    Scaffold(scaffold::ScaffoldError),
     /// The manual cannot be written.
     #[error("cannot write the manual to {}", dir.display())]
     Manual {

@@ -1,4 +1,5 @@
 //! What authors of schedulers are told.
+#![allow(clippy::unwrap_used)]
 
 #![allow(clippy::unwrap_used)]
 

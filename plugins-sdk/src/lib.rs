@@ -39,7 +39,12 @@
 //!
 //! A scheduler that looks at the load also implements [`CountingScheduler`] and is exported by
 //! `export!(Name, load)`. Build it for `wasm32-unknown-unknown`; the module is the plugin.
-//! The same code compiles natively, where [`testing`] stands in for the director.
+//! The same code compiles natively, where [`testing`] stands in for the director and [`testing::World`] lets things happen
+//! to a service.
+//!
+//! `wvs plugin new --lang rust NAME` makes such a project with this SDK in it; `wvs plugin check FILE` makes the
+//! situations in which schedulers fail and says what to do, and `wvs plugin bench FILE` what calls cost. In C there is
+//! `wvs.h`, and WebAssembly's text form needs nothing at all: `--lang c` and `--lang wat`.
 //!
 //! What costs size in a module: `format!` and floating-point printing (10 KB), the sorts of the
 //! standard library (5 KB). Products of 64-bit numbers that need 128 bits cost time: there is no

@@ -1,10 +1,14 @@
 //! `wvs plugin`: for those who write schedulers.
 
-use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
 
 /// `wvs plugin`
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
+    /// Begin a scheduler of your own
+    New(NewArgs),
     /// Check that a director is served well by a scheduler
     Check(CheckPluginArgs),
     /// What a scheduler says of itself, and the parameters it takes
@@ -62,6 +66,37 @@ pub struct BenchArgs {
     /// The size of the tables
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub slots: u32,
+}
+
+/// `wvs plugin new`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Makes a directory with a small scheduler that works, and a README that says how to build and to check it.
+
+Examples:
+  wvs plugin new --lang wat mine
+  wvs plugin new --lang rust mine --dir /tmp/mine")]
+pub struct NewArgs {
+    /// The scheduler's name: small letters, digits and dashes
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The language
+    #[arg(long, value_name = "LANG", value_enum)]
+    pub lang: Language,
+    /// Where to make it, instead of a directory of its name here
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// A language in which schedulers are begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// With the SDK; needs cargo and the target wasm32-unknown-unknown.
+    Rust,
+    /// With a header and nothing else; needs clang and lld.
+    C,
+    /// WebAssembly as text; needs nothing.
+    Wat,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -11,6 +11,12 @@ use crate::render;
 
 pub fn execute(command: &PluginCommand, output: &Output) -> Result<Exit, CommandError> {
     match command {
+        PluginCommand::New(args) => {
+            let written = local::scaffold::scaffold(args.lang, &args.name, args.dir.as_deref());
+            for path in written.map_err(LocalError::Scaffold)? {
+                output.message(&format!("wrote {}", path.display()));
+            }
+        }
         PluginCommand::Check(args) => return check(args, output),
         PluginCommand::Inspect(args) => {
             let found = local::plugin::inspect(&args.subject).map_err(LocalError::Plugin)?;

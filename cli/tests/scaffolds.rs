@@ -1,0 +1,113 @@
+//! A scheduler that is begun builds and passes its own check.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use support::{Ran, run, wvs};
+
+fn plugin(arguments: &[&str]) -> Ran {
+    run(wvs(Path::new("/nowhere")).arg("plugin").args(arguments))
+}
+
+fn is_there(program: &str) -> bool {
+    let mut version = Command::new(program);
+    let version = version
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
+}
+
+/// Makes a project and says where it is.
+fn begin(language: &str, dir: &Path) -> String {
+    let project = dir.join("p").to_str().unwrap().to_owned();
+    let ran = plugin(&["new", "--lang", language, "my-own", "--dir", &project]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.stderr.contains("/README.md\n"), "{ran:?}");
+    project
+}
+
+fn inspect(file: &str) -> Value {
+    let ran = plugin(&["inspect", file, "-o", "json"]);
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+}
+
+#[test]
+fn text_needs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = begin("wat", dir.path()) + "/my-own.wat";
+    let ran = plugin(&["check", &file]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.lines().all(|line| line.starts_with("ok  ")), "{ran:?}");
+    assert_eq!(inspect(&file)["name"], "my-own");
+}
+
+/// Builds a project in C; nothing if there is no compiler for it.
+fn make(project: &str) -> Option<String> {
+    if !["clang", "wasm-ld", "make"]
+        .iter()
+        .all(|program| is_there(program))
+    {
+        eprintln!("SKIPPED: building C needs clang, wasm-ld (Debian: lld) and make");
+        return None;
+    }
+    let built = Command::new("make").args(["-s", "-C", project]).output().unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success() && said.is_empty(), "{said}");
+    Some(format!("{project}/my-own.wasm"))
+}
+
+#[test]
+fn c_needs_a_compiler_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(file) = make(&begin("c", dir.path())) else {
+        return;
+    };
+    let ran = plugin(&["check", &file, "--proportional", "2"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(inspect(&file)["name"], "my-own");
+}
+
+#[test]
+fn the_header_has_the_whole_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = begin("c", dir.path());
+    std::fs::write(format!("{project}/my-own.c"), include_str!("scaffolds/everything.c")).unwrap();
+    let Some(file) = make(&project) else { return };
+    let ran = plugin(&["check", &file]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let found = inspect(&file);
+    assert_eq!((&found["version"], &found["kind"]), (&"1.2.3".into(), &"cycle".into()));
+    assert_eq!(found["looks_at_connections"], true);
+    let parameters = found["parameters"].as_array().unwrap();
+    let kinds: Vec<&Value> = parameters.iter().map(|parameter| &parameter["kind"]).collect();
+    assert_eq!(kinds, ["choice", "integer", "boolean", "text"]);
+    assert_eq!(parameters[0]["words"], serde_json::json!(["first", "idlest"]));
+    assert_eq!((&parameters[1]["min"], &parameters[1]["max"]), (&(-3).into(), &7.into()));
+    let ran = plugin(&["inspect", &file, "-p", "hashed=true"]);
+    assert!(ran.stdout.contains("  kind         hash source-and-port\n"), "{ran:?}");
+    let ran = plugin(&["check", &file, "-p", "note=bad"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stdout.contains("configure refused: note must not be bad"), "{ran:?}");
+}
+
+/// That it compiles is a matter of the SDK's own tests; here, that nothing of it refers to this repository.
+#[test]
+fn rust_comes_with_the_sdk() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = begin("rust", dir.path());
+    for manifest in ["Cargo.toml", "wvs-plugin/Cargo.toml"] {
+        let text = std::fs::read_to_string(format!("{project}/{manifest}")).unwrap();
+        assert!(!text.contains("workspace = true") && !text.contains("{{"), "{text}");
+    }
+    let source = std::fs::read_to_string(format!("{project}/src/lib.rs")).unwrap();
+    assert!(source.contains("name: \"my-own\"") && !source.contains("{{"), "{source}");
+    assert!(Path::new(&project).join("wvs-plugin/wit/scheduler.wit").is_file());
+    let again = plugin(&["new", "--lang", "rust", "my-own", "--dir", &project]);
+    assert_eq!(again.code, 1, "{again:?}");
+    assert!(again.stderr.contains("is there already: choose another name"), "{again:?}");
+}
