@@ -1,8 +1,6 @@
 //! What authors of schedulers are told.
 #![allow(clippy::unwrap_used)]
 
-#![allow(clippy::unwrap_used)]
-
 mod support;
 
 use std::path::{Path, PathBuf};
