@@ -19,7 +19,7 @@ use crate::config::{Config, HIGHEST_WEIGHT};
 use crate::dispatch::DispatchTable;
 use crate::edit::edit;
 use crate::ids::BackendIds;
-use crate::kernel::Doors;
+use crate::kernel::{Doors, NftError};
 use crate::plan::{Observed, Plan, plan};
 use crate::pool::{PoolKey, candidates, pools};
 use crate::ruleset::build::{build, service_chain};
@@ -221,19 +221,23 @@ impl Engine {
     /// Has a pool's scheduler make its table again, and sends what changed. The table of one that looks at load
     /// begins at the slot that the kernel draws next.
     pub(super) fn redraw(&mut self, key: &PoolKey, backends: Vec<Candidate>) -> Result<Plan, ApplyError> {
-        let Some(pool) = self.pools.get_mut(key) else {
-            return Ok(Plan::default());
-        };
-        let position = match pool.wants_load() {
-            true => Some(
-                self.doors
-                    .nft
-                    .position(key.family, &service_chain(&key.service))?,
-            ),
-            false => None,
-        };
-        pool.refill(backends, position);
+        let position = self.position(key)?;
+        if let Some(pool) = self.pools.get_mut(key) {
+            pool.refill(backends, position);
+        }
         self.refresh(key)
+    }
+
+    /// How many connections the kernel has drawn so far, where that makes a difference for a pool's table.
+    fn position(&mut self, key: &PoolKey) -> Result<Option<u64>, NftError> {
+        match self.pools.get(key) {
+            Some(pool) if pool.wants_load() => self
+                .doors
+                .nft
+                .position(key.family, &service_chain(&key.service))
+                .map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Every pool's table for a configuration, and the pools whose scheduler had to be started for it.
@@ -270,13 +274,14 @@ impl Engine {
             .map(|(key, pool)| (key.clone(), pool.table().clone()))
             .collect();
         for (key, candidates) in refill {
+            let position = self.position(&key)?;
             let Some(pool) = self.pools.get_mut(&key) else {
                 continue;
             };
             let table = if dry_run {
-                pool.rehearse(candidates)
+                pool.rehearse(candidates, position)
             } else {
-                pool.refill(candidates, None);
+                pool.refill(candidates, position);
                 pool.table().clone()
             };
             tables.insert(key, table);
@@ -292,12 +297,16 @@ impl Engine {
     /// Tells the schedulers again about the configuration that stays.
     fn restore_schedulers(&mut self) {
         for (key, candidates) in pools(&self.config, &self.ids) {
-            if let Some(pool) = self
+            if self
                 .pools
-                .get_mut(&key)
-                .filter(|pool| pool.candidates() != candidates)
+                .get(&key)
+                .is_none_or(|pool| pool.candidates() == candidates)
             {
-                pool.refill(candidates, None);
+                continue;
+            }
+            let position = self.position(&key).ok().flatten();
+            if let Some(pool) = self.pools.get_mut(&key) {
+                pool.refill(candidates, position);
             }
         }
     }

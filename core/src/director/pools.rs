@@ -141,21 +141,25 @@ impl RunningPool {
         let outcome = self
             .scheduler
             .table(&self.candidates, loads, self.slots, Instant::now());
-        self.table = outcome.into_table();
-        if let (Dispatch::Cycle, true, Some(position)) = (self.table.dispatch, self.wants_load(), position) {
+        self.table = self.aligned(outcome.into_table(), position);
+    }
+
+    /// Has the plan of a scheduler that looks at load begin at the slot that the kernel draws next.
+    fn aligned(&self, mut table: DispatchTable, position: Option<u64>) -> DispatchTable {
+        if let (Dispatch::Cycle, true, Some(position)) = (table.dispatch, self.wants_load(), position) {
             let next = usize::try_from(position % u64::from(self.slots)).unwrap_or_default();
-            self.table.slots.rotate_right(next);
+            table.slots.rotate_right(next);
         }
+        table
     }
 
     /// The table that other backends would get, made by an instance of its own.
-    pub fn rehearse(&self, candidates: Vec<Candidate>) -> DispatchTable {
+    pub fn rehearse(&self, candidates: Vec<Candidate>, position: Option<u64>) -> DispatchTable {
         let mut scheduler = Supervised::new(self.plugin.clone(), self.params.clone(), HASH_SEED.into());
         let loads = carry_loads(&self.candidates, &self.loads, &candidates);
         let loads: &[Load] = if self.wants_load() { &loads } else { &[] };
-        scheduler
-            .table(&candidates, loads, self.slots, Instant::now())
-            .into_table()
+        let outcome = scheduler.table(&candidates, loads, self.slots, Instant::now());
+        self.aligned(outcome.into_table(), position)
     }
 
     /// How its scheduler is.
