@@ -23,7 +23,7 @@ bench: setup ## the figures of SPECIFICATION.md, measured on this machine
 	scripts/bench
 
 fuzz: setup ## a million configurations
-	WVS_FUZZ_CASES=1000000 $(CARGO) test -q -p wvs-core --release --test config_fuzz -- --nocapture
+	WVS_FUZZ_CASES=1000000 $(CARGO) test -p wvs-core --test config_fuzz -- --nocapture
 
 plugins: ## build the schedulers to WebAssembly (they are kept in the repository)
 	plugins/build.sh
