@@ -93,6 +93,7 @@ impl Engine {
             let addresses = self.address_changes(&config);
             return Ok(Applied {
                 plan,
+                changed: config != self.config,
                 addresses,
                 dry_run,
                 ..Applied::default()
@@ -116,6 +117,10 @@ impl Engine {
             Err(error) => {
                 self.commit(before)?;
                 self.restore_schedulers();
+                let running = self.config.clone();
+                if let Err(error) = self.manage_addresses(&running) {
+                    tracing::error!(error = &error as &dyn std::error::Error, "cannot take addresses back");
+                }
                 return Err(error);
             }
         };

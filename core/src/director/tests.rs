@@ -169,6 +169,19 @@ fn the_same_configuration_sends_nothing() {
 }
 
 #[test]
+fn a_question_says_what_would_change_and_changes_nothing() {
+    let mut bench = Bench::new();
+    let quiet = WEB.replace("backend", "forward = \"nat\"\nbackend");
+    assert!(!bench.engine.apply_text(&quiet, "wvs.toml", true).unwrap().changed);
+    let one = bench
+        .engine
+        .apply_text(&WEB.replace("12:80", "13:80"), "wvs.toml", true)
+        .unwrap();
+    assert!(one.changed && one.dry_run && one.plan.contains("10.1.0.13"), "{one:?}");
+    assert_eq!((bench.commits(), bench.apply(WEB).unwrap().plan.as_str()), (1, ""));
+}
+
+#[test]
 fn a_restart_finds_its_tables_and_sends_nothing() {
     let mut bench = Bench::new();
     bench.restart(WEB);
@@ -263,12 +276,17 @@ fn addresses_that_the_director_did_not_make_are_left() {
 fn an_address_that_cannot_be_managed_takes_the_change_back() {
     for interface in ["eth8", "eth9"] {
         let mut bench = Bench::new();
+        let second = "\n[[service]]\nname = \"a\"\nlisten = [\"tcp://10.0.0.9:80\"]\n\
+                      manage_vip = { interface = \"eth0\" }\n";
         let before = bench.engine.desired.clone();
         let other =
             WEB.replace("backend", &format!("manage_vip = {{ interface = \"{interface}\" }}\nbackend"));
-        let refused = bench.apply(&other.replace("12:80", "13:80")).unwrap_err();
+        let refused = bench
+            .apply(&(other.replace("12:80", "13:80") + second))
+            .unwrap_err();
         assert!(matches!(refused, ApplyError::Address(_)), "{refused}");
         assert_eq!(bench.engine.desired, before);
+        assert!(bench.addresses.0.lock().unwrap().is_empty());
         assert_eq!(bench.apply(WEB).unwrap().plan, "");
     }
 }
