@@ -101,15 +101,14 @@ impl Maps {
     /// All connections, the half-open ones too. For listings: a sweep is cheaper.
     pub fn flows(&self) -> Result<Flows, MapError> {
         let mut all = Flows::new();
-        let see4 = |keys: &[FlowKey4], values: &[Flow]| {
-            all.extend(keys.iter().map(widened).zip(values.iter().copied()));
-        };
-        self.flows4.walk(see4).map_err(refused("reading the IPv4 connections"))?;
-        let mut see = |keys: &[FlowKey], values: &[Flow]| {
-            all.extend(keys.iter().copied().zip(values.iter().copied()));
-        };
-        self.flows6.walk(&mut see).map_err(refused("reading the IPv6 connections"))?;
-        self.half_open.walk(&mut see).map_err(refused("reading the half-open connections"))?;
+        for map in [&self.flows4, &self.half_open4] {
+            map.walk(|keys, values| all.extend(keys.iter().map(widened).zip(values.iter().copied())))
+                .map_err(refused("reading the IPv4 connections"))?;
+        }
+        for map in [&self.flows6, &self.half_open6] {
+            map.walk(|keys, values| all.extend(keys.iter().copied().zip(values.iter().copied())))
+                .map_err(refused("reading the IPv6 connections"))?;
+        }
         Ok(all)
     }
 
@@ -137,7 +136,8 @@ impl Maps {
         }
         sweep!(flows4, "IPv4");
         sweep!(flows6, "IPv6");
-        sweep!(half_open, "half-open");
+        sweep!(half_open4, "half-open IPv4");
+        sweep!(half_open6, "half-open IPv6");
         Ok(sweep)
     }
 
@@ -158,7 +158,8 @@ impl Maps {
         }
         cut!(flows4);
         cut!(flows6);
-        cut!(half_open);
+        cut!(half_open4);
+        cut!(half_open6);
         Ok(cut)
     }
 }

@@ -81,7 +81,7 @@ macro_rules! layout {
 }
 
 layout! {
-    /// A connection of IPv4, as the client's packets name it. Map `flows4`.
+    /// A connection of IPv4, as the client's packets name it. Maps `flows4`, `half_open4`.
     struct FlowKey4 = flow_key4 {
         /// The client's port.
         sport: u16,
@@ -99,8 +99,7 @@ layout! {
         daddr: [u8; 4],
     }
 
-    /// A connection of either family: of IPv6 as a whole, of IPv4 as [`FlowKey4`] and zeros.
-    /// Map `flows6`, and `half_open` for both.
+    /// A connection of IPv6; in listings also of IPv4, as [`FlowKey4`] and zeros. Maps `flows6`, `half_open6`.
     struct FlowKey = flow_key {
         /// The client's port.
         sport: u16,

@@ -22,7 +22,7 @@ pub struct Sizes {
     pub flows4: u32,
     /// Of IPv6, 120 bytes each.
     pub flows6: u32,
-    /// Connections of which one packet was seen, 120 bytes each.
+    /// Connections of which one packet was seen, of each family.
     pub half_open: u32,
     /// Fragmented datagrams on their way.
     pub fragments: u32,
@@ -43,7 +43,7 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    fn by_map(&self) -> [(&'static str, u32); 11] {
+    fn by_map(&self) -> [(&'static str, u32); 12] {
         [
             ("listeners", self.listeners),
             ("services", self.services),
@@ -54,7 +54,8 @@ impl Sizes {
             ("backend_stats", self.backends),
             ("flows4", self.flows4),
             ("flows6", self.flows6),
-            ("half_open", self.half_open),
+            ("half_open4", self.half_open),
+            ("half_open6", self.half_open),
             ("fragments", self.fragments),
         ]
     }

@@ -72,7 +72,8 @@ pub struct Maps {
     backends: Map<u32, Backend>,
     pub(crate) flows4: Map<FlowKey4, Flow>,
     pub(crate) flows6: Map<FlowKey, Flow>,
-    pub(crate) half_open: Map<FlowKey, Flow>,
+    pub(crate) half_open4: Map<FlowKey4, Flow>,
+    pub(crate) half_open6: Map<FlowKey, Flow>,
     backend_stats: Map<u32, BackendStats>,
     service_stats: Map<u32, ServiceStats>,
     events: Map<u32, u64>,
@@ -93,8 +94,8 @@ impl Maps {
             };
         }
         Ok(open!(
-            settings, gates, listeners, services, cycles, tables, backends, flows4, flows6, half_open, backend_stats,
-            service_stats, events
+            settings, gates, listeners, services, cycles, tables, backends, flows4, flows6, half_open4, half_open6,
+            backend_stats, service_stats, events
         ))
     }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0 */
-/* Connections: two tables of established ones, by family, and one of those that have still to prove themselves.
+/* Connections: a table of established ones and one of those that have still to prove themselves, for each family.
  *
- * Whatever a single packet can bring about goes to `half_open`. A second packet moves the entry on, so that a flood
+ * Whatever a single packet can bring about goes to the latter. A second packet moves the entry on, so that a flood
  * of SYNs, or of datagrams from forged addresses, never touches what is established. */
 #pragma once
 #include "parse.h"
@@ -11,6 +11,13 @@ INLINE struct flow *established(const struct packet *p)
 	if (p->v6)
 		return bpf_map_lookup_elem(&flows6, &p->key);
 	return bpf_map_lookup_elem(&flows4, &p->key);
+}
+
+INLINE struct flow *half_open(const struct packet *p)
+{
+	if (p->v6)
+		return bpf_map_lookup_elem(&half_open6, &p->key);
+	return bpf_map_lookup_elem(&half_open4, &p->key);
 }
 
 /* Whether this CPU may still make an entry. */
@@ -85,14 +92,16 @@ INLINE void promote(const struct packet *p, const struct flow *f, const struct s
 			: bpf_map_update_elem(&flows4, &p->key, &copy, BPF_ANY);
 	if (refused)
 		count(EVENT_TABLE_FULL);
+	else if (p->v6)
+		bpf_map_delete_elem(&half_open6, &p->key);
 	else
-		bpf_map_delete_elem(&half_open, &p->key);
+		bpf_map_delete_elem(&half_open4, &p->key);
 }
 
 /* The backend of a connection that is half open. */
 APART struct backend *half_open_backend(struct packet *p, const struct settings *s, __u32 now, int *id)
 {
-	struct flow *f = bpf_map_lookup_elem(&half_open, &p->key);
+	struct flow *f = half_open(p);
 	struct backend *b;
 
 	if (!f || begins_anew(p, f))
@@ -121,6 +130,7 @@ INLINE void remember(const struct packet *p, __u16 id, const struct backend *b, 
 		.state = p->proto != IPPROTO_TCP ? STATE_DATAGRAM : is_syn(p) ? STATE_SYN : STATE_ESTABLISHED,
 	};
 
-	if (bpf_map_update_elem(&half_open, &p->key, &f, BPF_ANY))
+	if (p->v6 ? bpf_map_update_elem(&half_open6, &p->key, &f, BPF_ANY)
+		  : bpf_map_update_elem(&half_open4, &p->key, &f, BPF_ANY))
 		count(EVENT_TABLE_FULL);
 }

@@ -52,7 +52,7 @@ APART struct backend *icmp_backend(struct __sk_buff *skb, struct packet *p, int 
 		return 0;
 	f = established(p);
 	if (!f)
-		f = bpf_map_lookup_elem(&half_open, &p->key);
+		f = half_open(p);
 	if (!f) {
 		count(EVENT_ICMP_UNKNOWN);
 		return 0;

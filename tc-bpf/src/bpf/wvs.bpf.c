@@ -3,6 +3,7 @@
  * what is for virtual addresses. What is not ours goes on as if we were not there. */
 #include "dispatch.h"
 #include "dr.h"
+#include "fast.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "tun.h"
@@ -47,7 +48,8 @@ INLINE int may_open(const struct packet *p)
 }
 
 /* Schedules: `*verdict` says what to do where there is no backend. */
-APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const struct settings *s, int *id, int *verdict)
+APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const struct settings *s, int *id,
+				  int *verdict)
 {
 	int dry = *verdict, one_packet, stateless;
 	struct service_stats *stats;
@@ -89,13 +91,34 @@ APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const
 	return b;
 }
 
+/* The backend of a packet that is in none of the established connections. */
+INLINE struct backend *open(struct __sk_buff *skb, struct packet *p, const struct settings *s, __u32 now, int *id,
+			    int *verdict)
+{
+	struct backend_stats *stats;
+	struct backend *b;
+	__u32 key;
+
+	b = half_open_backend(p, s, now, id);
+	if (b)
+		return b;
+	*verdict = 0;
+	b = new_backend(skb, p, s, id, verdict);
+	if (!b)
+		return 0;
+	key = *id;
+	stats = bpf_map_lookup_elem(&backend_stats, &key);
+	if (stats)
+		stats->connections++;
+	return b;
+}
+
 /* Which backend a packet goes to, or what becomes of it otherwise. */
-INLINE struct backend *decide(struct __sk_buff *skb, struct packet *p, const struct settings *s, int dry, int *id,
-			      int *verdict)
+INLINE struct backend *decide(struct __sk_buff *skb, struct packet *p, const struct settings *s, __u32 now, int dry,
+			      int *id, int *verdict)
 {
 	enum parsed parsed = parse(skb, p, s);
 	struct backend *b;
-	__u32 now;
 
 	*verdict = PASS;
 	if (parsed == NOT_OURS)
@@ -104,28 +127,14 @@ INLINE struct backend *decide(struct __sk_buff *skb, struct packet *p, const str
 		return fragment_backend(p, id);
 	if (unlikely(parsed == ICMP))
 		return icmp_backend(skb, p, id);
-	now = ticks();
 	b = established_backend(p, now, dry, id);
-	if (b)
-		goto found;
-	if (!dry) {
-		b = half_open_backend(p, s, now, id);
-		if (b)
-			goto found;
+	if (!b && dry) {
+		*verdict = 1;
+		return new_backend(skb, p, s, id, verdict);
 	}
-	*verdict = dry;
-	b = new_backend(skb, p, s, id, verdict);
 	if (!b)
-		return 0;
-	if (!dry) {
-		__u32 key = *id;
-		struct backend_stats *stats = bpf_map_lookup_elem(&backend_stats, &key);
-
-		if (stats)
-			stats->connections++;
-	}
-found:
-	if (unlikely(p->extent == FIRST_FRAGMENT) && !dry)
+		b = open(skb, p, s, now, id, verdict);
+	if (b && unlikely(p->extent == FIRST_FRAGMENT) && !dry)
 		remember_fragment(p, *id, b->generation);
 	return b;
 }
@@ -165,10 +174,10 @@ INLINE int forward(struct __sk_buff *skb, struct packet *p, const struct setting
 SEC("classifier") int wvs_ingress(struct __sk_buff *skb)
 {
 	const struct settings *s;
-	struct packet p = {};
+	__u32 zero = 0, now, ifindex;
+	int id = 0, verdict = PASS;
 	struct backend *b;
-	__u32 zero = 0;
-	int id = 0, verdict;
+	struct packet p;
 
 	/* What a bridge or a promiscuous interface shows us of others' traffic. */
 	if (skb->pkt_type != 0 /* PACKET_HOST */)
@@ -176,7 +185,19 @@ SEC("classifier") int wvs_ingress(struct __sk_buff *skb)
 	s = bpf_map_lookup_elem(&settings, &zero);
 	if (!s)
 		return PASS;
-	b = decide(skb, &p, s, 0, &id, &verdict);
+	now = ticks();
+	switch (fast_way(skb, &p, s, now, &ifindex)) {
+	case FAST_REDIRECT:
+		return bpf_redirect(ifindex, 0);
+	case FAST_PASS:
+		return PASS;
+	case FAST_MISS:
+		b = open(skb, &p, s, now, &id, &verdict);
+		break;
+	default:
+		__builtin_memset(&p, 0, sizeof(p));
+		b = decide(skb, &p, s, now, 0, &id, &verdict);
+	}
 	return b ? forward(skb, &p, s, b, id) : verdict;
 }
 
@@ -192,7 +213,7 @@ SEC("classifier") int wvs_explain(struct __sk_buff *skb)
 	s = bpf_map_lookup_elem(&settings, &zero);
 	if (!s)
 		return PASS;
-	b = decide(skb, &p, s, 1, &id, &verdict);
+	b = decide(skb, &p, s, 0, 1, &id, &verdict);
 	skb->mark = b ? id : 0;
 	return b ? TC_ACT_OK : verdict;
 }
