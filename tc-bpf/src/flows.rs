@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::layout::{
     Flow, FlowKey, FlowKey4, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN, STATE_TIME_WAIT,
-    TICK_SHIFT,
 };
 use crate::maps::{MapError, Maps, refused};
 
@@ -72,16 +71,6 @@ pub struct Sweep {
 /// A connection as the tables have it.
 pub type Flows = Vec<(FlowKey, Flow)>;
 
-/// The program's clock: ticks of 16.8 ms since the machine started.
-#[must_use]
-pub fn now() -> u32 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is valid; this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
-    let nanoseconds = time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
-    (nanoseconds >> TICK_SHIFT) as u32
-}
-
 /// A key of the IPv4 table as the other tables have it.
 fn widened(key: &FlowKey4) -> FlowKey {
     let mut addresses = [0; 32];
@@ -97,7 +86,21 @@ fn widened(key: &FlowKey4) -> FlowKey {
     }
 }
 
+/// How long one of the kernel's ticks is: the resolution of its coarse clocks (Linux 2.6.32).
+#[must_use]
+pub fn tick() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is valid; this clock always exists.
+    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    Duration::from_nanos(time.tv_nsec.max(1) as u64)
+}
+
 impl Maps {
+    /// What time it is by the entries' clock, in the kernel's ticks. The program is asked.
+    pub fn now(&self) -> Result<u32, MapError> {
+        crate::sys::run_program(&self.clock).map_err(refused("asking the program what time it is"))
+    }
+
     /// All connections, the half-open ones too. For listings: a sweep is cheaper.
     pub fn flows(&self) -> Result<Flows, MapError> {
         let mut all = Flows::new();
@@ -113,16 +116,17 @@ impl Maps {
     }
 
     /// Walks all tables once: counts what lives, and ends what has been silent too long by its service's timeouts.
-    /// Reading does not disturb the order in which a full table gives up entries.
+    /// Reading does not disturb the order in which a full table gives up entries. `now` is of [`Maps::now`].
     pub fn sweep(&self, timeouts: impl Fn(u16) -> Timeouts, now: u32) -> Result<Sweep, MapError> {
         let mut sweep = Sweep::default();
+        let tick = tick();
         macro_rules! sweep {
             ($map:ident, $what:literal) => {
                 let mut over = Vec::new();
                 self.$map
                     .walk(|keys, values| {
                         for (key, flow) in keys.iter().zip(values) {
-                            if sweep.judge(flow, &timeouts(flow.service), now) {
+                            if sweep.judge(flow, &timeouts(flow.service), now, tick) {
                                 over.push(*key);
                             }
                         }
@@ -166,12 +170,12 @@ impl Maps {
 
 impl Sweep {
     /// Counts a living entry, or says that it is over.
-    fn judge(&mut self, flow: &Flow, timeouts: &Timeouts, now: u32) -> bool {
+    fn judge(&mut self, flow: &Flow, timeouts: &Timeouts, now: u32, tick: Duration) -> bool {
         self.seen += 1;
         // Entries may be newer than `now`: then they are not old.
         let ticks = now.wrapping_sub(flow.seen) as i32;
-        let silent = u128::from(ticks.max(0) as u32) << TICK_SHIFT;
-        if silent > timeouts.of(flow.state).as_nanos() {
+        let silent = tick.saturating_mul(ticks.max(0) as u32);
+        if silent > timeouts.of(flow.state) {
             return true;
         }
         let counts = self.counts.entry((flow.backend, flow.generation)).or_default();
@@ -199,17 +203,18 @@ mod tests {
 
     #[test]
     fn silence_ends_a_connection() {
-        let second = 60; // ticks, and a little
+        let tick = Duration::from_millis(4);
         let timeouts = Timeouts::default();
         let mut sweep = Sweep::default();
-        assert!(!sweep.judge(&flow(STATE_CLOSED, 0), &timeouts, 9 * second - 9));
-        assert!(sweep.judge(&flow(STATE_CLOSED, 0), &timeouts, 11 * second));
-        assert!(!sweep.judge(&flow(STATE_ESTABLISHED, 0), &timeouts, 890 * 59));
-        assert!(sweep.judge(&flow(STATE_ESTABLISHED, 0), &timeouts, 901 * second));
+        let mut over = |state, seen, now| sweep.judge(&flow(state, seen), &timeouts, now, tick);
+        assert!(!over(STATE_CLOSED, 0, 10 * 250));
+        assert!(over(STATE_CLOSED, 0, 10 * 250 + 1));
+        assert!(!over(STATE_ESTABLISHED, 0, 900 * 250));
+        assert!(over(STATE_ESTABLISHED, 0, 900 * 250 + 1));
         // The clock has wrapped, and the entry is newer than the sweep.
-        assert!(!sweep.judge(&flow(STATE_SYN, u32::MAX), &timeouts, 5));
-        assert!(!sweep.judge(&flow(STATE_SYN, 7), &timeouts, 5));
-        assert_eq!(sweep.counts[&(1, 2)], Counts { active: 3, inactive: 1 });
+        assert!(!over(STATE_SYN, u32::MAX, 5));
+        assert!(!over(STATE_FIN, 7, 5));
+        assert_eq!(sweep.counts[&(1, 2)], Counts { active: 2, inactive: 2 });
         assert_eq!((sweep.seen, sweep.expired), (6, 0));
     }
 }

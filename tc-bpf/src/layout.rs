@@ -121,7 +121,7 @@ layout! {
         backend: u16,
         /// The generation of the backend's id; another one now means that the entry is void.
         generation: u16,
-        /// When the client's last packet came, in ticks.
+        /// When the client's last packet came, in the kernel's ticks.
         seen: u32,
         /// The service that chose.
         service: u16,
@@ -129,7 +129,7 @@ layout! {
         state: u8,
         /// Zero.
         pad: u8,
-        /// When it began, in ticks.
+        /// When it began, in the kernel's ticks.
         opened: u32,
     }
 
@@ -300,10 +300,8 @@ numbers! {
     /// The first element that is a slot; element 1 is the hash's seed.
     TABLE_SLOTS: u32 = 2;
 
-    /// A tick is so many bits of nanoseconds: 16.8 ms of CLOCK_MONOTONIC_COARSE.
-    TICK_SHIFT: u32 = 24;
-    /// Limits hold for 2 to the power of this ticks: 134 ms.
-    GATE_TICKS: u32 = 3;
+    /// Limits hold for 2 to the power of this of the kernel's ticks: 128 ms with the usual 250 in a second.
+    GATE_TICKS: u32 = 5;
 }
 
 macro_rules! events {

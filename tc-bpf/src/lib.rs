@@ -20,7 +20,7 @@ mod target;
 
 pub use attach::{AttachError, Attached, Attachment, Hook};
 pub use decap::{Decapsulator, DecapError};
-pub use flows::{Counts, Flows, Sweep, Timeouts, now};
+pub use flows::{Counts, Flows, Sweep, Timeouts, tick};
 pub use loader::{Forwarder, LoadError, RunError, RunOutcome, Sizes};
 pub use maps::{MapError, Maps, OpenError};
 pub use target::{Kind, Listen, Method, Target, Way};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 
-use crate::maps::{Maps, OpenError};
+use crate::maps::{CLOCK, Maps, OpenError};
 use crate::{pin, sys};
 
 /// How large the maps are. Another size than that of what is pinned is refused: it would be ignored otherwise.
@@ -159,6 +159,7 @@ pub struct Forwarder {
 
 const INGRESS: &str = "wvs_ingress";
 const EXPLAIN: &str = "wvs_explain";
+const TIME: &str = "wvs_clock";
 
 impl Forwarder {
     /// Loads the program with the maps pinned below `root` (on a BPF file system), or makes and pins them.
@@ -174,9 +175,10 @@ impl Forwarder {
         let mut ebpf = loader
             .load(crate::OBJECT)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
-        for name in [INGRESS, EXPLAIN] {
+        for name in [INGRESS, EXPLAIN, TIME] {
             load_program(&mut ebpf, name)?;
         }
+        pin_clock(&mut ebpf, &folder.join(CLOCK))?;
         let maps = Maps::open(root)?;
         Ok(Self {
             root: root.to_owned(),
@@ -227,6 +229,28 @@ pub(crate) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Lo
             name,
             source: Box::new(source),
         })
+}
+
+/// Pins the program that tells the time, in place of an older one.
+fn pin_clock(ebpf: &mut Ebpf, path: &Path) -> Result<(), LoadError> {
+    let unusable = |source: io::Error| LoadError::Folder {
+        path: path.to_owned(),
+        source,
+    };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
+        _ => {}
+    }
+    classifier(ebpf, TIME)
+        .and_then(|program| program.pin(path).map_err(|error| unpinnable(&error)))
+        .map_err(|source| LoadError::Program {
+            name: TIME,
+            source: Box::new(source),
+        })
+}
+
+fn unpinnable(error: &aya::pin::PinError) -> ProgramError {
+    ProgramError::IOError(io::Error::other(error.to_string()))
 }
 
 /// Makes our folder, and sees that nobody else's state is beside it.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::filter;
 use crate::layout::{
-    Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, Gate, Listener, SERVICE_ONE_PACKET, Service, ServiceStats,
+    Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, GATE_TICKS, Gate, Listener, SERVICE_ONE_PACKET, Service, ServiceStats,
     Settings, TABLE_KIND_SHIFT,
 };
 use crate::pin;
@@ -60,6 +60,9 @@ pub(crate) fn refused(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Map
     |source| MapError::Kernel { doing, source }
 }
 
+/// The name under which the program that tells the time is pinned.
+pub(crate) const CLOCK: &str = "clock";
+
 /// The maps of a loaded program.
 #[derive(Debug)]
 pub struct Maps {
@@ -77,6 +80,7 @@ pub struct Maps {
     backend_stats: Map<u32, BackendStats>,
     service_stats: Map<u32, ServiceStats>,
     events: Map<u32, u64>,
+    pub(crate) clock: OwnedFd,
 }
 
 impl Maps {
@@ -90,6 +94,10 @@ impl Maps {
                         let path = folder.join(stringify!($name));
                         Map::open(&path).map_err(|source| OpenError { path, source })?
                     },)*
+                    clock: {
+                        let path = folder.join(CLOCK);
+                        crate::sys::open_program(&path).map_err(|source| OpenError { path, source })?
+                    },
                 }
             };
         }
@@ -110,11 +118,15 @@ impl Maps {
         self.settings.set(&0, &settings).map_err(refused("changing the settings"))
     }
 
-    /// How many entries, and how many too-big messages, each CPU may make within 134 ms. No limit of entries is 0.
+    /// How many entries, and how many too-big messages, each CPU may make in a second; it is held over
+    /// [`crate::layout::GATE_TICKS`]. No limit of entries is 0.
     pub fn set_limits(&self, inserts: u32, too_big_messages: u32) -> Result<(), MapError> {
+        let window = crate::flows::tick().as_secs_f64() * f64::from(1_u32 << GATE_TICKS);
+        // From floating point `as` saturates.
+        let in_window = |rate: u32| (f64::from(rate) * window).ceil() as u32;
         self.change_settings(|settings| {
-            settings.insert_limit = inserts;
-            settings.icmp_limit = too_big_messages;
+            settings.insert_limit = in_window(inserts);
+            settings.icmp_limit = in_window(too_big_messages);
         })
     }
 

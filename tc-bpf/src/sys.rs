@@ -15,6 +15,7 @@ const MAP_UPDATE_ELEM: libc::c_long = 2;
 const MAP_DELETE_ELEM: libc::c_long = 3;
 const MAP_GET_NEXT_KEY: libc::c_long = 4;
 const OBJ_GET: libc::c_long = 7;
+const PROG_TEST_RUN: libc::c_long = 10;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
 const MAP_UPDATE_BATCH: libc::c_long = 26;
@@ -271,6 +272,12 @@ fn found(outcome: io::Result<libc::c_long>) -> io::Result<bool> {
 
 /// Opens what is pinned at a path, if it is a map.
 pub fn open(path: &Path) -> io::Result<(OwnedFd, MapInfo)> {
+    let fd = pinned(path)?;
+    let info = info(fd.as_fd())?;
+    Ok((fd, info))
+}
+
+fn pinned(path: &Path) -> io::Result<OwnedFd> {
     #[repr(C)]
     #[derive(Default)]
     struct Pin {
@@ -283,9 +290,7 @@ pub fn open(path: &Path) -> io::Result<(OwnedFd, MapInfo)> {
         path: name.as_ptr() as u64,
         ..Pin::default()
     };
-    let fd = descriptor(bpf(OBJ_GET, &mut pin)?);
-    let info = info(fd.as_fd())?;
-    Ok((fd, info))
+    Ok(descriptor(bpf(OBJ_GET, &mut pin)?))
 }
 
 fn info(fd: BorrowedFd<'_>) -> io::Result<MapInfo> {
@@ -334,6 +339,36 @@ pub fn array(values: &[u32]) -> io::Result<OwnedFd> {
     };
     bpf(MAP_UPDATE_BATCH, &mut batch)?;
     Ok(fd)
+}
+
+/// Opens a pinned program.
+pub fn open_program(path: &Path) -> io::Result<OwnedFd> {
+    pinned(path)
+}
+
+/// Runs a program on a packet of nothing, and says what it returned.
+pub fn run_program(program: &OwnedFd) -> io::Result<u32> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct TestRun {
+        program: u32,
+        returned: u32,
+        size_in: u32,
+        size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+    }
+    let packet = [0_u8; 64];
+    let mut run = TestRun {
+        program: program.as_raw_fd() as u32,
+        size_in: packet.len() as u32,
+        data_in: address(&packet),
+        ..TestRun::default()
+    };
+    bpf(PROG_TEST_RUN, &mut run)?;
+    Ok(run.returned)
 }
 
 /// How many CPUs the kernel keeps values for: those that may ever come, as /sys/devices/system/cpu/possible has them.

@@ -250,7 +250,7 @@ fn connections_stay_where_they_are() {
     let send = |port, flags| way_of(&forwarder, &v4(TCP), &tcp(port, 80, flags, b""));
     assert_eq!([send(1, SYN), send(2, SYN), send(1, SYN), send(2, ACK), send(1, ACK)], [9, 8, 9, 8, 9]);
     let counts = |maps: &Maps| {
-        let sweep = maps.sweep(|_| wvs_tc_bpf::Timeouts::default(), wvs_tc_bpf::now()).unwrap();
+        let sweep = maps.sweep(|_| wvs_tc_bpf::Timeouts::default(), maps.now().unwrap()).unwrap();
         [7, 8].map(|id| sweep.counts.get(&(id, 1)).map_or((0, 0), |counts| (counts.active, counts.inactive)))
     };
     assert_eq!(counts(maps), [(1, 0), (1, 0)]);
@@ -267,7 +267,7 @@ fn connections_stay_where_they_are() {
     }
     assert_eq!(counts(maps), [(1, 1), (0, 0)]);
     // Silence ends them.
-    let later = wvs_tc_bpf::now().wrapping_add(60 * 901);
+    let later = maps.now().unwrap().wrapping_add((901.0 / wvs_tc_bpf::tick().as_secs_f64()) as u32);
     let sweep = maps.sweep(|_| wvs_tc_bpf::Timeouts::default(), later).unwrap();
     assert_eq!((sweep.seen, sweep.expired, sweep.counts.len()), (2, 2, 0));
     assert!(maps.flows().unwrap().is_empty());
@@ -349,7 +349,7 @@ fn a_flood_evicts_no_established_connection() {
     }
     let after: Vec<u8> = (1..=1_000).map(|port| send(port, ACK)).collect();
     assert!(ways == after && ways.iter().all(|way| *way > 0));
-    let sweep = forwarder.maps().sweep(|_| wvs_tc_bpf::Timeouts::default(), wvs_tc_bpf::now()).unwrap();
+    let sweep = forwarder.maps().sweep(|_| wvs_tc_bpf::Timeouts::default(), forwarder.maps().now().unwrap()).unwrap();
     assert!(sweep.seen <= 1_000 + 2_048, "{sweep:?}");
 }
 

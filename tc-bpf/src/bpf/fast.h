@@ -8,11 +8,27 @@
 enum fast {
 	FAST_GENERAL,		/* nothing is known yet */
 	FAST_MISS,		/* `p` is parsed, and has no entry among the established */
+	FAST_FOUND,		/* `p` is parsed, and goes to `*found` */
 	FAST_PASS,		/* not ours */
 	FAST_REDIRECT,		/* to `*ifindex` */
 };
 
-INLINE enum fast fast_way(struct __sk_buff *skb, struct packet *p, const struct settings *s, __u32 now, __u32 *ifindex)
+INLINE void fill(struct packet *p, const struct iphdr *ip, const struct flow_key4 *key, __u32 total, __u8 flags)
+{
+	__builtin_memset(p, 0, sizeof(*p));
+	__builtin_memcpy(&p->key, key, sizeof(*key));
+	p->l3 = ETH_HLEN;
+	p->l4 = ETH_HLEN + sizeof(*ip);
+	p->len = total;
+	p->flags = flags;
+	p->hop_limit = ip->ttl;
+	p->tos = ip->tos;
+	p->df = (ip->frag_off & bpf_htons(V4_DF)) != 0;
+	p->proto = ip->protocol;
+}
+
+INLINE enum fast fast_way(struct __sk_buff *skb, struct packet *p, const struct settings *s, __u32 now, __u32 *ifindex,
+			  struct backend **found, int *id)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct iphdr *ip = data + ETH_HLEN;
@@ -46,16 +62,7 @@ INLINE enum fast fast_way(struct __sk_buff *skb, struct packet *p, const struct 
 	__builtin_memcpy(key.saddr, &ip->saddr, 8);
 	f = bpf_map_lookup_elem(&flows4, &key);
 	if (!f) {
-		__builtin_memset(p, 0, sizeof(*p));
-		__builtin_memcpy(&p->key, &key, sizeof(key));
-		p->l3 = ETH_HLEN;
-		p->l4 = ETH_HLEN + sizeof(*ip);
-		p->len = total;
-		p->flags = flags;
-		p->hop_limit = ip->ttl;
-		p->tos = ip->tos;
-		p->df = (ip->frag_off & bpf_htons(V4_DF)) != 0;
-		p->proto = ip->protocol;
+		fill(p, ip, &key, total, flags);
 		return FAST_MISS;
 	}
 	/* Only an entry in one of its lasting states stays in it. */
@@ -63,15 +70,20 @@ INLINE enum fast fast_way(struct __sk_buff *skb, struct packet *p, const struct 
 		return FAST_GENERAL;
 	backend = f->backend;
 	b = bpf_map_lookup_elem(&backends, &backend);
-	if (!b || b->method != METHOD_DR || b->generation != f->generation || !has_mac(b) || total > b->mtu ||
-	    ip->ttl <= 1 || skb->vlan_present)
+	if (!b || !b->method || b->generation != f->generation)
 		return FAST_GENERAL;
-	stats = bpf_map_lookup_elem(&backend_stats, &backend);
-	if (!stats)
-		return FAST_GENERAL;
-	stats->packets++;
-	stats->bytes += skb->len;
 	f->seen = now;
+	if (b->method != METHOD_DR || !has_mac(b) || total > b->mtu || ip->ttl <= 1 || skb->vlan_present) {
+		fill(p, ip, &key, total, flags);
+		*found = b;
+		*id = backend;
+		return FAST_FOUND;
+	}
+	stats = bpf_map_lookup_elem(&backend_stats, &backend);
+	if (stats) {
+		stats->packets++;
+		stats->bytes += skb->len;
+	}
 	ip->ttl--;
 	check = ip->check + bpf_htons(0x0100);
 	ip->check = check + (check >= 0xffff);

@@ -23,8 +23,7 @@
 #define TABLE_BOTH 0x4
 #define TABLE_KIND_SHIFT 0x18
 #define TABLE_SLOTS 0x2
-#define TICK_SHIFT 0x18
-#define GATE_TICKS 0x3
+#define GATE_TICKS 0x5
 #define EVENTS 13
 
 enum event {

@@ -53,7 +53,8 @@ INLINE void count(enum event event)
 		++*n;
 }
 
+/* The kernel's ticks, which cost three instructions; a clock in nanoseconds costs seventy. */
 INLINE __u32 ticks(void)
 {
-	return bpf_ktime_get_coarse_ns() >> TICK_SHIFT;
+	return bpf_jiffies64();
 }

@@ -59,8 +59,9 @@ impl Lab {
                 sysctl("ipv4/conf/all/arp_ignore", "1");
                 sysctl("ipv4/conf/all/arp_announce", "2");
                 for vip in VIPS {
-                    let length = if vip.contains(':') { 128 } else { 32 };
-                    ip(&format!("addr add {vip}/{length} dev lo"));
+                    let length = if vip.contains(':') { "128" } else { "32" };
+                    let nodad = if vip.contains(':') { "nodad" } else { "" };
+                    ip(&format!("addr add {vip}/{length} dev lo {nodad}"));
                     serve(server, address(vip));
                 }
             });
