@@ -15,7 +15,9 @@ fn mac(text: &str) -> Result<[u8; 6], Box<dyn Error>> {
 }
 
 fn target(method: Method, text: &str) -> Result<Target, Box<dyn Error>> {
-    let (server, way) = text.split_once('=').ok_or("SERVER=INTERFACE,MAC,SOURCE-MAC,SOURCE")?;
+    let (server, way) = text
+        .split_once('=')
+        .ok_or("SERVER=INTERFACE,MAC,SOURCE-MAC,SOURCE")?;
     let [interface, to, from, source] = way.split(',').collect::<Vec<_>>()[..] else {
         return Err("a way is INTERFACE,MAC,SOURCE-MAC,SOURCE".into());
     };
@@ -38,7 +40,9 @@ fn target(method: Method, text: &str) -> Result<Target, Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().collect();
     let [_, pins, interface, method, vip, port, servers @ ..] = words.as_slice() else {
-        return Err("static-director PINS INTERFACE dr|tun VIP PORT SERVER=INTERFACE,MAC,SOURCE-MAC,SOURCE...".into());
+        return Err(
+            "static-director PINS INTERFACE dr|tun VIP PORT SERVER=INTERFACE,MAC,SOURCE-MAC,SOURCE...".into(),
+        );
     };
     let method = match method.as_str() {
         "dr" => Method::DirectRouting,

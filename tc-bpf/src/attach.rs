@@ -220,7 +220,11 @@ impl Hooks<'_> {
             }
             Err(error) => return Err(refused(error)),
         };
-        let link: FdLink = program.take_link(id).map_err(refused)?.try_into().map_err(&unpinned)?;
+        let link: FdLink = program
+            .take_link(id)
+            .map_err(refused)?
+            .try_into()
+            .map_err(&unpinned)?;
         link.pin(&path).map_err(|error| AttachError::Pin {
             interface: interface.into(),
             path: path.clone(),
@@ -247,12 +251,14 @@ impl Hooks<'_> {
             handle: HANDLE,
             ..NlOptions::default()
         };
-        let fresh = program.attach_with_options(interface, TcAttachType::Ingress, TcAttachOptions::Netlink(options));
+        let fresh =
+            program.attach_with_options(interface, TcAttachType::Ingress, TcAttachOptions::Netlink(options));
         let (id, attached) = match fresh {
             Ok(id) => (id, Attached::New(Hook::Clsact)),
             Err(error) if path.exists() => {
-                let old = SchedClassifierLink::attached(interface, TcAttachType::Ingress, PRIORITY, HANDLE, None)
-                    .map_err(|_| refused(error))?;
+                let old =
+                    SchedClassifierLink::attached(interface, TcAttachType::Ingress, PRIORITY, HANDLE, None)
+                        .map_err(|_| refused(error))?;
                 (program.attach_to_link(old).map_err(refused)?, Attached::Replaced(Hook::Clsact))
             }
             Err(error) => return Err(refused(error)),
@@ -285,7 +291,9 @@ impl Hooks<'_> {
         let path = self.clsact_pin(interface);
         if path.exists() {
             // The filter goes with the link; if the interface has gone, so has the filter.
-            if let Ok(link) = SchedClassifierLink::attached(interface, TcAttachType::Ingress, PRIORITY, HANDLE, None) {
+            if let Ok(link) =
+                SchedClassifierLink::attached(interface, TcAttachType::Ingress, PRIORITY, HANDLE, None)
+            {
                 drop(link);
             }
             std::fs::remove_dir(&path).map_err(|error| failed(&path, error))?;
@@ -310,7 +318,10 @@ impl Hooks<'_> {
             let hooks = [("tcx-", Hook::Tcx), ("clsact-", Hook::Clsact)];
             all.extend(hooks.iter().find_map(|(prefix, hook)| {
                 let interface = pin::decode(name.strip_prefix(prefix)?);
-                Some(Attachment { interface, hook: *hook })
+                Some(Attachment {
+                    interface,
+                    hook: *hook,
+                })
             }));
         }
         all.sort();

@@ -16,8 +16,21 @@ pub fn compile(sources: &Path, name: &str, object: &Path) -> Result<(), String> 
     };
     run(Command::new("clang")
         .current_dir(sources)
-        .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fdebug-compilation-dir=."])
-        .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-variable"])
+        .args([
+            "-target",
+            "bpf",
+            "-mcpu=v3",
+            "-O2",
+            "-g",
+            "-fdebug-compilation-dir=.",
+        ])
+        .args([
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-unused-function",
+            "-Wno-unused-variable",
+        ])
         .arg("-I/usr/include/x86_64-linux-gnu")
         .args(["-c", &format!("{name}.bpf.c"), "-o"])
         .arg(object))

@@ -49,7 +49,9 @@ impl Decapsulator {
         };
         std::fs::create_dir_all(&folder).map_err(unusable)?;
         if !pin::is_bpffs(&folder).map_err(unusable)? {
-            return Err(LoadError::NotBpffs { path: root.to_owned() });
+            return Err(LoadError::NotBpffs {
+                path: root.to_owned(),
+            });
         }
         let mut ebpf = EbpfLoader::new()
             .default_map_pin_directory(&folder)

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::layout::{
-    Flow, FlowKey, FlowKey4, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN, STATE_TIME_WAIT,
+    Flow, FlowKey, FlowKey4, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
+    STATE_TIME_WAIT,
 };
 use crate::maps::{MapError, Maps, refused};
 
@@ -89,7 +90,10 @@ fn widened(key: &FlowKey4) -> FlowKey {
 /// How long one of the kernel's ticks is: the resolution of its coarse clocks (Linux 2.6.32).
 #[must_use]
 pub fn tick() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the pointer is valid; this clock always exists.
     unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
     Duration::from_nanos(time.tv_nsec.max(1) as u64)
@@ -132,10 +136,11 @@ impl Maps {
                         }
                     })
                     .map_err(refused(concat!("reading the ", $what, " connections")))?;
-                sweep.expired += self
-                    .$map
-                    .delete_all(&over)
-                    .map_err(refused(concat!("ending ", $what, " connections")))?;
+                sweep.expired += self.$map.delete_all(&over).map_err(refused(concat!(
+                    "ending ",
+                    $what,
+                    " connections"
+                )))?;
             };
         }
         sweep!(flows4, "IPv4");
@@ -153,7 +158,11 @@ impl Maps {
                 let mut keys_of = Vec::new();
                 let see = |keys: &[_], values: &[Flow]| {
                     let pairs = keys.iter().zip(values);
-                    keys_of.extend(pairs.filter(|(_, flow)| flow.backend == backend).map(|(key, _)| *key));
+                    keys_of.extend(
+                        pairs
+                            .filter(|(_, flow)| flow.backend == backend)
+                            .map(|(key, _)| *key),
+                    );
                 };
                 let doing = || format!("ending the connections of backend {backend}");
                 self.$map.walk(see).map_err(refused(doing()))?;
@@ -214,7 +223,13 @@ mod tests {
         // The clock has wrapped, and the entry is newer than the sweep.
         assert!(!over(STATE_SYN, u32::MAX, 5));
         assert!(!over(STATE_FIN, 7, 5));
-        assert_eq!(sweep.counts[&(1, 2)], Counts { active: 2, inactive: 2 });
+        assert_eq!(
+            sweep.counts[&(1, 2)],
+            Counts {
+                active: 2,
+                inactive: 2
+            }
+        );
         assert_eq!((sweep.seen, sweep.expired), (6, 0));
     }
 }

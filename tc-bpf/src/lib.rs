@@ -19,10 +19,10 @@ mod sys;
 mod target;
 
 pub use attach::{AttachError, Attached, Attachment, Hook};
-pub use decap::{Decapsulator, DecapError};
+pub use decap::{DecapError, Decapsulator};
 pub use flows::{Counts, Flows, Sweep, Timeouts, tick};
 pub use loader::{Forwarder, LoadError, RunError, RunOutcome, Sizes};
-pub use maps::{MapError, Maps, OpenError};
+pub use maps::{MapError, Maps, NewTable, OpenError};
 pub use target::{Kind, Listen, Method, Target, Way};
 
 /// The forwarding program.

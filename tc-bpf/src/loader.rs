@@ -215,7 +215,10 @@ impl Forwarder {
     }
 }
 
-pub(crate) fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {
+pub(crate) fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<&'a mut SchedClassifier, ProgramError> {
     match ebpf.program_mut(name) {
         Some(program) => program.try_into(),
         None => Err(ProgramError::UnexpectedProgramType),
@@ -262,7 +265,9 @@ fn prepare(root: &Path) -> Result<PathBuf, LoadError> {
     };
     std::fs::create_dir_all(root).map_err(unusable(root))?;
     if !pin::is_bpffs(root).map_err(unusable(root))? {
-        return Err(LoadError::NotBpffs { path: root.to_owned() });
+        return Err(LoadError::NotBpffs {
+            path: root.to_owned(),
+        });
     }
     if let Some(path) = pin::other_schemas(root).map_err(unusable(root))?.pop() {
         return Err(LoadError::OtherSchema { path });
@@ -295,7 +300,12 @@ fn check_sizes(folder: &Path, sizes: &Sizes) -> Result<(), LoadError> {
 const CONTEXT: usize = 192;
 const MARK_AT: usize = 8;
 
-pub(crate) fn run(ebpf: &Ebpf, program: &'static str, packet: &[u8], mark: u32) -> Result<RunOutcome, RunError> {
+pub(crate) fn run(
+    ebpf: &Ebpf,
+    program: &'static str,
+    packet: &[u8],
+    mark: u32,
+) -> Result<RunOutcome, RunError> {
     let failed = |source| RunError {
         program,
         length: packet.len(),

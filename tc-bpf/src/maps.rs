@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::filter;
 use crate::layout::{
-    Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, GATE_TICKS, Gate, Listener, SERVICE_ONE_PACKET, Service, ServiceStats,
-    Settings, TABLE_KIND_SHIFT,
+    Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, GATE_TICKS, Gate, Listener, SERVICE_ONE_PACKET,
+    Service, ServiceStats, Settings, TABLE_KIND_SHIFT,
 };
 use crate::pin;
 use crate::sys::Map;
@@ -29,7 +29,9 @@ pub struct OpenError {
 #[derive(Debug, thiserror::Error)]
 pub enum MapError {
     /// A number beyond the map's size.
-    #[error("{what} {number} is beyond the {size} that the program was loaded with; load it with larger sizes")]
+    #[error(
+        "{what} {number} is beyond the {size} that the program was loaded with; load it with larger sizes"
+    )]
     Beyond {
         /// What was numbered.
         what: &'static str,
@@ -83,6 +85,32 @@ pub struct Maps {
     pub(crate) clock: OwnedFd,
 }
 
+/// A dispatch table to be.
+#[derive(Clone, Copy, Debug)]
+pub struct NewTable<'a> {
+    /// Whose.
+    pub service: u32,
+    /// How it is used.
+    pub kind: Kind,
+    /// jhash's initval.
+    pub seed: u32,
+    /// Backend ids.
+    pub slots: &'a [Option<u16>],
+}
+
+impl NewTable<'_> {
+    /// As the program reads it: kind and length, seed, slots.
+    fn values(&self) -> Result<Vec<u32>, MapError> {
+        let length = self.slots.len();
+        if length == 0 || length >> TABLE_KIND_SHIFT > 0 {
+            return Err(MapError::Slots(length));
+        }
+        let head = [self.kind.number() << TABLE_KIND_SHIFT | length as u32, self.seed];
+        let slots = self.slots.iter().map(|slot| u32::from(slot.unwrap_or(0)));
+        Ok(head.into_iter().chain(slots).collect())
+    }
+}
+
 impl Maps {
     /// Opens the maps pinned below `root`.
     pub fn open(root: &Path) -> Result<Self, OpenError> {
@@ -102,8 +130,20 @@ impl Maps {
             };
         }
         Ok(open!(
-            settings, gates, listeners, services, cycles, tables, backends, flows4, flows6, half_open4, half_open6,
-            backend_stats, service_stats, events
+            settings,
+            gates,
+            listeners,
+            services,
+            cycles,
+            tables,
+            backends,
+            flows4,
+            flows6,
+            half_open4,
+            half_open6,
+            backend_stats,
+            service_stats,
+            events
         ))
     }
 
@@ -115,7 +155,9 @@ impl Maps {
     fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<(), MapError> {
         let mut settings = self.settings()?;
         change(&mut settings);
-        self.settings.set(&0, &settings).map_err(refused("changing the settings"))
+        self.settings
+            .set(&0, &settings)
+            .map_err(refused("changing the settings"))
     }
 
     /// How many entries, and how many too-big messages, each CPU may make in a second; it is held over
@@ -193,18 +235,34 @@ impl Maps {
 
     /// Gives a service its dispatch table, in exchange for the one it had: packets see the one or the other.
     /// `None` is a slot whose connections are dropped. A `cycle` goes on where it was.
-    pub fn set_table(&self, service: u32, kind: Kind, seed: u32, slots: &[Option<u16>]) -> Result<(), MapError> {
-        self.within("service", service, self.tables.max_entries)?;
-        if slots.is_empty() || slots.len() >> TABLE_KIND_SHIFT > 0 {
-            return Err(MapError::Slots(slots.len()));
+    pub fn set_table(
+        &self,
+        service: u32,
+        kind: Kind,
+        seed: u32,
+        slots: &[Option<u16>],
+    ) -> Result<(), MapError> {
+        self.set_tables(&[NewTable {
+            service,
+            kind,
+            seed,
+            slots,
+        }])
+    }
+
+    /// The same for several services, each for itself. The kernel waits until no packet uses an old table any more,
+    /// some milliseconds, and for all of them together only once.
+    pub fn set_tables(&self, tables: &[NewTable<'_>]) -> Result<(), MapError> {
+        let doing = || format!("exchanging {} dispatch tables", tables.len());
+        let mut made = Vec::with_capacity(tables.len());
+        for table in tables {
+            self.within("service", table.service, self.tables.max_entries)?;
+            made.push(crate::sys::array(&table.values()?).map_err(refused(doing()))?);
         }
-        let head = [kind.number() << TABLE_KIND_SHIFT | slots.len() as u32, seed];
-        let slots = slots.iter().map(|slot| u32::from(slot.unwrap_or(0)));
-        let values: Vec<u32> = head.into_iter().chain(slots).collect();
-        let doing = || format!("giving service {service} a table of {} slots", values.len() - 2);
-        let table = crate::sys::array(&values).map_err(refused(doing()))?;
+        let services: Vec<u32> = tables.iter().map(|table| table.service).collect();
+        let descriptors: Vec<u32> = made.iter().map(|table| table.as_raw_fd() as u32).collect();
         self.tables
-            .set(&service, &(table.as_fd().as_raw_fd() as u32))
+            .set_all(&services, &descriptors)
             .map_err(refused(doing()))
     }
 
@@ -232,9 +290,9 @@ impl Maps {
         let reachable = match target.method {
             Method::Nat | Method::Local => true,
             Method::DirectRouting => target.way.is_some_and(|way| way.ifindex > 0 && way.mtu > 0),
-            Method::Tunnel => target.way.is_some_and(|way| {
-                way.ifindex > 0 && way.mtu > 60 && way.source.is_some_and(same_family)
-            }),
+            Method::Tunnel => target
+                .way
+                .is_some_and(|way| way.ifindex > 0 && way.mtu > 60 && way.source.is_some_and(same_family)),
         };
         if id == 0 || !reachable {
             return Err(MapError::NoWay(id));
@@ -267,11 +325,13 @@ impl Maps {
             .backend_stats
             .get_per_cpu(&id.into())
             .map_err(refused(format!("reading the counters of backend {id}")))?;
-        Ok(parts.iter().fold(BackendStats::default(), |sum, part| BackendStats {
-            packets: sum.packets + part.packets,
-            bytes: sum.bytes + part.bytes,
-            connections: sum.connections + part.connections,
-        }))
+        Ok(parts
+            .iter()
+            .fold(BackendStats::default(), |sum, part| BackendStats {
+                packets: sum.packets + part.packets,
+                bytes: sum.bytes + part.bytes,
+                connections: sum.connections + part.connections,
+            }))
     }
 
     /// Sets a backend's counters to zero, for when its id gets another meaning.
@@ -287,10 +347,12 @@ impl Maps {
             .service_stats
             .get_per_cpu(&service)
             .map_err(refused(format!("reading the counters of service {service}")))?;
-        Ok(parts.iter().fold(ServiceStats::default(), |sum, part| ServiceStats {
-            connections: sum.connections + part.connections,
-            refused: sum.refused + part.refused,
-        }))
+        Ok(parts
+            .iter()
+            .fold(ServiceStats::default(), |sum, part| ServiceStats {
+                connections: sum.connections + part.connections,
+                refused: sum.refused + part.refused,
+            }))
     }
 
     /// How often each event has happened.

@@ -164,7 +164,11 @@ impl Model {
     /// An ICMP error belongs to the connection that it quotes.
     fn quoted(&mut self, frame: &[u8], packet: Packet) -> Result<(Packet, u16, Target), Outcome> {
         let name = parse::quoted(frame, &packet).ok_or(Outcome::Pass)?;
-        let found = self.established.get(&name).or_else(|| self.half_open.get(&name)).copied();
+        let found = self
+            .established
+            .get(&name)
+            .or_else(|| self.half_open.get(&name))
+            .copied();
         let Some(entry) = found else {
             self.count(Event::IcmpUnknown);
             return Err(Outcome::Pass);
@@ -212,9 +216,14 @@ impl Model {
 
     fn service(&self, packet: &Packet, mark: u32) -> Option<u32> {
         let to = packet.connection.to;
-        let marked = (mark != 0).then(|| self.listeners.get(&Listen::Mark(mark))).flatten();
+        let marked = (mark != 0)
+            .then(|| self.listeners.get(&Listen::Mark(mark)))
+            .flatten();
         let at = |port| self.listeners.get(&Listen::Address(to, packet.proto, port));
-        marked.or_else(|| at(packet.connection.dport)).or_else(|| at(0)).copied()
+        marked
+            .or_else(|| at(packet.connection.dport))
+            .or_else(|| at(0))
+            .copied()
     }
 
     fn schedule(&mut self, packet: &Packet, mark: u32) -> Result<(u16, Target), Outcome> {
@@ -267,14 +276,20 @@ impl Model {
             (Method::Tunnel, IpAddr::V4(_)) => 20,
             (Method::Tunnel, IpAddr::V6(_)) => 40,
         };
-        let Some(way) = target.way else { return Outcome::Pass };
+        let Some(way) = target.way else {
+            return Outcome::Pass;
+        };
         if packet.hops <= 1 {
             self.count(Event::HopLimit);
             return Outcome::Pass;
         }
         if packet.length + overhead > usize::from(way.mtu) {
             let answer = output::too_big(frame, packet, way.mtu - overhead as u16);
-            self.count(if answer.is_some() { Event::TooBig } else { Event::TooBigUntold });
+            self.count(if answer.is_some() {
+                Event::TooBig
+            } else {
+                Event::TooBigUntold
+            });
             return answer.map_or(Outcome::Drop, Outcome::Redirect);
         }
         Outcome::Redirect(output::forwarded(frame, packet, target, &way))

@@ -24,8 +24,13 @@ pub fn other_schemas(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut others = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_schema = name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok());
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let is_schema = name
+            .strip_prefix('v')
+            .is_some_and(|number| number.parse::<u32>().is_ok());
         if is_schema && path != ours {
             others.push(path);
         }

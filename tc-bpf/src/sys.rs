@@ -21,6 +21,9 @@ const MAP_LOOKUP_BATCH: libc::c_long = 24;
 const MAP_UPDATE_BATCH: libc::c_long = 26;
 const MAP_DELETE_BATCH: libc::c_long = 27;
 
+/// The kernel's own, include/linux/errno.h.
+const ENOTSUPP: i32 = 524;
+
 const MAP_TYPE_ARRAY: u32 = 2;
 const F_INNER_MAP: u32 = 1 << 12;
 
@@ -75,10 +78,13 @@ pub struct MapInfo {
 fn bpf<A>(command: libc::c_long, attribute: &mut A) -> io::Result<libc::c_long> {
     // SAFETY: `attribute` is valid for its size; the pointers in it are made by the functions below from slices and
     // references that outlive the call, of the sizes that the map has (checked when it was opened).
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<A>())
-    };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<A>()) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 fn address<T: ?Sized>(of: &T) -> u64 {
@@ -116,7 +122,7 @@ impl<K: Plain, V: Plain> Map<K, V> {
                 ),
             ));
         }
-        debug_assert!(!per_cpu || size_of::<V>() % 8 == 0);
+        debug_assert!(!per_cpu || size_of::<V>().is_multiple_of(8));
         Ok(Self {
             fd,
             max_entries: info.max_entries,
@@ -163,6 +169,24 @@ impl<K: Plain, V: Plain> Map<K, V> {
         let mut element = self.element(key);
         element.value = address(value);
         bpf(MAP_UPDATE_ELEM, &mut element).map(drop)
+    }
+
+    /// Sets many elements, one after the other, in one call where the kernel can do that with such a map.
+    pub fn set_all(&self, keys: &[K], values: &[V]) -> io::Result<()> {
+        let mut batch = Batch {
+            keys: address(keys),
+            values: address(values),
+            count: keys.len().min(values.len()) as u32,
+            map: self.fd.as_raw_fd() as u32,
+            ..Batch::default()
+        };
+        match bpf(MAP_UPDATE_BATCH, &mut batch) {
+            Err(error) if error.raw_os_error() == Some(ENOTSUPP) => keys
+                .iter()
+                .zip(values)
+                .try_for_each(|(key, value)| self.set(key, value)),
+            outcome => outcome.map(drop),
+        }
     }
 
     /// Deletes an element; says whether there was one.
@@ -253,12 +277,6 @@ impl<K: Plain, V: Plain> Map<K, V> {
                 begun = true;
             }
         }
-    }
-}
-
-impl<K, V> AsFd for Map<K, V> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The loaded program and its model get the same packets in the same order, and must agree on each: verdict, bytes,
 //! and what was counted. WVS_FUZZ_CASES says how many packets (20,000 unless told).
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 
@@ -38,7 +38,11 @@ fn target() -> impl Strategy<Value = Target> {
     (method, any::<bool>(), 1_u16..3, mtu, any::<bool>(), any::<u8>()).prop_map(
         |(method, v6, generation, mtu, macs, last)| Target {
             method,
-            address: address(&if v6 { format!("fd00::{last:x}") } else { format!("10.1.0.{last}") }),
+            address: address(&if v6 {
+                format!("fd00::{last:x}")
+            } else {
+                format!("10.1.0.{last}")
+            }),
             generation,
             way: Some(Way {
                 ifindex: 1,
@@ -63,13 +67,15 @@ fn table() -> impl Strategy<Value = (Kind, Vec<Option<u16>>)> {
 }
 
 fn ends() -> impl Strategy<Value = (IpAddr, IpAddr)> {
-    (any::<bool>(), 0_usize..3, prop_oneof![9 => 0_usize..2, 1 => Just(2_usize)]).prop_map(|(v6, client, vip)| {
-        if v6 {
-            (address(CLIENTS6[client]), address(VIPS6[vip]))
-        } else {
-            (address(CLIENTS4[client]), address(VIPS4[vip]))
-        }
-    })
+    (any::<bool>(), 0_usize..3, prop_oneof![9 => 0_usize..2, 1 => Just(2_usize)]).prop_map(
+        |(v6, client, vip)| {
+            if v6 {
+                (address(CLIENTS6[client]), address(VIPS6[vip]))
+            } else {
+                (address(CLIENTS4[client]), address(VIPS4[vip]))
+            }
+        },
+    )
 }
 
 /// The transport's part, for a protocol.
@@ -101,7 +107,10 @@ fn header() -> impl Strategy<Value = Ip> {
             id,
             fragment,
             options: vec![1; options * 4],
-            extensions: extensions.into_iter().map(|(kind, size, byte)| (kind, extension_header(kind, size, byte))).collect(),
+            extensions: extensions
+                .into_iter()
+                .map(|(kind, size, byte)| (kind, extension_header(kind, size, byte)))
+                .collect(),
             ..Ip::new(from, to, 0)
         },
     )
@@ -120,7 +129,7 @@ fn extension_header(kind: u8, size: usize, byte: u8) -> Vec<u8> {
         _ => {
             let mut header = vec![0; 8 + size * 8];
             header[1] = size as u8;
-            header[3] = u8::from(byte % 8 == 0);
+            header[3] = u8::from(byte.is_multiple_of(8));
             header
         }
     }
@@ -129,21 +138,27 @@ fn extension_header(kind: u8, size: usize, byte: u8) -> Vec<u8> {
 /// An ICMP error about a packet that a server sent to a client.
 fn icmp() -> impl Strategy<Value = (Ip, Vec<u8>)> {
     let kind = prop::sample::select(vec![1_u8, 2, 3, 4, 8, 11, 12]);
-    (ends(), transport(), kind, 0_usize..60, any::<bool>()).prop_map(|((client, vip), (proto, mut l4), kind, cut, v6_options)| {
-        // The quoted packet went the other way.
-        let (a, b) = l4.split_at_mut(2);
-        a.swap_with_slice(&mut b[..2]);
-        let mut inner = Ip::new(vip, client, proto);
-        if v6_options && vip.is_ipv4() {
-            inner.options = vec![1; 8];
-        }
-        let mut quoted = inner.with(&l4);
-        let least = quoted.len().min(20);
-        quoted.truncate(quoted.len().saturating_sub(cut).max(least));
-        let message = [&[kind, 4, 0, 0, 0, 0, 5, 0][..], &quoted].concat();
-        let router = if vip.is_ipv4() { address("198.51.100.1") } else { address("2001:db8:9::1") };
-        (Ip::new(router, vip, if vip.is_ipv4() { 1 } else { 58 }), message)
-    })
+    (ends(), transport(), kind, 0_usize..60, any::<bool>()).prop_map(
+        |((client, vip), (proto, mut l4), kind, cut, v6_options)| {
+            // The quoted packet went the other way.
+            let (a, b) = l4.split_at_mut(2);
+            a.swap_with_slice(&mut b[..2]);
+            let mut inner = Ip::new(vip, client, proto);
+            if v6_options && vip.is_ipv4() {
+                inner.options = vec![1; 8];
+            }
+            let mut quoted = inner.with(&l4);
+            let least = quoted.len().min(20);
+            quoted.truncate(quoted.len().saturating_sub(cut).max(least));
+            let message = [&[kind, 4, 0, 0, 0, 0, 5, 0][..], &quoted].concat();
+            let router = if vip.is_ipv4() {
+                address("198.51.100.1")
+            } else {
+                address("2001:db8:9::1")
+            };
+            (Ip::new(router, vip, if vip.is_ipv4() { 1 } else { 58 }), message)
+        },
+    )
 }
 
 fn packet() -> impl Strategy<Value = Vec<u8>> {
@@ -269,7 +284,11 @@ impl Both {
         for (event, count) in self.forwarder.maps().events().unwrap() {
             assert_eq!(count, self.model.events().get(&event).copied().unwrap_or(0), "{}", event.name());
         }
-        let flows = self.forwarder.maps().flows().unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let flows = self
+            .forwarder
+            .maps()
+            .flows()
+            .unwrap_or_else(|error| panic!("{}", chain(&error)));
         let (established, half_open) = self.model.connections();
         assert_eq!(flows.len(), established + half_open);
     }
@@ -287,11 +306,16 @@ fn program_and_model_agree() {
     let mut both = Both::new(&sandbox);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let mut runner =
+        TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let mut draw = |strategy: &BoxedStrategy<Step>| strategy.new_tree(&mut runner).unwrap().current();
     // Begin with all backends and tables there.
-    let backend = (1_u16..5, target()).prop_map(|(id, target)| Step::Backend(id, target)).boxed();
-    let tables = (0_u32..4, table()).prop_map(|(service, (kind, slots))| Step::Table(service, kind, slots)).boxed();
+    let backend = (1_u16..5, target())
+        .prop_map(|(id, target)| Step::Backend(id, target))
+        .boxed();
+    let tables = (0_u32..4, table())
+        .prop_map(|(service, (kind, slots))| Step::Table(service, kind, slots))
+        .boxed();
     for _ in 0..20 {
         both.take(&draw(&backend));
         both.take(&draw(&tables));
@@ -305,7 +329,10 @@ fn program_and_model_agree() {
     }
     both.compare_counters();
     let [passed, dropped, redirected] = both.verdicts;
-    println!("{packets} packets: {redirected} redirected, {passed} passed, {dropped} dropped, {} not taken", both.refused);
+    println!(
+        "{packets} packets: {redirected} redirected, {passed} passed, {dropped} dropped, {} not taken",
+        both.refused
+    );
     println!("{:?}", both.model.events());
     assert!(redirected > cases / 4 && passed > cases / 20 && dropped > cases / 50);
     assert!(both.refused < cases / 20, "{}", both.refused);

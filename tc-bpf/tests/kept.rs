@@ -17,8 +17,14 @@ fn clang() -> Option<String> {
 
 /// The hash of the sources, in a line each, and of clang's version.
 fn inventory(folder: &Path) -> String {
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "c" || extension == "h"));
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "c" || extension == "h")
+    });
     files.sort();
     let line = |path: &Path| {
         let hash = Sha256::digest(std::fs::read(path).unwrap());

@@ -1,5 +1,5 @@
 //! The loaded program on single packets, byte by byte (BPF_PROG_TEST_RUN).
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 
@@ -40,14 +40,17 @@ fn serve(maps: &Maps, target: &Target) {
     maps.set_service(1, false).unwrap();
     for vip in ["10.0.0.100", "2001:db8::100"] {
         for proto in [TCP, UDP] {
-            maps.set_listener(Listen::Address(address(vip), proto, 80), 1).unwrap();
+            maps.set_listener(Listen::Address(address(vip), proto, 80), 1)
+                .unwrap();
         }
     }
     maps.set_limits(0, 1_000).unwrap();
 }
 
 fn run(forwarder: &Forwarder, packet: &[u8]) -> RunOutcome {
-    forwarder.run(packet, 0).unwrap_or_else(|error| panic!("{}", chain(&error)))
+    forwarder
+        .run(packet, 0)
+        .unwrap_or_else(|error| panic!("{}", chain(&error)))
 }
 
 fn v4(proto: u8) -> Ip {
@@ -91,14 +94,21 @@ fn tunnels_of_all_four_kinds() {
     let forwarder = sandbox.load();
     serve(forwarder.maps(), &target(Method::Local, "10.0.0.1", ""));
     for (to, source) in [("10.1.0.9", "10.1.0.1"), ("fd00::9", "fd00::1")] {
-        forwarder.maps().set_backend(7, &target(Method::Tunnel, to, source)).unwrap();
+        forwarder
+            .maps()
+            .set_backend(7, &target(Method::Tunnel, to, source))
+            .unwrap();
         for ip in [v4(UDP), v6(UDP), Ip { df: false, ..v4(UDP) }] {
             // DSCP EF and ECN CE; 30 bytes that Ethernet filled up stay behind.
             let ip = Ip { tos: 0xbb, ..ip };
             let mut frame = ethernet(&ip.with(&udp(1000, 80, b"x")));
             frame.extend([0; 30]);
             let outcome = run(&forwarder, &frame);
-            let inner = Ip { ttl: 63, ..ip.clone() }.with(&udp(1000, 80, b"x"));
+            let inner = Ip {
+                ttl: 63,
+                ..ip.clone()
+            }
+            .with(&udp(1000, 80, b"x"));
             let outer = Ip {
                 tos: 0xbb,
                 id: 0,
@@ -135,14 +145,29 @@ fn vlan_tags_options_and_extension_headers() {
     let sandbox = Sandbox::enter();
     let forwarder = sandbox.load();
     serve(forwarder.maps(), &target(Method::DirectRouting, "10.0.0.9", ""));
-    let options = Ip { options: vec![1; 40], ..v4(TCP) };
+    let options = Ip {
+        options: vec![1; 40],
+        ..v4(TCP)
+    };
     let authenticated = [vec![0, 4], vec![1; 22]].concat();
-    let extensions = Ip { extensions: vec![(0, vec![0; 8]), (51, authenticated), (60, vec![0; 8])], ..v6(TCP) };
+    let extensions = Ip {
+        extensions: vec![(0, vec![0; 8]), (51, authenticated), (60, vec![0; 8])],
+        ..v6(TCP)
+    };
     for tags in [&[][..], &[(0x8100, 5)], &[(0x88a8, 5), (0x8100, 6)]] {
         for ip in [v4(TCP), options.clone(), v6(TCP), extensions.clone()] {
             let l4 = tcp(1000, 80, SYN, b"");
             let outcome = run(&forwarder, &framed([0; 6], [0; 6], tags, &ip.with(&l4)));
-            let expected = framed(MAC, OURS, &[], &Ip { ttl: 63, ..ip.clone() }.with(&l4));
+            let expected = framed(
+                MAC,
+                OURS,
+                &[],
+                &Ip {
+                    ttl: 63,
+                    ..ip.clone()
+                }
+                .with(&l4),
+            );
             assert_eq!((outcome.verdict, outcome.packet), (REDIRECT, expected), "{ip:?}");
         }
     }
@@ -160,10 +185,22 @@ fn what_is_not_ours_goes_on_unchanged() {
     arp[13] = 6;
     let frames = [
         ethernet(&v4(TCP).with(&tcp(1000, 81, SYN, b""))),
-        ethernet(&Ip { to: address("10.0.0.99"), ..v4(TCP) }.with(&syn)),
+        ethernet(
+            &Ip {
+                to: address("10.0.0.99"),
+                ..v4(TCP)
+            }
+            .with(&syn),
+        ),
         ethernet(&Ip { proto: 1, ..v4(1) }.with(&[8, 0, 0, 0, 0, 0, 0, 0])),
         ethernet(&Ip { ttl: 1, ..v4(TCP) }.with(&syn)),
-        ethernet(&Ip { fragment: (false, 9), ..v4(UDP) }.with(&[1])),
+        ethernet(
+            &Ip {
+                fragment: (false, 9),
+                ..v4(UDP)
+            }
+            .with(&[1]),
+        ),
         other_host,
         arp,
     ];
@@ -172,7 +209,10 @@ fn what_is_not_ours_goes_on_unchanged() {
         assert_eq!((outcome.verdict, outcome.packet), (PASS, frame));
     }
     for method in [Method::Nat, Method::Local] {
-        forwarder.maps().set_backend(7, &target(method, "10.0.0.9", "")).unwrap();
+        forwarder
+            .maps()
+            .set_backend(7, &target(method, "10.0.0.9", ""))
+            .unwrap();
         let frame = ethernet(&v4(TCP).with(&syn));
         let outcome = run(&forwarder, &frame);
         assert_eq!((outcome.verdict, outcome.packet), (PASS, frame));
@@ -211,7 +251,13 @@ fn too_big_for_the_tunnel() {
     let answer = outcome.packet;
     assert_eq!(answer.len(), 14 + 40 + 8 + 60);
     let length = (answer.len() - 54) as u32;
-    let pseudo = [&answer[22..54], &length.to_be_bytes(), &[0, 0, 0, 58], &answer[54..]].concat();
+    let pseudo = [
+        &answer[22..54],
+        &length.to_be_bytes(),
+        &[0, 0, 0, 58],
+        &answer[54..],
+    ]
+    .concat();
     assert_eq!(sum(&pseudo), 0xffff);
     assert_eq!((answer[54], u16::from_be_bytes([answer[60], answer[61]])), (2, 1480));
 
@@ -230,7 +276,10 @@ fn too_big_for_the_tunnel() {
 fn two(maps: &Maps) {
     serve(maps, &target(Method::DirectRouting, "10.0.0.9", ""));
     let mut other = target(Method::DirectRouting, "10.0.0.8", "");
-    other.way = other.way.map(|way| Way { macs: Some(([2, 0, 0, 0, 0, 8], OURS)), ..way });
+    other.way = other.way.map(|way| Way {
+        macs: Some(([2, 0, 0, 0, 0, 8], OURS)),
+        ..way
+    });
     maps.set_backend(8, &other).unwrap();
     maps.set_table(1, Kind::Cycle, SEED, &[Some(7), Some(8)]).unwrap();
 }
@@ -238,7 +287,11 @@ fn two(maps: &Maps) {
 /// Which backend a packet went to: the last byte of the destination.
 fn way_of(forwarder: &Forwarder, ip: &Ip, l4: &[u8]) -> u8 {
     let outcome = run(forwarder, &ethernet(&ip.with(l4)));
-    if outcome.verdict == REDIRECT { outcome.packet[5] } else { 0 }
+    if outcome.verdict == REDIRECT {
+        outcome.packet[5]
+    } else {
+        0
+    }
 }
 
 #[test]
@@ -248,10 +301,26 @@ fn connections_stay_where_they_are() {
     let maps = forwarder.maps();
     two(maps);
     let send = |port, flags| way_of(&forwarder, &v4(TCP), &tcp(port, 80, flags, b""));
-    assert_eq!([send(1, SYN), send(2, SYN), send(1, SYN), send(2, ACK), send(1, ACK)], [9, 8, 9, 8, 9]);
+    assert_eq!(
+        [
+            send(1, SYN),
+            send(2, SYN),
+            send(1, SYN),
+            send(2, ACK),
+            send(1, ACK)
+        ],
+        [9, 8, 9, 8, 9]
+    );
     let counts = |maps: &Maps| {
-        let sweep = maps.sweep(|_| wvs_tc_bpf::Timeouts::default(), maps.now().unwrap()).unwrap();
-        [7, 8].map(|id| sweep.counts.get(&(id, 1)).map_or((0, 0), |counts| (counts.active, counts.inactive)))
+        let sweep = maps
+            .sweep(|_| wvs_tc_bpf::Timeouts::default(), maps.now().unwrap())
+            .unwrap();
+        [7, 8].map(|id| {
+            sweep
+                .counts
+                .get(&(id, 1))
+                .map_or((0, 0), |counts| (counts.active, counts.inactive))
+        })
     };
     assert_eq!(counts(maps), [(1, 0), (1, 0)]);
     assert_eq!(send(1, FIN | ACK), 9);
@@ -267,7 +336,10 @@ fn connections_stay_where_they_are() {
     }
     assert_eq!(counts(maps), [(1, 1), (0, 0)]);
     // Silence ends them.
-    let later = maps.now().unwrap().wrapping_add((901.0 / wvs_tc_bpf::tick().as_secs_f64()) as u32);
+    let later = maps
+        .now()
+        .unwrap()
+        .wrapping_add((901.0 / wvs_tc_bpf::tick().as_secs_f64()) as u32);
     let sweep = maps.sweep(|_| wvs_tc_bpf::Timeouts::default(), later).unwrap();
     assert_eq!((sweep.seen, sweep.expired, sweep.counts.len()), (2, 2, 0));
     assert!(maps.flows().unwrap().is_empty());
@@ -281,7 +353,10 @@ fn a_backend_that_is_another_one_takes_no_old_connections() {
     two(maps);
     let send = |port, flags| way_of(&forwarder, &v4(TCP), &tcp(port, 80, flags, b""));
     assert_eq!([send(1, SYN), send(1, ACK), send(2, SYN), send(2, ACK)], [9, 9, 8, 8]);
-    let new = Target { generation: 2, ..target(Method::DirectRouting, "10.0.0.7", "") };
+    let new = Target {
+        generation: 2,
+        ..target(Method::DirectRouting, "10.0.0.7", "")
+    };
     maps.set_backend(7, &new).unwrap();
     maps.set_table(1, Kind::Cycle, SEED, &[Some(8)]).unwrap();
     assert_eq!([send(1, ACK), send(1, ACK), send(2, ACK)], [8, 8, 8]);
@@ -300,11 +375,42 @@ fn fragments_and_icmp_errors_follow() {
     two(forwarder.maps());
     let mut seen = std::collections::BTreeSet::new();
     for turn in 0..2_u16 {
-        let ip = Ip { id: turn, df: false, ..v4(UDP) };
-        let first = way_of(&forwarder, &Ip { fragment: (true, 0), ..ip.clone() }, &udp(50 + turn, 80, &[1; 16]));
+        let ip = Ip {
+            id: turn,
+            df: false,
+            ..v4(UDP)
+        };
+        let first = way_of(
+            &forwarder,
+            &Ip {
+                fragment: (true, 0),
+                ..ip.clone()
+            },
+            &udp(50 + turn, 80, &[1; 16]),
+        );
         seen.insert(first);
-        assert_eq!(way_of(&forwarder, &Ip { fragment: (true, 3), ..ip.clone() }, &[1; 8]), first);
-        assert_eq!(way_of(&forwarder, &Ip { fragment: (false, 4), ..ip }, &[1]), first);
+        assert_eq!(
+            way_of(
+                &forwarder,
+                &Ip {
+                    fragment: (true, 3),
+                    ..ip.clone()
+                },
+                &[1; 8]
+            ),
+            first
+        );
+        assert_eq!(
+            way_of(
+                &forwarder,
+                &Ip {
+                    fragment: (false, 4),
+                    ..ip
+                },
+                &[1]
+            ),
+            first
+        );
 
         let fragment = |flags: u8, offset: u8| Ip {
             extensions: vec![(44, vec![0, 0, offset, flags, 0, 0, 0, turn as u8])],
@@ -315,7 +421,10 @@ fn fragments_and_icmp_errors_follow() {
         assert_eq!(way_of(&forwarder, &fragment(0x18, 0), &[1]), first6);
 
         // A router between server and client says that the server's answer was too big. Eight bytes are quoted.
-        for (plain, way, router, error) in [(v4(UDP), first, "198.51.100.1", 1), (v6(UDP), first6, "2001:db8:9::1", 58)] {
+        for (plain, way, router, error) in [
+            (v4(UDP), first, "198.51.100.1", 1),
+            (v6(UDP), first6, "2001:db8:9::1", 58),
+        ] {
             let reply = Ip::new(plain.to, plain.from, UDP).with(&udp(80, 50 + turn, b""));
             let kind = if error == 1 { 3 } else { 2 };
             let message = [&[kind, 0, 0, 0, 0, 0, 5, 0][..], &reply].concat();
@@ -327,7 +436,10 @@ fn fragments_and_icmp_errors_follow() {
     let before = forwarder.maps().flows().unwrap().len();
     let stranger = Ip::new(address("10.0.0.100"), address("192.0.2.1"), UDP).with(&udp(80, 999, b""));
     let message = [&[3, 4, 0, 0, 0, 0, 5, 0][..], &stranger].concat();
-    assert_eq!(way_of(&forwarder, &Ip::new(address("198.51.100.1"), address("10.0.0.100"), 1), &message), 0);
+    assert_eq!(
+        way_of(&forwarder, &Ip::new(address("198.51.100.1"), address("10.0.0.100"), 1), &message),
+        0
+    );
     assert_eq!(forwarder.maps().flows().unwrap().len(), before);
     assert_eq!(forwarder.maps().events().unwrap()[&Event::IcmpUnknown], 1);
 }
@@ -336,20 +448,39 @@ fn fragments_and_icmp_errors_follow() {
 #[test]
 fn a_flood_evicts_no_established_connection() {
     let sandbox = Sandbox::enter();
-    let sizes = wvs_tc_bpf::Sizes { half_open: 2_048, flows4: 4_096, ..common::small() };
+    let sizes = wvs_tc_bpf::Sizes {
+        half_open: 2_048,
+        flows4: 4_096,
+        ..common::small()
+    };
     let forwarder = Forwarder::load(&sandbox.pins(), &sizes).unwrap();
     two(forwarder.maps());
     let send = |port: u16, flags| way_of(&forwarder, &v4(TCP), &tcp(port, 80, flags, b""));
-    let ways: Vec<u8> = (1..=1_000).map(|port| { send(port, SYN); send(port, ACK) }).collect();
+    let ways: Vec<u8> = (1..=1_000)
+        .map(|port| {
+            send(port, SYN);
+            send(port, ACK)
+        })
+        .collect();
     for index in 0..20_480_u32 {
         let from = std::net::Ipv4Addr::from(0xc612_0000 + index).into();
-        let forged = Ip { from, ..v4(if index % 2 == 0 { TCP } else { UDP }) };
-        let l4 = if index % 2 == 0 { tcp(1, 80, SYN, b"") } else { udp(1, 80, b"x") };
+        let forged = Ip {
+            from,
+            ..v4(if index % 2 == 0 { TCP } else { UDP })
+        };
+        let l4 = if index % 2 == 0 {
+            tcp(1, 80, SYN, b"")
+        } else {
+            udp(1, 80, b"x")
+        };
         assert!(way_of(&forwarder, &forged, &l4) > 0);
     }
     let after: Vec<u8> = (1..=1_000).map(|port| send(port, ACK)).collect();
     assert!(ways == after && ways.iter().all(|way| *way > 0));
-    let sweep = forwarder.maps().sweep(|_| wvs_tc_bpf::Timeouts::default(), forwarder.maps().now().unwrap()).unwrap();
+    let sweep = forwarder
+        .maps()
+        .sweep(|_| wvs_tc_bpf::Timeouts::default(), forwarder.maps().now().unwrap())
+        .unwrap();
     assert!(sweep.seen <= 1_000 + 2_048, "{sweep:?}");
 }
 
@@ -375,14 +506,25 @@ fn asking_changes_nothing() {
     let forwarder = sandbox.load();
     let maps = forwarder.maps();
     two(maps);
-    let ask = |port, flags| forwarder.explain(&ethernet(&v4(TCP).with(&tcp(port, 80, flags, b""))), 0).unwrap().mark;
+    let ask = |port, flags| {
+        forwarder
+            .explain(&ethernet(&v4(TCP).with(&tcp(port, 80, flags, b""))), 0)
+            .unwrap()
+            .mark
+    };
     assert_eq!([ask(1, SYN), ask(1, SYN), ask(2, SYN)], [7, 7, 7]);
     assert!(maps.flows().unwrap().is_empty());
     assert_eq!((maps.cycle(1).unwrap(), maps.backend_stats(7).unwrap().packets), (0, 0));
     assert_eq!(way_of(&forwarder, &v4(TCP), &tcp(1, 80, SYN, b"")), 9);
     assert_eq!(way_of(&forwarder, &v4(TCP), &tcp(1, 80, ACK, b"")), 9);
     assert_eq!([ask(1, ACK), ask(2, SYN), ask(1, FIN)], [7, 8, 7]);
-    assert_eq!(forwarder.explain(&ethernet(&v4(TCP).with(&tcp(1, 443, SYN, b""))), 0).unwrap().mark, 0);
+    assert_eq!(
+        forwarder
+            .explain(&ethernet(&v4(TCP).with(&tcp(1, 443, SYN, b""))), 0)
+            .unwrap()
+            .mark,
+        0
+    );
 }
 
 /// What was pinned survives the loader, and what does not fit is refused in words.
@@ -398,26 +540,47 @@ fn pins_are_reused_or_refused() {
     assert_eq!(Maps::open(&sandbox.pins()).unwrap().listeners().unwrap().len(), 4);
     drop(forwarder);
 
-    let larger = wvs_tc_bpf::Sizes { flows4: 1 << 17, ..common::small() };
+    let larger = wvs_tc_bpf::Sizes {
+        flows4: 1 << 17,
+        ..common::small()
+    };
     let error = Forwarder::load(&sandbox.pins(), &larger).unwrap_err().to_string();
     assert!(error.contains("flows4 has room for 65536 entries, 131072 are configured"), "{error}");
 
     std::fs::create_dir(sandbox.pins().join("v0")).unwrap();
-    let error = Forwarder::load(&sandbox.pins(), &common::small()).unwrap_err().to_string();
+    let error = Forwarder::load(&sandbox.pins(), &common::small())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("wvs/v0 holds the state of a wvs with another layout"), "{error}");
     std::fs::remove_dir(sandbox.pins().join("v0")).unwrap();
 
     let plain = tempfile::tempdir().unwrap();
-    let error = Forwarder::load(plain.path(), &common::small()).unwrap_err().to_string();
+    let error = Forwarder::load(plain.path(), &common::small())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("is on no BPF file system: mount -t bpf bpf "), "{error}");
 
     let mut forwarder = sandbox.load();
-    assert!(forwarder.attach("nowhere").unwrap_err().to_string().contains("no interface nowhere"));
+    assert!(
+        forwarder
+            .attach("nowhere")
+            .unwrap_err()
+            .to_string()
+            .contains("no interface nowhere")
+    );
     forwarder.attach("lo").unwrap();
     let backend = target(Method::DirectRouting, "10.0.0.9", "");
-    let error = forwarder.maps().set_backend(300, &backend).unwrap_err().to_string();
+    let error = forwarder
+        .maps()
+        .set_backend(300, &backend)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("backend 300 is beyond the 256"), "{error}");
-    let error = forwarder.maps().set_backend(3, &Target { way: None, ..backend }).unwrap_err().to_string();
+    let error = forwarder
+        .maps()
+        .set_backend(3, &Target { way: None, ..backend })
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("backend 3 has no way"), "{error}");
     Forwarder::teardown(&sandbox.pins()).unwrap();
     assert!(Forwarder::attachments(&sandbox.pins()).unwrap().is_empty());

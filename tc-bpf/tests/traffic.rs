@@ -22,19 +22,23 @@ fn serve(lab: &Lab, maps: &Maps, method: Method, outer: [bool; 2], macs: bool) {
         let service = family as u32 + 1;
         let ids = [family as u16 * 2 + 1, family as u16 * 2 + 2];
         for (number, id) in [1, 2].into_iter().zip(ids) {
-            maps.set_backend(id, &lab.target(method, number, outer[family], macs)).unwrap();
+            maps.set_backend(id, &lab.target(method, number, outer[family], macs))
+                .unwrap();
         }
         maps.set_table(service, Kind::Cycle, 1, &ids.map(Some)).unwrap();
         maps.set_service(service, false).unwrap();
         for proto in [TCP, UDP] {
-            maps.set_listener(Listen::Address(address(vip), proto, 80), service).unwrap();
+            maps.set_listener(Listen::Address(address(vip), proto, 80), service)
+                .unwrap();
         }
     }
 }
 
 fn attach(lab: &Lab) -> Forwarder {
     let mut forwarder = lab.sandbox.load();
-    let attached = forwarder.attach("eth0").unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let attached = forwarder
+        .attach("eth0")
+        .unwrap_or_else(|error| panic!("{}", chain(&error)));
     assert!(matches!(attached, Attached::New(_)), "{attached:?}");
     forwarder
 }
@@ -44,14 +48,16 @@ fn connections_work(maps: &Maps) {
     for vip in VIPS {
         let mut servers = BTreeMap::new();
         for _ in 0..6 {
-            let mut stream = connect(vip).unwrap_or_else(|error| panic!("{vip}: {error} {:?}", maps.events()));
+            let mut stream =
+                connect(vip).unwrap_or_else(|error| panic!("{vip}: {error} {:?}", maps.events()));
             let name = exchange(&mut stream, 100, 100)
                 .unwrap_or_else(|error| panic!("{vip}: {error} {:?}", maps.events()));
             *servers.entry(name).or_insert(0) += 1;
         }
         assert_eq!(servers, BTreeMap::from([("r1".into(), 3), ("r2".into(), 3)]), "{vip}");
         let mut stream = connect(vip).unwrap();
-        exchange(&mut stream, 30 * MB, 30 * MB).unwrap_or_else(|error| panic!("{vip}: {error} {:?}", maps.events()));
+        exchange(&mut stream, 30 * MB, 30 * MB)
+            .unwrap_or_else(|error| panic!("{vip}: {error} {:?}", maps.events()));
         let bind = if vip.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
         let socket = UdpSocket::bind(bind).unwrap();
         let first = ask(&socket, vip, 100).unwrap();
@@ -157,9 +163,14 @@ fn replacing_the_program_loses_nothing() {
                 Attached::Replaced(hook) => hook,
                 Attached::New(hook) => panic!("round {round}: anew by {hook:?}"),
             };
-            next.maps().set_table(1, Kind::Cycle, 1, &[Some(1), Some(2), Some(2 - round % 2)]).unwrap();
+            next.maps()
+                .set_table(1, Kind::Cycle, 1, &[Some(1), Some(2), Some(2 - round % 2)])
+                .unwrap();
             drop(next);
-            let expected = vec![Attachment { interface: "eth0".into(), hook }];
+            let expected = vec![Attachment {
+                interface: "eth0".into(),
+                hook,
+            }];
             assert_eq!(Forwarder::attachments(&lab.sandbox.pins()).unwrap(), expected);
             // Without descriptors of the director the program goes on: some connections each time.
             while made.load(Ordering::Relaxed) < before + 5 && !load.is_finished() {

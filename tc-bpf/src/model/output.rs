@@ -39,7 +39,16 @@ fn header(h: &Header) -> Vec<u8> {
     let (from, to) = (octets(h.from), octets(h.to));
     if from.len() == 16 {
         let length = (h.payload as u16).to_be_bytes();
-        let head = [0x60 | h.tos >> 4, h.tos << 4, 0, 0, length[0], length[1], h.proto, 64];
+        let head = [
+            0x60 | h.tos >> 4,
+            h.tos << 4,
+            0,
+            0,
+            length[0],
+            length[1],
+            h.proto,
+            64,
+        ];
         return [&head[..], &from, &to].concat();
     }
     let length = (h.payload as u16 + 20).to_be_bytes();
@@ -68,7 +77,11 @@ pub fn forwarded(frame: &[u8], packet: &Packet, target: &Target, way: &Way) -> V
         Some((to, from)) => [to, from].concat(),
         None => frame[..12].to_vec(),
     };
-    let outer6 = if target.method == Method::Tunnel { target.address.is_ipv6() } else { v6 };
+    let outer6 = if target.method == Method::Tunnel {
+        target.address.is_ipv6()
+    } else {
+        v6
+    };
     out.extend(if outer6 { [0x86, 0xdd] } else { [0x08, 0x00] });
     if let (Method::Tunnel, Some(from)) = (target.method, way.source) {
         out.extend(header(&Header {
@@ -89,7 +102,12 @@ pub fn too_big(frame: &[u8], packet: &Packet, mtu: u16) -> Option<Vec<u8>> {
     let v6 = packet.connection.to.is_ipv6();
     let header_length = packet.l4 - packet.l3;
     let error_about_error = matches!(packet.proto, 1 | 58);
-    if !packet.df || error_about_error || packet.l3 != 14 || packet.extent == Extent::LaterFragment || header_length > 128 {
+    if !packet.df
+        || error_about_error
+        || packet.l3 != 14
+        || packet.extent == Extent::LaterFragment
+        || header_length > 128
+    {
         return None;
     }
     let mut l4 = frame.get(packet.l4..packet.l4 + 20)?.to_vec();
@@ -115,12 +133,26 @@ pub fn too_big(frame: &[u8], packet: &Packet, mtu: u16) -> Option<Vec<u8>> {
     let payload = 8 + header_length + 20;
     let (from, to) = (packet.connection.to, packet.connection.from);
     let pseudo = if v6 {
-        [octets(from), octets(to), vec![0, 0], (payload as u16).to_be_bytes().to_vec(), vec![0, 0, 0, 58]].concat()
+        [
+            octets(from),
+            octets(to),
+            vec![0, 0],
+            (payload as u16).to_be_bytes().to_vec(),
+            vec![0, 0, 0, 58],
+        ]
+        .concat()
     } else {
         Vec::new()
     };
     let check = !sum(&[&pseudo, &head, ip, &l4]);
-    let outer = header(&Header { from, to, tos: 0, df: true, proto, payload });
+    let outer = header(&Header {
+        from,
+        to,
+        tos: 0,
+        df: true,
+        proto,
+        payload,
+    });
     let mut out = [&frame[6..12], &frame[..6], &frame[12..14], &outer, &head, ip, &l4].concat();
     let at = 14 + outer.len() + 2;
     out[at..at + 2].copy_from_slice(&check.to_be_bytes());

@@ -71,7 +71,11 @@ impl Lab {
 
     /// A server's address of a family.
     pub fn server(number: u8, v6: bool) -> IpAddr {
-        address(&if v6 { format!("fd00::{}", 10 + number) } else { format!("10.0.0.{}", 10 + number) })
+        address(&if v6 {
+            format!("fd00::{}", 10 + number)
+        } else {
+            format!("10.0.0.{}", 10 + number)
+        })
     }
 
     /// The way to a server, with hardware addresses or by the kernel's neighbour table.
@@ -99,7 +103,8 @@ impl Lab {
         for number in [1, 2] {
             let root = self.sandbox.pins().with_file_name(format!("r{number}"));
             within(&format!("r{number}"), || {
-                let mut decapsulator = Decapsulator::load(&root).unwrap_or_else(|error| panic!("{}", chain(&error)));
+                let mut decapsulator =
+                    Decapsulator::load(&root).unwrap_or_else(|error| panic!("{}", chain(&error)));
                 for v6 in [false, true] {
                     decapsulator.add(Self::server(number, v6)).unwrap();
                 }
@@ -116,7 +121,11 @@ impl Lab {
                 ethtool("eth0", command, on.into());
             }
         };
-        if host == "d" { switch() } else { within(host, switch) }
+        if host == "d" {
+            switch()
+        } else {
+            within(host, switch)
+        }
     }
 }
 

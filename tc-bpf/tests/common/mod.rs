@@ -77,12 +77,11 @@ pub fn ip(words: &str) {
 }
 
 pub fn run(program: &str, words: &str) {
-    let output = Command::new(program).args(words.split_whitespace()).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{program} {words}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new(program)
+        .args(words.split_whitespace())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{program} {words}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Runs something in a named network namespace.
@@ -93,7 +92,9 @@ pub fn within<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
             setns(file, CloneFlags::CLONE_NEWNET).unwrap();
             work()
         });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

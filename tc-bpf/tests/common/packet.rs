@@ -39,7 +39,11 @@ pub fn framed(to: [u8; 6], from: [u8; 6], tags: &[(u16, u16)], payload: &[u8]) -
         frame.extend(protocol.to_be_bytes());
         frame.extend(tag.to_be_bytes());
     }
-    frame.extend(if payload[0] >> 4 == 4 { [0x08, 0x00] } else { [0x86, 0xdd] });
+    frame.extend(if payload[0] >> 4 == 4 {
+        [0x08, 0x00]
+    } else {
+        [0x86, 0xdd]
+    });
     frame.extend(payload);
     frame
 }
