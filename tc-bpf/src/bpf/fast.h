@@ -38,7 +38,6 @@ INLINE enum fast fast_way(struct __sk_buff *skb, struct packet *p, const struct 
 	struct backend *b;
 	struct flow *f;
 	__u32 total, backend, check, *ports = (void *)tcp;
-	__u64 way;
 	__u8 flags = 0;
 
 	if ((void *)tcp + 8 > end || skb->protocol != bpf_htons(ETH_P_IP))
@@ -87,9 +86,7 @@ INLINE enum fast fast_way(struct __sk_buff *skb, struct packet *p, const struct 
 	ip->ttl--;
 	check = ip->check + bpf_htons(0x0100);
 	ip->check = check + (check >= 0xffff);
-	__builtin_memcpy(&way, b->mac, 8);
-	__builtin_memcpy(data, &way, 8);
-	__builtin_memcpy(data + 8, b->source_mac + 2, 4);
+	set_macs(data, b);
 	*ifindex = b->ifindex;
 	return FAST_REDIRECT;
 }

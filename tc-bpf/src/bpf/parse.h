@@ -32,6 +32,7 @@ struct packet {
 	__u8 df;		/* IPv4's; IPv6 is never fragmented on the way */
 	__u8 proto;
 	__u8 tags;		/* VLAN tags within the data */
+	__u8 chosen;		/* a backend was chosen for it */
 };
 
 enum parsed {

@@ -95,21 +95,14 @@ APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const
 INLINE struct backend *open(struct __sk_buff *skb, struct packet *p, const struct settings *s, __u32 now, int *id,
 			    int *verdict)
 {
-	struct backend_stats *stats;
 	struct backend *b;
-	__u32 key;
 
 	b = half_open_backend(p, s, now, id);
 	if (b)
 		return b;
 	*verdict = 0;
 	b = new_backend(skb, p, s, id, verdict);
-	if (!b)
-		return 0;
-	key = *id;
-	stats = bpf_map_lookup_elem(&backend_stats, &key);
-	if (stats)
-		stats->connections++;
+	p->chosen = b != 0;
 	return b;
 }
 
@@ -139,7 +132,7 @@ INLINE struct backend *decide(struct __sk_buff *skb, struct packet *p, const str
 	return b;
 }
 
-INLINE void account(struct __sk_buff *skb, int id)
+INLINE void account(struct __sk_buff *skb, int id, __u64 chosen)
 {
 	__u32 key = id;
 	struct backend_stats *stats = bpf_map_lookup_elem(&backend_stats, &key);
@@ -148,6 +141,7 @@ INLINE void account(struct __sk_buff *skb, int id)
 		return;
 	stats->packets++;
 	stats->bytes += skb->len;
+	stats->connections += chosen;
 }
 
 INLINE int forward(struct __sk_buff *skb, struct packet *p, const struct settings *s, const struct backend *b, int id)
@@ -156,7 +150,7 @@ INLINE int forward(struct __sk_buff *skb, struct packet *p, const struct setting
 
 	if (b->method != METHOD_DR && b->method != METHOD_TUN) {
 		/* nftables or the stack take it from here. */
-		account(skb, id);
+		account(skb, id, p->chosen);
 		return PASS;
 	}
 	if (unlikely(p->hop_limit <= 1)) {
@@ -167,7 +161,7 @@ INLINE int forward(struct __sk_buff *skb, struct packet *p, const struct setting
 		overhead = tunnel_overhead(b);
 	if (unlikely(!fits(skb, p, b->mtu, overhead)))
 		return too_big(skb, p, s, b->mtu - overhead);
-	account(skb, id);
+	account(skb, id, p->chosen);
 	return b->method == METHOD_TUN ? send_tunnelled(skb, p, b) : send_direct(skb, p, b);
 }
 
