@@ -31,7 +31,7 @@ pub fn compile(sources: &Path, name: &str, object: &Path) -> Result<(), String> 
             "-Wno-unused-function",
             "-Wno-unused-variable",
         ])
-        .arg("-I/usr/include/x86_64-linux-gnu")
+        .arg(format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH))
         .args(["-c", &format!("{name}.bpf.c"), "-o"])
         .arg(object))
     .map_err(|error| format!("clang refused {name}.bpf.c: {error}"))?;
