@@ -235,10 +235,8 @@ layout! {
         connections: u64,
     }
 
-    /// What a service has done, on one CPU. Map `service_stats`.
+    /// What a service has done besides what its backends count, on one CPU. Map `service_stats`.
     struct ServiceStats = service_stats {
-        /// Connections it has given to a backend.
-        connections: u64,
         /// Packets it has dropped because no backend takes them.
         refused: u64,
     }

@@ -341,18 +341,14 @@ impl Maps {
             .map_err(refused(format!("clearing the counters of backend {id}")))
     }
 
-    /// What a service has done.
+    /// What a service has done; its connections are the sum of its backends'.
     pub fn service_stats(&self, service: u32) -> Result<ServiceStats, MapError> {
         let parts = self
             .service_stats
             .get_per_cpu(&service)
             .map_err(refused(format!("reading the counters of service {service}")))?;
-        Ok(parts
-            .iter()
-            .fold(ServiceStats::default(), |sum, part| ServiceStats {
-                connections: sum.connections + part.connections,
-                refused: sum.refused + part.refused,
-            }))
+        let refused = parts.iter().map(|part| part.refused).sum();
+        Ok(ServiceStats { refused })
     }
 
     /// How often each event has happened.

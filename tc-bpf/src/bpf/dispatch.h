@@ -75,7 +75,7 @@ INLINE __u32 hash6(const struct packet *p, __u32 kind, __u32 seed)
 
 /* The backend that the table names: its id, 0 where none is. `stateless` packets open nothing that is remembered, so
  * the client's hash chooses for all of them alike. */
-APART __u32 choose(struct packet *p, __u32 service, int stateless, int dry)
+INLINE __u32 choose(struct packet *p, __u32 service, int stateless, int dry)
 {
 	void *table = bpf_map_lookup_elem(&tables, &service);
 	__u32 i = 0, *head, *seed, *slot, kind, slots;
@@ -111,7 +111,7 @@ APART __u32 choose(struct packet *p, __u32 service, int stateless, int dry)
 }
 
 /* The number of the service that listens here, or -1. Marks first, then the port, then all ports, as IPVS. */
-APART long find_service(struct __sk_buff *skb, struct packet *p, const struct settings *s)
+INLINE long find_service(struct __sk_buff *skb, struct packet *p, const struct settings *s)
 {
 	struct listener l = {};
 	__u32 mark = skb->mark, *service;
@@ -138,5 +138,5 @@ APART long find_service(struct __sk_buff *skb, struct packet *p, const struct se
 		return *service;
 	l.port = 0;
 	service = bpf_map_lookup_elem(&listeners, &l);
-	return service ? *service : -1;
+	return service ? (long)*service : -1;
 }

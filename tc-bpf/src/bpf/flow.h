@@ -99,7 +99,7 @@ INLINE void promote(const struct packet *p, const struct flow *f, const struct s
 }
 
 /* The backend of a connection that is half open. */
-APART struct backend *half_open_backend(struct packet *p, const struct settings *s, __u32 now, int *id)
+INLINE struct backend *half_open_backend(struct packet *p, const struct settings *s, __u32 now, int *id)
 {
 	struct flow *f = half_open(p);
 	struct backend *b;

@@ -197,9 +197,7 @@ _Static_assert(__builtin_offsetof(struct backend_stats, bytes) == 8, "backend_st
 _Static_assert(__builtin_offsetof(struct backend_stats, connections) == 16, "backend_stats.connections");
 
 struct service_stats {
-	__u64 connections;
 	__u64 refused;
 } __attribute__((aligned(8)));
-_Static_assert(sizeof(struct service_stats) == 16, "service_stats");
-_Static_assert(__builtin_offsetof(struct service_stats, connections) == 0, "service_stats.connections");
-_Static_assert(__builtin_offsetof(struct service_stats, refused) == 8, "service_stats.refused");
+_Static_assert(sizeof(struct service_stats) == 8, "service_stats");
+_Static_assert(__builtin_offsetof(struct service_stats, refused) == 0, "service_stats.refused");

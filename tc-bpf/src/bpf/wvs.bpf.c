@@ -51,21 +51,20 @@ INLINE int may_open(const struct packet *p)
 APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const struct settings *s, int *id,
 				  int *verdict)
 {
-	int dry = *verdict, one_packet, stateless;
+	int dry = *verdict, one_packet = 0, stateless;
+	long found = find_service(skb, p, s);
+	__u32 key = found, chosen, now = ticks();
 	struct service_stats *stats;
 	struct service *service;
 	struct backend *b;
-	long found = find_service(skb, p, s);
-	__u32 key = found, chosen, now = ticks();
 
 	*verdict = PASS;
 	if (found < 0)
 		return 0;
-	service = bpf_map_lookup_elem(&services, &key);
-	stats = bpf_map_lookup_elem(&service_stats, &key);
-	if (!service || !stats)
-		return 0;
-	one_packet = p->proto == IPPROTO_UDP && service->flags & SERVICE_ONE_PACKET;
+	if (p->proto == IPPROTO_UDP) {
+		service = bpf_map_lookup_elem(&services, &key);
+		one_packet = service && service->flags & SERVICE_ONE_PACKET;
+	}
 	stateless = !may_open(p) || (p->proto == IPPROTO_TCP && !is_syn(p));
 	if (stateless)
 		count(EVENT_NO_SYN);
@@ -78,14 +77,16 @@ APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const
 	b = bpf_map_lookup_elem(&backends, &key);
 	if (!chosen || !b || !b->method) {
 		count(EVENT_NO_BACKEND);
-		stats->refused++;
+		key = found;
+		stats = bpf_map_lookup_elem(&service_stats, &key);
+		if (stats)
+			stats->refused++;
 		*verdict = TC_ACT_SHOT;
 		return 0;
 	}
 	*id = chosen;
 	if (dry)
 		return b;
-	stats->connections++;
 	if (!one_packet && stateless != 2 && may_open(p))
 		remember(p, chosen, b, found, now);
 	return b;
