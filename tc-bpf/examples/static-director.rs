@@ -1,0 +1,74 @@
+//! Loads the program and serves one virtual service from a fixed list of backends, then leaves: for benches, and to
+//! see the kernel's part without the rest.
+//!
+//! static-director PINS INTERFACE dr|tun VIP PORT SERVER=INTERFACE,MAC,SOURCE-MAC,SOURCE...
+
+use std::error::Error;
+use std::net::IpAddr;
+
+use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, Sizes, Target, Way};
+
+fn mac(text: &str) -> Result<[u8; 6], Box<dyn Error>> {
+    let bytes = text.split(':').map(|part| u8::from_str_radix(part, 16));
+    let bytes: Vec<u8> = bytes.collect::<Result<_, _>>()?;
+    Ok(bytes.as_slice().try_into()?)
+}
+
+fn target(method: Method, text: &str) -> Result<Target, Box<dyn Error>> {
+    let (server, way) = text
+        .split_once('=')
+        .ok_or("SERVER=INTERFACE,MAC,SOURCE-MAC,SOURCE")?;
+    let [interface, to, from, source] = way.split(',').collect::<Vec<_>>()[..] else {
+        return Err("a way is INTERFACE,MAC,SOURCE-MAC,SOURCE".into());
+    };
+    let index = std::ffi::CString::new(interface)?;
+    // SAFETY: the name ends in NUL.
+    let ifindex = unsafe { libc::if_nametoindex(index.as_ptr()) };
+    Ok(Target {
+        method,
+        address: server.parse()?,
+        generation: 1,
+        way: Some(Way {
+            ifindex,
+            mtu: 1500,
+            macs: Some((mac(to)?, mac(from)?)),
+            source: Some(source.parse()?),
+        }),
+    })
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().collect();
+    let [_, pins, interface, method, vip, port, servers @ ..] = words.as_slice() else {
+        return Err(
+            "static-director PINS INTERFACE dr|tun VIP PORT SERVER=INTERFACE,MAC,SOURCE-MAC,SOURCE...".into(),
+        );
+    };
+    let method = match method.as_str() {
+        "dr" => Method::DirectRouting,
+        "tun" => Method::Tunnel,
+        _ => return Err("the method is dr or tun".into()),
+    };
+    let sizes = Sizes {
+        flows4: 1 << 17,
+        flows6: 1 << 10,
+        half_open: 1 << 17,
+        ..Sizes::default()
+    };
+    let mut forwarder = Forwarder::load(pins.as_ref(), &sizes)?;
+    let maps = forwarder.maps();
+    let mut slots = Vec::new();
+    for (id, server) in (1..).zip(servers) {
+        maps.set_backend(id, &target(method, server)?)?;
+        slots.push(Some(id));
+    }
+    maps.set_table(0, Kind::Cycle, 1, &slots)?;
+    maps.set_service(0, false)?;
+    maps.set_limits(0, 100)?;
+    let (vip, port): (IpAddr, u16) = (vip.parse()?, port.parse()?);
+    for proto in [6, 17] {
+        maps.set_listener(Listen::Address(vip, proto, port), 0)?;
+    }
+    forwarder.attach(interface)?;
+    Ok(())
+}

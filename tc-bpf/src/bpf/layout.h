@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0 */
+/* Written by src/layout.rs, where the comments are. WVS_BLESS=1 cargo test layout rewrites it. */
+#pragma once
+#include <linux/types.h>
+
+#define KIND_ADDRESS 0x0
+#define KIND_MARK 0x1
+#define SERVICE_ONE_PACKET 0x1
+#define METHOD_NAT 0x1
+#define METHOD_DR 0x2
+#define METHOD_TUN 0x3
+#define METHOD_LOCAL 0x4
+#define STATE_SYN 0x1
+#define STATE_ESTABLISHED 0x2
+#define STATE_FIN 0x3
+#define STATE_TIME_WAIT 0x4
+#define STATE_CLOSED 0x5
+#define STATE_DATAGRAM 0x6
+#define TABLE_CYCLE 0x0
+#define TABLE_SOURCE 0x1
+#define TABLE_SOURCE_PORT 0x2
+#define TABLE_DESTINATION 0x3
+#define TABLE_BOTH 0x4
+#define TABLE_KIND_SHIFT 0x18
+#define TABLE_SLOTS 0x2
+#define GATE_TICKS 0x5
+#define EVENTS 13
+
+enum event {
+	EVENT_NO_BACKEND = 0,
+	EVENT_TOO_BIG = 1,
+	EVENT_TOO_BIG_UNTOLD = 2,
+	EVENT_ENCAPSULATION = 3,
+	EVENT_VLAN = 4,
+	EVENT_HOP_LIMIT = 5,
+	EVENT_FRAGMENT = 6,
+	EVENT_ICMP_UNKNOWN = 7,
+	EVENT_MALFORMED = 8,
+	EVENT_STALE = 9,
+	EVENT_GATE = 10,
+	EVENT_TABLE_FULL = 11,
+	EVENT_NO_SYN = 12,
+};
+
+struct flow_key4 {
+	__u16 sport;
+	__u16 dport;
+	__u8 proto;
+	__u8 family;
+	__u8 pad[2];
+	__u8 saddr[4];
+	__u8 daddr[4];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct flow_key4) == 16, "flow_key4");
+_Static_assert(__builtin_offsetof(struct flow_key4, sport) == 0, "flow_key4.sport");
+_Static_assert(__builtin_offsetof(struct flow_key4, dport) == 2, "flow_key4.dport");
+_Static_assert(__builtin_offsetof(struct flow_key4, proto) == 4, "flow_key4.proto");
+_Static_assert(__builtin_offsetof(struct flow_key4, family) == 5, "flow_key4.family");
+_Static_assert(__builtin_offsetof(struct flow_key4, pad) == 6, "flow_key4.pad");
+_Static_assert(__builtin_offsetof(struct flow_key4, saddr) == 8, "flow_key4.saddr");
+_Static_assert(__builtin_offsetof(struct flow_key4, daddr) == 12, "flow_key4.daddr");
+
+struct flow_key {
+	__u16 sport;
+	__u16 dport;
+	__u8 proto;
+	__u8 family;
+	__u8 pad[2];
+	__u8 addresses[32];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct flow_key) == 40, "flow_key");
+_Static_assert(__builtin_offsetof(struct flow_key, sport) == 0, "flow_key.sport");
+_Static_assert(__builtin_offsetof(struct flow_key, dport) == 2, "flow_key.dport");
+_Static_assert(__builtin_offsetof(struct flow_key, proto) == 4, "flow_key.proto");
+_Static_assert(__builtin_offsetof(struct flow_key, family) == 5, "flow_key.family");
+_Static_assert(__builtin_offsetof(struct flow_key, pad) == 6, "flow_key.pad");
+_Static_assert(__builtin_offsetof(struct flow_key, addresses) == 8, "flow_key.addresses");
+
+struct flow {
+	__u16 backend;
+	__u16 generation;
+	__u32 seen;
+	__u16 service;
+	__u8 state;
+	__u8 pad;
+	__u32 opened;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct flow) == 16, "flow");
+_Static_assert(__builtin_offsetof(struct flow, backend) == 0, "flow.backend");
+_Static_assert(__builtin_offsetof(struct flow, generation) == 2, "flow.generation");
+_Static_assert(__builtin_offsetof(struct flow, seen) == 4, "flow.seen");
+_Static_assert(__builtin_offsetof(struct flow, service) == 8, "flow.service");
+_Static_assert(__builtin_offsetof(struct flow, state) == 10, "flow.state");
+_Static_assert(__builtin_offsetof(struct flow, pad) == 11, "flow.pad");
+_Static_assert(__builtin_offsetof(struct flow, opened) == 12, "flow.opened");
+
+struct listener {
+	__u8 address[16];
+	__u16 port;
+	__u8 proto;
+	__u8 kind;
+} __attribute__((aligned(4)));
+_Static_assert(sizeof(struct listener) == 20, "listener");
+_Static_assert(__builtin_offsetof(struct listener, address) == 0, "listener.address");
+_Static_assert(__builtin_offsetof(struct listener, port) == 16, "listener.port");
+_Static_assert(__builtin_offsetof(struct listener, proto) == 18, "listener.proto");
+_Static_assert(__builtin_offsetof(struct listener, kind) == 19, "listener.kind");
+
+struct service {
+	__u32 flags;
+	__u32 pad;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct service) == 8, "service");
+_Static_assert(__builtin_offsetof(struct service, flags) == 0, "service.flags");
+_Static_assert(__builtin_offsetof(struct service, pad) == 4, "service.pad");
+
+struct backend {
+	__u8 address[16];
+	__u8 source[16];
+	__u32 ifindex;
+	__u16 generation;
+	__u16 mtu;
+	__u8 mac[6];
+	__u8 source_mac[6];
+	__u8 method;
+	__u8 family;
+	__u8 pad[10];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct backend) == 64, "backend");
+_Static_assert(__builtin_offsetof(struct backend, address) == 0, "backend.address");
+_Static_assert(__builtin_offsetof(struct backend, source) == 16, "backend.source");
+_Static_assert(__builtin_offsetof(struct backend, ifindex) == 32, "backend.ifindex");
+_Static_assert(__builtin_offsetof(struct backend, generation) == 36, "backend.generation");
+_Static_assert(__builtin_offsetof(struct backend, mtu) == 38, "backend.mtu");
+_Static_assert(__builtin_offsetof(struct backend, mac) == 40, "backend.mac");
+_Static_assert(__builtin_offsetof(struct backend, source_mac) == 46, "backend.source_mac");
+_Static_assert(__builtin_offsetof(struct backend, method) == 52, "backend.method");
+_Static_assert(__builtin_offsetof(struct backend, family) == 53, "backend.family");
+_Static_assert(__builtin_offsetof(struct backend, pad) == 54, "backend.pad");
+
+struct fragment_key {
+	__u8 addresses[32];
+	__u32 id;
+	__u8 proto;
+	__u8 family;
+	__u8 pad[2];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct fragment_key) == 40, "fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, addresses) == 0, "fragment_key.addresses");
+_Static_assert(__builtin_offsetof(struct fragment_key, id) == 32, "fragment_key.id");
+_Static_assert(__builtin_offsetof(struct fragment_key, proto) == 36, "fragment_key.proto");
+_Static_assert(__builtin_offsetof(struct fragment_key, family) == 37, "fragment_key.family");
+_Static_assert(__builtin_offsetof(struct fragment_key, pad) == 38, "fragment_key.pad");
+
+struct fragment_way {
+	__u16 backend;
+	__u16 generation;
+} __attribute__((aligned(4)));
+_Static_assert(sizeof(struct fragment_way) == 4, "fragment_way");
+_Static_assert(__builtin_offsetof(struct fragment_way, backend) == 0, "fragment_way.backend");
+_Static_assert(__builtin_offsetof(struct fragment_way, generation) == 2, "fragment_way.generation");
+
+struct settings {
+	__u64 filter[128];
+	__u32 marks;
+	__u32 insert_limit;
+	__u32 icmp_limit;
+	__u32 pad;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct settings) == 1040, "settings");
+_Static_assert(__builtin_offsetof(struct settings, filter) == 0, "settings.filter");
+_Static_assert(__builtin_offsetof(struct settings, marks) == 1024, "settings.marks");
+_Static_assert(__builtin_offsetof(struct settings, insert_limit) == 1028, "settings.insert_limit");
+_Static_assert(__builtin_offsetof(struct settings, icmp_limit) == 1032, "settings.icmp_limit");
+_Static_assert(__builtin_offsetof(struct settings, pad) == 1036, "settings.pad");
+
+struct gate {
+	__u32 window;
+	__u32 inserts;
+	__u32 icmps;
+	__u32 pad;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct gate) == 16, "gate");
+_Static_assert(__builtin_offsetof(struct gate, window) == 0, "gate.window");
+_Static_assert(__builtin_offsetof(struct gate, inserts) == 4, "gate.inserts");
+_Static_assert(__builtin_offsetof(struct gate, icmps) == 8, "gate.icmps");
+_Static_assert(__builtin_offsetof(struct gate, pad) == 12, "gate.pad");
+
+struct backend_stats {
+	__u64 packets;
+	__u64 bytes;
+	__u64 connections;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct backend_stats) == 24, "backend_stats");
+_Static_assert(__builtin_offsetof(struct backend_stats, packets) == 0, "backend_stats.packets");
+_Static_assert(__builtin_offsetof(struct backend_stats, bytes) == 8, "backend_stats.bytes");
+_Static_assert(__builtin_offsetof(struct backend_stats, connections) == 16, "backend_stats.connections");
+
+struct service_stats {
+	__u64 refused;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct service_stats) == 8, "service_stats");
+_Static_assert(__builtin_offsetof(struct service_stats, refused) == 0, "service_stats.refused");

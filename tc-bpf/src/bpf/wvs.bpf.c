@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0 */
+/* The director's forwarding program for direct routing and tunnelling, at the ingress of the interfaces that receive
+ * what is for virtual addresses. What is not ours goes on as if we were not there. */
+#include "dispatch.h"
+#include "dr.h"
+#include "fast.h"
+#include "fragment.h"
+#include "icmp.h"
+#include "tun.h"
+
+/* The backend of a connection that is in the table; its entry is renewed. Inlined: this is where packets spend
+ * their time. */
+INLINE struct backend *established_backend(struct packet *p, __u32 now, int dry, int *id)
+{
+	struct flow *f = established(p);
+	struct backend *b;
+
+	if (!f)
+		return 0;
+	if (begins_anew(p, f)) {
+		/* Else the packets after this one would still find the old entry. */
+		if (dry)
+			return 0;
+		if (p->v6)
+			bpf_map_delete_elem(&flows6, &p->key);
+		else
+			bpf_map_delete_elem(&flows4, &p->key);
+		return 0;
+	}
+	b = backend_of(f->backend, f->generation);
+	if (unlikely(!b)) {
+		count(EVENT_STALE);
+		return 0;
+	}
+	*id = f->backend;
+	if (dry)
+		return b;
+	f->seen = now;
+	if (p->proto == IPPROTO_TCP)
+		f->state = next_state(f->state, IPPROTO_TCP, p->flags);
+	return b;
+}
+
+/* Whether a packet without entry may make one. */
+INLINE int may_open(const struct packet *p)
+{
+	return p->proto != IPPROTO_TCP || !(p->flags & (TCP_RST | TCP_FIN));
+}
+
+/* Schedules: `*verdict` says what to do where there is no backend. */
+APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const struct settings *s, int *id,
+				  int *verdict)
+{
+	int dry = *verdict, one_packet = 0, stateless;
+	long found = find_service(skb, p, s);
+	__u32 key = found, chosen, now = ticks();
+	struct service_stats *stats;
+	struct service *service;
+	struct backend *b;
+
+	*verdict = PASS;
+	if (found < 0)
+		return 0;
+	if (p->proto == IPPROTO_UDP) {
+		service = bpf_map_lookup_elem(&services, &key);
+		one_packet = service && service->flags & SERVICE_ONE_PACKET;
+	}
+	stateless = !may_open(p) || (p->proto == IPPROTO_TCP && !is_syn(p));
+	if (stateless)
+		count(EVENT_NO_SYN);
+	if (!dry && !one_packet && may_open(p) && !gate_open(s, now)) {
+		count(EVENT_GATE);
+		stateless = 2;
+	}
+	chosen = choose(p, key, stateless, dry);
+	key = chosen & 0xffff;
+	b = bpf_map_lookup_elem(&backends, &key);
+	if (!chosen || !b || !b->method) {
+		count(EVENT_NO_BACKEND);
+		key = found;
+		stats = bpf_map_lookup_elem(&service_stats, &key);
+		if (stats)
+			stats->refused++;
+		*verdict = TC_ACT_SHOT;
+		return 0;
+	}
+	*id = chosen;
+	if (dry)
+		return b;
+	if (!one_packet && stateless != 2 && may_open(p))
+		remember(p, chosen, b, found, now);
+	return b;
+}
+
+/* The backend of a packet that is in none of the established connections. */
+INLINE struct backend *open(struct __sk_buff *skb, struct packet *p, const struct settings *s, __u32 now, int *id,
+			    int *verdict)
+{
+	struct backend *b;
+
+	b = half_open_backend(p, s, now, id);
+	if (b)
+		return b;
+	*verdict = 0;
+	b = new_backend(skb, p, s, id, verdict);
+	p->chosen = b != 0;
+	return b;
+}
+
+/* Which backend a packet goes to, or what becomes of it otherwise. */
+INLINE struct backend *decide(struct __sk_buff *skb, struct packet *p, const struct settings *s, __u32 now, int dry,
+			      int *id, int *verdict)
+{
+	enum parsed parsed = parse(skb, p, s);
+	struct backend *b;
+
+	*verdict = PASS;
+	if (parsed == NOT_OURS)
+		return 0;
+	if (unlikely(p->extent == LATER_FRAGMENT))
+		return fragment_backend(p, id);
+	if (unlikely(parsed == ICMP))
+		return icmp_backend(skb, p, id);
+	b = established_backend(p, now, dry, id);
+	if (!b && dry) {
+		*verdict = 1;
+		return new_backend(skb, p, s, id, verdict);
+	}
+	if (!b)
+		b = open(skb, p, s, now, id, verdict);
+	if (b && unlikely(p->extent == FIRST_FRAGMENT) && !dry)
+		remember_fragment(p, *id, b->generation);
+	return b;
+}
+
+INLINE void account(struct __sk_buff *skb, int id, __u64 chosen)
+{
+	__u32 key = id;
+	struct backend_stats *stats = bpf_map_lookup_elem(&backend_stats, &key);
+
+	if (!stats)
+		return;
+	stats->packets++;
+	stats->bytes += skb->len;
+	stats->connections += chosen;
+}
+
+INLINE int forward(struct __sk_buff *skb, struct packet *p, const struct settings *s, const struct backend *b, int id)
+{
+	__u32 overhead = 0;
+
+	if (b->method != METHOD_DR && b->method != METHOD_TUN) {
+		/* nftables or the stack take it from here. */
+		account(skb, id, p->chosen);
+		return PASS;
+	}
+	if (unlikely(p->hop_limit <= 1)) {
+		count(EVENT_HOP_LIMIT);
+		return PASS;
+	}
+	if (b->method == METHOD_TUN)
+		overhead = tunnel_overhead(b);
+	if (unlikely(!fits(skb, p, b->mtu, overhead)))
+		return too_big(skb, p, s, b->mtu - overhead);
+	account(skb, id, p->chosen);
+	return b->method == METHOD_TUN ? send_tunnelled(skb, p, b) : send_direct(skb, p, b);
+}
+
+SEC("classifier") int wvs_ingress(struct __sk_buff *skb)
+{
+	const struct settings *s;
+	__u32 zero = 0, now, ifindex;
+	int id = 0, verdict = PASS;
+	struct backend *b = 0;
+	struct packet p;
+
+	/* What a bridge or a promiscuous interface shows us of others' traffic. */
+	if (skb->pkt_type != 0 /* PACKET_HOST */)
+		return PASS;
+	s = bpf_map_lookup_elem(&settings, &zero);
+	if (!s)
+		return PASS;
+	now = ticks();
+	switch (fast_way(skb, &p, s, now, &ifindex, &b, &id)) {
+	case FAST_REDIRECT:
+		return bpf_redirect(ifindex, 0);
+	case FAST_PASS:
+		return PASS;
+	case FAST_FOUND:
+		break;
+	case FAST_MISS:
+		b = open(skb, &p, s, now, &id, &verdict);
+		break;
+	default:
+		__builtin_memset(&p, 0, sizeof(p));
+		b = decide(skb, &p, s, now, 0, &id, &verdict);
+	}
+	return b ? forward(skb, &p, s, b, id) : verdict;
+}
+
+/* The same decision for a question: nothing is changed. The answer is the backend's id in the mark. */
+SEC("classifier") int wvs_explain(struct __sk_buff *skb)
+{
+	const struct settings *s;
+	struct packet p = {};
+	struct backend *b;
+	__u32 zero = 0;
+	int id = 0, verdict;
+
+	s = bpf_map_lookup_elem(&settings, &zero);
+	if (!s)
+		return PASS;
+	b = decide(skb, &p, s, 0, 1, &id, &verdict);
+	skb->mark = b ? id : 0;
+	return b ? TC_ACT_OK : verdict;
+}
+
+/* What time it is for the program. */
+SEC("classifier") int wvs_clock(struct __sk_buff *skb __attribute__((unused)))
+{
+	return ticks();
+}
+
+/* The kernel's helpers demand a licence that is compatible with its own. */
+SEC("license") char terms[] = "Dual MIT/GPL";

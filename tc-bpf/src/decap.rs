@@ -1,0 +1,114 @@
+//! The decapsulator, for real servers whose kernel has no ipip devices.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use aya::{Ebpf, EbpfLoader};
+
+use crate::attach::{AttachError, Attached, Attachment, Hooks};
+use crate::layout::Plain;
+use crate::loader::{LoadError, RunError, RunOutcome, classifier, load_program, run};
+use crate::pin;
+use crate::sys::Map;
+use crate::target::octets;
+
+const PROGRAM: &str = "wvs_decap";
+
+/// The kernel refused an address.
+#[derive(Debug, thiserror::Error)]
+#[error("the tunnel end {address} cannot be set; there may be 64")]
+pub struct DecapError {
+    address: IpAddr,
+    #[source]
+    source: std::io::Error,
+}
+
+/// An address where tunnels end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Local([u8; 16]);
+
+// SAFETY: bytes.
+unsafe impl Plain for Local {}
+
+/// The decapsulator, loaded and pinned: takes outer headers of IP in IP off what arrives for its addresses.
+#[derive(Debug)]
+pub struct Decapsulator {
+    folder: PathBuf,
+    ebpf: Ebpf,
+    locals: Map<Local, u32>,
+}
+
+impl Decapsulator {
+    /// Loads it, with the addresses that are pinned below `root` (on a BPF file system).
+    pub fn load(root: &Path) -> Result<Self, LoadError> {
+        let folder = root.join("decap");
+        let unusable = |source| LoadError::Folder {
+            path: folder.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&folder).map_err(unusable)?;
+        if !pin::is_bpffs(&folder).map_err(unusable)? {
+            return Err(LoadError::NotBpffs {
+                path: root.to_owned(),
+            });
+        }
+        let mut ebpf = EbpfLoader::new()
+            .default_map_pin_directory(&folder)
+            .load(crate::DECAP_OBJECT)
+            .map_err(|error| LoadError::Object(Box::new(error)))?;
+        load_program(&mut ebpf, PROGRAM)?;
+        let path = folder.join("decap_locals");
+        let locals = Map::open(&path).map_err(|source| LoadError::Foreign { path, source })?;
+        Ok(Self { folder, ebpf, locals })
+    }
+
+    /// Ends tunnels at an address of this machine.
+    pub fn add(&self, address: IpAddr) -> Result<(), DecapError> {
+        self.locals
+            .set(&Local(octets(address)), &1)
+            .map_err(|source| DecapError { address, source })
+    }
+
+    /// Ends them no more; says whether it did.
+    pub fn remove(&self, address: IpAddr) -> Result<bool, DecapError> {
+        self.locals
+            .delete(&Local(octets(address)))
+            .map_err(|source| DecapError { address, source })
+    }
+
+    /// Attaches it to an interface's ingress, or exchanges what is attached there.
+    pub fn attach(&mut self, interface: &str) -> Result<Attached, AttachError> {
+        let program = classifier(&mut self.ebpf, PROGRAM).map_err(|source| AttachError::Attach {
+            interface: interface.into(),
+            source: Box::new(source),
+        })?;
+        let hooks = Hooks {
+            folder: self.folder.join("links"),
+            program: Some(program),
+        };
+        hooks.attach(interface)
+    }
+
+    fn hooks(root: &Path) -> Hooks<'static> {
+        Hooks {
+            folder: root.join("decap").join("links"),
+            program: None,
+        }
+    }
+
+    /// What is attached.
+    pub fn attachments(root: &Path) -> Result<Vec<Attachment>, AttachError> {
+        Self::hooks(root).list()
+    }
+
+    /// Detaches it from an interface; says whether it was attached.
+    pub fn detach(root: &Path, interface: &str) -> Result<bool, AttachError> {
+        Self::hooks(root).detach(interface)
+    }
+
+    /// Runs it on a made-up packet.
+    pub fn run(&self, packet: &[u8]) -> Result<RunOutcome, RunError> {
+        run(&self.ebpf, PROGRAM, packet, 0)
+    }
+}

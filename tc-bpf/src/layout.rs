@@ -1,0 +1,405 @@
+//! What the program and the director share: the maps' keys and values, and the numbers in them.
+//!
+//! This is the one definition. [`c_header`] writes it as the C header `src/bpf/layout.h`, which asserts sizes and
+//! offsets; a test holds the header in the repository to it.
+//!
+//! Addresses and ports are in network byte order, IPv4 addresses in the last four bytes of sixteen, numbers in the
+//! machine's order. All padding is named, because the kernel compares keys byte by byte.
+
+use std::fmt::Write as _;
+use std::mem::size_of;
+
+/// Changes whenever a map's key, value or meaning does; it is part of the pin path.
+pub const SCHEMA: u32 = 1;
+
+/// A type that C and Rust lay out alike, valid for every pattern of bits.
+///
+/// # Safety
+/// `repr(C)`, without implicit padding, and without bit patterns that are invalid.
+pub unsafe trait Plain: Copy + Default {}
+
+/// How a field is declared in C.
+trait InC {
+    fn declare(name: &str) -> String;
+}
+
+macro_rules! in_c {
+    ($($rust:ty => $c:literal),*) => {$(
+        impl InC for $rust {
+            fn declare(name: &str) -> String {
+                format!("{} {name}", $c)
+            }
+        }
+    )*};
+}
+in_c!(u8 => "__u8", u16 => "__u16", u32 => "__u32", u64 => "__u64");
+
+impl<T: InC, const N: usize> InC for [T; N] {
+    fn declare(name: &str) -> String {
+        format!("{}[{N}]", T::declare(name))
+    }
+}
+
+macro_rules! layout {
+    ($($(#[$doc:meta])* struct $name:ident = $c:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[repr(C)]
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub struct $name {
+                $($(#[$field_doc])* pub $field: $type,)*
+            }
+
+            impl Default for $name {
+                fn default() -> Self {
+                    // SAFETY: unsigned integers and arrays of them may be zero.
+                    unsafe { std::mem::zeroed() }
+                }
+            }
+
+            // SAFETY: repr(C) of unsigned integers and arrays of them; the sum of the fields' sizes is asserted
+            // to be the size of the whole, so there is no padding.
+            unsafe impl Plain for $name {}
+            const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$type>())*);
+        )*
+
+        fn c_structs(out: &mut String) {
+            $(
+                let _ = writeln!(out, "\nstruct {} {{", stringify!($c));
+                $(let _ = writeln!(out, "\t{};", <$type as InC>::declare(stringify!($field)));)*
+                // Elements of maps and variables of the program may always be read by whole words.
+                let align = if size_of::<$name>() % 8 == 0 { 8 } else { 4 };
+                let _ = writeln!(out, "}} __attribute__((aligned({align})));");
+                let _ = writeln!(
+                    out, "_Static_assert(sizeof(struct {0}) == {1}, \"{0}\");", stringify!($c), size_of::<$name>());
+                $(let _ = writeln!(
+                    out, "_Static_assert(__builtin_offsetof(struct {0}, {1}) == {2}, \"{0}.{1}\");",
+                    stringify!($c), stringify!($field), std::mem::offset_of!($name, $field));)*
+            )*
+        }
+    };
+}
+
+layout! {
+    /// A connection of IPv4, as the client's packets name it. Maps `flows4`, `half_open4`.
+    struct FlowKey4 = flow_key4 {
+        /// The client's port.
+        sport: u16,
+        /// The service's port.
+        dport: u16,
+        /// IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP.
+        proto: u8,
+        /// 4.
+        family: u8,
+        /// Zero.
+        pad: [u8; 2],
+        /// The client.
+        saddr: [u8; 4],
+        /// The virtual address.
+        daddr: [u8; 4],
+    }
+
+    /// A connection of IPv6; in listings also of IPv4, as [`FlowKey4`] and zeros. Maps `flows6`, `half_open6`.
+    struct FlowKey = flow_key {
+        /// The client's port.
+        sport: u16,
+        /// The service's port.
+        dport: u16,
+        /// IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP.
+        proto: u8,
+        /// 4 or 6.
+        family: u8,
+        /// Zero.
+        pad: [u8; 2],
+        /// Client and virtual address, 4 or 16 bytes each, then zeros.
+        addresses: [u8; 32],
+    }
+
+    /// What is known of a connection. With IPv6's key and the kernel's own 64 bytes it fills 120 bytes.
+    struct Flow = flow {
+        /// Its backend.
+        backend: u16,
+        /// The generation of the backend's id; another one now means that the entry is void.
+        generation: u16,
+        /// When the client's last packet came, in the kernel's ticks.
+        seen: u32,
+        /// The service that chose.
+        service: u16,
+        /// One of `STATE_*`.
+        state: u8,
+        /// Zero.
+        pad: u8,
+        /// When it began, in the kernel's ticks.
+        opened: u32,
+    }
+
+    /// What of a packet names a service. Map `listeners`.
+    struct Listener = listener {
+        /// The virtual address; with [`KIND_MARK`] the mark in the first four bytes, in the machine's order.
+        address: [u8; 16],
+        /// 0 means every port.
+        port: u16,
+        /// 0 with [`KIND_MARK`].
+        proto: u8,
+        /// One of `KIND_*`.
+        kind: u8,
+    }
+
+    /// A service. Map `services`, by service number.
+    struct Service = service {
+        /// `SERVICE_*`.
+        flags: u32,
+        /// Zero.
+        pad: u32,
+    }
+
+    /// A backend. Map `backends`, by backend id; all zero where there is none.
+    struct Backend = backend {
+        /// Where it is: the real server, or for tunnels where they end.
+        address: [u8; 16],
+        /// The outer source of tunnelled packets.
+        source: [u8; 16],
+        /// The interface it is reached through.
+        ifindex: u32,
+        /// Moves on when the id gets another meaning.
+        generation: u16,
+        /// The largest IP packet that the way there takes.
+        mtu: u16,
+        /// Its hardware address; all zero lets the kernel resolve it for each packet.
+        mac: [u8; 6],
+        /// That of the interface.
+        source_mac: [u8; 6],
+        /// One of `METHOD_*`; 0 is no backend.
+        method: u8,
+        /// 4 or 6: of `address` and `source`.
+        family: u8,
+        /// Zero.
+        pad: [u8; 10],
+    }
+
+    /// A datagram whose first fragment has passed. Map `fragments`.
+    struct FragmentKey = fragment_key {
+        /// Source and destination, 4 or 16 bytes each, then zeros.
+        addresses: [u8; 32],
+        /// The identification field.
+        id: u32,
+        /// The protocol.
+        proto: u8,
+        /// 4 or 6.
+        family: u8,
+        /// Zero.
+        pad: [u8; 2],
+    }
+
+    /// Where the other fragments go.
+    struct FragmentWay = fragment_way {
+        /// The backend.
+        backend: u16,
+        /// Its generation.
+        generation: u16,
+    }
+
+    /// What is looked at first, and the limits. Map `settings`, one element.
+    struct Settings = settings {
+        /// A Bloom filter of one hash over the virtual addresses: what is not in it is not ours.
+        filter: [u64; 128],
+        /// Not 0: there are services by mark.
+        marks: u32,
+        /// New entries that a CPU may put in a table within one [`GATE_TICKS`]; 0 means no limit.
+        insert_limit: u32,
+        /// Too-big messages that a CPU may send within one [`GATE_TICKS`].
+        icmp_limit: u32,
+        /// Zero.
+        pad: u32,
+    }
+
+    /// What a CPU has used of its limits. Map `gates`.
+    struct Gate = gate {
+        /// In which [`GATE_TICKS`].
+        window: u32,
+        /// Entries made.
+        inserts: u32,
+        /// Messages sent.
+        icmps: u32,
+        /// Zero.
+        pad: u32,
+    }
+
+    /// What has gone to a backend, on one CPU. Map `backend_stats`.
+    struct BackendStats = backend_stats {
+        /// Packets; one that was merged by GRO counts once.
+        packets: u64,
+        /// Bytes, from the Ethernet header on.
+        bytes: u64,
+        /// Times it was chosen.
+        connections: u64,
+    }
+
+    /// What a service has done besides what its backends count, on one CPU. Map `service_stats`.
+    struct ServiceStats = service_stats {
+        /// Packets it has dropped because no backend takes them.
+        refused: u64,
+    }
+}
+
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $value:expr;)*) => {
+        $($(#[$doc])* pub const $name: $type = $value;)*
+
+        fn c_numbers(out: &mut String) {
+            $(let _ = writeln!(out, "#define {} {:#x}", stringify!($name), $value);)*
+        }
+    };
+}
+
+numbers! {
+    /// A listener is an address, a protocol and a port.
+    KIND_ADDRESS: u8 = 0;
+    /// A listener is a firewall mark.
+    KIND_MARK: u8 = 1;
+
+    /// UDP without connections: every packet is scheduled.
+    SERVICE_ONE_PACKET: u32 = 1;
+
+    /// Network address translation: the packet goes up to nftables.
+    METHOD_NAT: u8 = 1;
+    /// Direct routing.
+    METHOD_DR: u8 = 2;
+    /// IP in IP.
+    METHOD_TUN: u8 = 3;
+    /// The director itself: the packet goes up.
+    METHOD_LOCAL: u8 = 4;
+
+    /// SYN seen.
+    STATE_SYN: u8 = 1;
+    /// ACK seen.
+    STATE_ESTABLISHED: u8 = 2;
+    /// The client has sent FIN.
+    STATE_FIN: u8 = 3;
+    /// FIN before anything was acknowledged.
+    STATE_TIME_WAIT: u8 = 4;
+    /// RST seen.
+    STATE_CLOSED: u8 = 5;
+    /// UDP and SCTP have no states.
+    STATE_DATAGRAM: u8 = 6;
+
+    /// A table is walked.
+    TABLE_CYCLE: u32 = 0;
+    /// A table is indexed by the source address.
+    TABLE_SOURCE: u32 = 1;
+    /// By source address and port.
+    TABLE_SOURCE_PORT: u32 = 2;
+    /// By the destination address.
+    TABLE_DESTINATION: u32 = 3;
+    /// By both addresses and ports.
+    TABLE_BOTH: u32 = 4;
+    /// A table's element 0 is its kind, shifted by this, and the number of slots.
+    TABLE_KIND_SHIFT: u32 = 24;
+    /// The first element that is a slot; element 1 is the hash's seed.
+    TABLE_SLOTS: u32 = 2;
+
+    /// Limits hold for 2 to the power of this of the kernel's ticks: 128 ms with the usual 250 in a second.
+    GATE_TICKS: u32 = 5;
+}
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident = $c:ident, $drop:literal, $text:literal;)*) => {
+        /// What happens besides forwarding. Map `events` counts them for each CPU.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u32)]
+        pub enum Event {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Event {
+            /// All of them, in the map's order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// A name for metrics and tables.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// Whether the packet was lost.
+            #[must_use]
+            pub const fn is_drop(self) -> bool {
+                match self { $(Self::$name => $drop,)* }
+            }
+        }
+
+        fn c_events(out: &mut String) {
+            let _ = writeln!(out, "\nenum event {{");
+            $(let _ = writeln!(out, "\t{} = {},", stringify!($c), Event::$name as u32);)*
+            let _ = writeln!(out, "}};");
+        }
+    };
+}
+
+events! {
+    /// No slot named a backend that exists.
+    NoBackend = EVENT_NO_BACKEND, true, "no-backend";
+    /// Too big for the way to the backend; the client was told.
+    TooBig = EVENT_TOO_BIG, true, "too-big";
+    /// Too big, and the client was not told: the limit of messages, or a packet without DF.
+    TooBigUntold = EVENT_TOO_BIG_UNTOLD, true, "too-big-untold";
+    /// The kernel refused to make room for the outer header.
+    Encapsulation = EVENT_ENCAPSULATION, true, "encapsulation";
+    /// The kernel refused to take the VLAN tag off.
+    VlanTag = EVENT_VLAN, true, "vlan-tag";
+    /// Left to the stack: the hop limit is used up.
+    HopLimit = EVENT_HOP_LIMIT, false, "hop-limit";
+    /// Left to the stack: a fragment whose first one was not seen.
+    Fragment = EVENT_FRAGMENT, false, "unknown-fragment";
+    /// Left to the stack: an ICMP error about a connection that is not ours.
+    IcmpUnknown = EVENT_ICMP_UNKNOWN, false, "unknown-icmp";
+    /// Left to the stack: lengths that contradict each other.
+    Malformed = EVENT_MALFORMED, false, "malformed";
+    /// An entry named a backend that is gone; the packet was scheduled anew.
+    Stale = EVENT_STALE, false, "stale-flow";
+    /// No entry was made because of the limit; the hash of the client chose.
+    Gate = EVENT_GATE, false, "insert-limit";
+    /// No entry was made because the kernel refused.
+    TableFull = EVENT_TABLE_FULL, false, "table-full";
+    /// A TCP packet without entry that opens nothing; the hash of the client chose.
+    NoSyn = EVENT_NO_SYN, false, "no-syn";
+}
+
+/// The header `src/bpf/layout.h`.
+#[must_use]
+pub fn c_header() -> String {
+    let mut out = String::from(
+        "/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0 */\n\
+         /* Written by src/layout.rs, where the comments are. WVS_BLESS=1 cargo test layout rewrites it. */\n\
+         #pragma once\n#include <linux/types.h>\n\n",
+    );
+    c_numbers(&mut out);
+    let _ = writeln!(out, "#define EVENTS {}", Event::ALL.len());
+    c_events(&mut out);
+    c_structs(&mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bpf/layout.h");
+        if std::env::var_os("WVS_BLESS").is_some() {
+            std::fs::write(path, c_header()).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap();
+        assert!(kept == c_header(), "{path} is old: WVS_BLESS=1 cargo test layout rewrites it");
+    }
+
+    /// The kernel adds 48 bytes to an element of an LRU hash, and a bucket's head of 16.
+    #[test]
+    fn a_flow_takes_at_most_128_bytes() {
+        assert!(size_of::<FlowKey>() + size_of::<Flow>() + 64 <= 128);
+        assert_eq!(size_of::<Flow>(), 16);
+        assert_eq!(size_of::<FlowKey4>(), 16);
+        assert_eq!(size_of::<Backend>(), 64);
+    }
+}

@@ -1,0 +1,31 @@
+//! Direct routing and tunnelling by a tc-BPF program: the program (`src/bpf/`), the layout of its maps, its loader.
+//!
+//! [`Forwarder`] loads the program, pins it and its maps, and attaches it; [`Maps`] fills the maps and reads them,
+//! with or without a loader. What goes to which backend is decided elsewhere: here is no policy.
+//!
+//! The kernel state is complete by itself: maps and attachments are pinned, and go on without anybody.
+
+mod attach;
+mod decap;
+pub mod filter;
+mod flows;
+mod jhash;
+pub mod layout;
+mod loader;
+mod maps;
+pub mod model;
+pub mod pin;
+mod sys;
+mod target;
+
+pub use attach::{AttachError, Attached, Attachment, Hook};
+pub use decap::{DecapError, Decapsulator};
+pub use flows::{Counts, Flows, Sweep, Timeouts, tick};
+pub use loader::{Forwarder, LoadError, RunError, RunOutcome, Sizes};
+pub use maps::{MapError, Maps, NewTable, OpenError};
+pub use target::{Kind, Listen, Method, Target, Way};
+
+/// The forwarding program.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wvs.bpf.o"));
+/// The decapsulator of real servers.
+pub static DECAP_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/decap.bpf.o"));

@@ -1,0 +1,339 @@
+//! Loading the program, and running it on made-up packets.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions};
+use aya::{Ebpf, EbpfLoader};
+
+use crate::maps::{CLOCK, Maps, OpenError};
+use crate::{pin, sys};
+
+/// How large the maps are. Another size than that of what is pinned is refused: it would be ignored otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Listeners.
+    pub listeners: u32,
+    /// Services; their numbers are below this.
+    pub services: u32,
+    /// Backends; their ids are below this. 88 bytes each, and 24 for each CPU.
+    pub backends: u32,
+    /// Established connections of IPv4, 96 bytes each.
+    pub flows4: u32,
+    /// Of IPv6, 120 bytes each.
+    pub flows6: u32,
+    /// Connections of which one packet was seen, of each family.
+    pub half_open: u32,
+    /// Fragmented datagrams on their way.
+    pub fragments: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            listeners: 16_384,
+            services: 4_096,
+            backends: 16_384,
+            flows4: 1 << 20,
+            flows6: 1 << 18,
+            half_open: 1 << 16,
+            fragments: 8_192,
+        }
+    }
+}
+
+impl Sizes {
+    fn by_map(&self) -> [(&'static str, u32); 12] {
+        [
+            ("listeners", self.listeners),
+            ("services", self.services),
+            ("cycles", self.services),
+            ("tables", self.services),
+            ("service_stats", self.services),
+            ("backends", self.backends),
+            ("backend_stats", self.backends),
+            ("flows4", self.flows4),
+            ("flows6", self.flows6),
+            ("half_open4", self.half_open),
+            ("half_open6", self.half_open),
+            ("fragments", self.fragments),
+        ]
+    }
+}
+
+/// The program is not in the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The pin directory cannot be used.
+    #[error("the pin directory {} cannot be used", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It is a common folder.
+    #[error("{} is on no BPF file system: mount -t bpf bpf {}", path.display(), path.display())]
+    NotBpffs {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Another version of wvs left its state.
+    #[error(
+        "{} holds the state of a wvs with another layout: detach that one (wvs teardown of its version) or remove \
+         the folder",
+        path.display()
+    )]
+    OtherSchema {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// A pinned map was made with another size.
+    #[error(
+        "the pinned map {} has room for {found} entries, {wanted} are configured: configure {found} again, or remove \
+         the folder to begin with empty tables", path.display()
+    )]
+    Size {
+        /// Which map.
+        path: PathBuf,
+        /// Its size.
+        found: u32,
+        /// The wanted size.
+        wanted: u32,
+    },
+    /// Something else is pinned under a map's name.
+    #[error("what is pinned at {} is not our map", path.display())]
+    Foreign {
+        /// Where.
+        path: PathBuf,
+        /// What the kernel says.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel took no map or the object is damaged.
+    #[error("the program's maps cannot be made")]
+    Object(#[source] Box<aya::EbpfError>),
+    /// The verifier refused, or loading needs rights that we have not.
+    #[error("the kernel refused the program {name}")]
+    Program {
+        /// Which program.
+        name: &'static str,
+        /// Its word; the verifier's log is in it.
+        #[source]
+        source: Box<ProgramError>,
+    },
+    /// The maps are not where they were pinned.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// The kernel did not run the program on a made-up packet.
+#[derive(Debug, thiserror::Error)]
+#[error("the kernel did not run {program} on a packet of {length} bytes")]
+pub struct RunError {
+    program: &'static str,
+    length: usize,
+    #[source]
+    source: Box<ProgramError>,
+}
+
+/// What the program made of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOutcome {
+    /// TC_ACT_*.
+    pub verdict: i32,
+    /// The packet afterwards.
+    pub packet: Vec<u8>,
+    /// Its mark afterwards; of [`Forwarder::explain`] the backend's id.
+    pub mark: u32,
+}
+
+/// The program and its maps, in the kernel and pinned.
+#[derive(Debug)]
+pub struct Forwarder {
+    pub(crate) root: PathBuf,
+    pub(crate) ebpf: Ebpf,
+    maps: Maps,
+}
+
+const INGRESS: &str = "wvs_ingress";
+const EXPLAIN: &str = "wvs_explain";
+const TIME: &str = "wvs_clock";
+
+impl Forwarder {
+    /// Loads the program with the maps pinned below `root` (on a BPF file system), or makes and pins them.
+    /// Nothing is attached yet, and what is attached goes on. Linux 5.12.
+    pub fn load(root: &Path, sizes: &Sizes) -> Result<Self, LoadError> {
+        let folder = prepare(root)?;
+        check_sizes(&folder, sizes)?;
+        let mut loader = EbpfLoader::new();
+        loader.default_map_pin_directory(&folder);
+        for (map, size) in sizes.by_map() {
+            loader.map_max_entries(map, size);
+        }
+        let mut ebpf = loader
+            .load(crate::OBJECT)
+            .map_err(|error| LoadError::Object(Box::new(error)))?;
+        for name in [INGRESS, EXPLAIN, TIME] {
+            load_program(&mut ebpf, name)?;
+        }
+        pin_clock(&mut ebpf, &folder.join(CLOCK))?;
+        let maps = Maps::open(root)?;
+        Ok(Self {
+            root: root.to_owned(),
+            ebpf,
+            maps,
+        })
+    }
+
+    /// The maps.
+    #[must_use]
+    pub const fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// Instructions that the verifier walked through (Linux 5.16).
+    #[must_use]
+    pub fn verified_instructions(&self) -> Option<u32> {
+        let program = self.ebpf.program(INGRESS)?;
+        program.info().ok()?.verified_instruction_count()
+    }
+
+    pub(crate) fn ingress(&mut self) -> Result<&mut SchedClassifier, ProgramError> {
+        classifier(&mut self.ebpf, INGRESS)
+    }
+
+    /// Runs the program on a packet as if it had arrived (BPF_PROG_TEST_RUN), with all that follows for the tables.
+    pub fn run(&self, packet: &[u8], mark: u32) -> Result<RunOutcome, RunError> {
+        run(&self.ebpf, INGRESS, packet, mark)
+    }
+
+    /// Asks which backend a packet would go to, without consequences. The mark of the answer is its id; 0 is none.
+    pub fn explain(&self, packet: &[u8], mark: u32) -> Result<RunOutcome, RunError> {
+        run(&self.ebpf, EXPLAIN, packet, mark)
+    }
+}
+
+pub(crate) fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<&'a mut SchedClassifier, ProgramError> {
+    match ebpf.program_mut(name) {
+        Some(program) => program.try_into(),
+        None => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+pub(crate) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), LoadError> {
+    classifier(ebpf, name)
+        .and_then(SchedClassifier::load)
+        .map_err(|source| LoadError::Program {
+            name,
+            source: Box::new(source),
+        })
+}
+
+/// Pins the program that tells the time, in place of an older one.
+fn pin_clock(ebpf: &mut Ebpf, path: &Path) -> Result<(), LoadError> {
+    let unusable = |source: io::Error| LoadError::Folder {
+        path: path.to_owned(),
+        source,
+    };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
+        _ => {}
+    }
+    classifier(ebpf, TIME)
+        .and_then(|program| program.pin(path).map_err(|error| unpinnable(&error)))
+        .map_err(|source| LoadError::Program {
+            name: TIME,
+            source: Box::new(source),
+        })
+}
+
+fn unpinnable(error: &aya::pin::PinError) -> ProgramError {
+    ProgramError::IOError(io::Error::other(error.to_string()))
+}
+
+/// Makes our folder, and sees that nobody else's state is beside it.
+fn prepare(root: &Path) -> Result<PathBuf, LoadError> {
+    let folder = pin::folder(root);
+    let unusable = |path: &Path| {
+        let path = path.to_owned();
+        |source| LoadError::Folder { path, source }
+    };
+    std::fs::create_dir_all(root).map_err(unusable(root))?;
+    if !pin::is_bpffs(root).map_err(unusable(root))? {
+        return Err(LoadError::NotBpffs {
+            path: root.to_owned(),
+        });
+    }
+    if let Some(path) = pin::other_schemas(root).map_err(unusable(root))?.pop() {
+        return Err(LoadError::OtherSchema { path });
+    }
+    std::fs::create_dir_all(&folder).map_err(unusable(&folder))?;
+    Ok(folder)
+}
+
+/// The loader takes a pinned map as it is: here its size is compared.
+fn check_sizes(folder: &Path, sizes: &Sizes) -> Result<(), LoadError> {
+    for (map, wanted) in sizes.by_map() {
+        let path = folder.join(map);
+        match sys::open(&path) {
+            Ok((_, info)) if info.max_entries == wanted => {}
+            Ok((_, info)) => {
+                return Err(LoadError::Size {
+                    path,
+                    found: info.max_entries,
+                    wanted,
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(LoadError::Foreign { path, source }),
+        }
+    }
+    Ok(())
+}
+
+/// The fields of `struct __sk_buff` up to those that a made-up packet may have: `mark` is the third.
+const CONTEXT: usize = 192;
+const MARK_AT: usize = 8;
+
+pub(crate) fn run(
+    ebpf: &Ebpf,
+    program: &'static str,
+    packet: &[u8],
+    mark: u32,
+) -> Result<RunOutcome, RunError> {
+    let failed = |source| RunError {
+        program,
+        length: packet.len(),
+        source: Box::new(source),
+    };
+    let classifier: &SchedClassifier = match ebpf.program(program) {
+        Some(program) => program.try_into().map_err(failed)?,
+        None => return Err(failed(ProgramError::UnexpectedProgramType)),
+    };
+    let mut context = [0; CONTEXT];
+    context[MARK_AT..MARK_AT + 4].copy_from_slice(&mark.to_ne_bytes());
+    let mut after = [0; CONTEXT];
+    let mut out = vec![0; packet.len() + 256];
+    let result = classifier
+        .test_run(TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ctx_out: Some(&mut after),
+            ..TestRunOptions::default()
+        })
+        .map_err(failed)?;
+    out.truncate(result.data_size_out as usize);
+    let (_, words) = after.split_at(MARK_AT);
+    let mark = words.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+    Ok(RunOutcome {
+        verdict: result.return_value as i32,
+        packet: out,
+        mark,
+    })
+}

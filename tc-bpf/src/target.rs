@@ -1,0 +1,167 @@
+//! Listeners, backends and tables as a director speaks of them, and how the maps have them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::layout::{
+    Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT, METHOD_TUN, TABLE_BOTH,
+    TABLE_CYCLE, TABLE_DESTINATION, TABLE_SOURCE, TABLE_SOURCE_PORT,
+};
+
+/// What of a packet names a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Listen {
+    /// A virtual address, an IP protocol (6, 17, 132), and a port; port 0 means every port.
+    Address(IpAddr, u8, u16),
+    /// A firewall mark, as tc programs before ours set it: nftables marks later than we look.
+    Mark(u32),
+}
+
+/// An address as the maps have it.
+pub(crate) fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+impl From<Listen> for Listener {
+    fn from(listen: Listen) -> Self {
+        match listen {
+            Listen::Address(address, proto, port) => Self {
+                address: octets(address),
+                port: port.to_be(),
+                proto,
+                kind: KIND_ADDRESS,
+            },
+            Listen::Mark(mark) => {
+                let mut address = [0; 16];
+                address[..4].copy_from_slice(&mark.to_ne_bytes());
+                Self {
+                    address,
+                    kind: KIND_MARK,
+                    ..Self::default()
+                }
+            }
+        }
+    }
+}
+
+impl From<Listener> for Listen {
+    fn from(listener: Listener) -> Self {
+        if listener.kind == KIND_MARK {
+            let [a, b, c, d, ..] = listener.address;
+            return Self::Mark(u32::from_ne_bytes([a, b, c, d]));
+        }
+        let address = Ipv6Addr::from(listener.address).to_canonical();
+        Self::Address(address, listener.proto, u16::from_be(listener.port))
+    }
+}
+
+/// How a backend gets its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// By nftables: the packet goes up untouched.
+    Nat,
+    /// By its hardware address, with the virtual address in it.
+    DirectRouting,
+    /// Within another IP packet.
+    Tunnel,
+    /// It is the director itself: the packet goes up untouched.
+    Local,
+}
+
+/// How to reach a backend of direct routing or tunnelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The interface.
+    pub ifindex: u32,
+    /// The largest IP packet it takes.
+    pub mtu: u16,
+    /// The next hop's hardware address and the interface's. Without them the kernel resolves the next hop for every
+    /// packet, which costs more but cannot grow old.
+    pub macs: Option<([u8; 6], [u8; 6])>,
+    /// The outer source of tunnelled packets, of the backend's family.
+    pub source: Option<IpAddr>,
+}
+
+/// A backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// How it gets its packets.
+    pub method: Method,
+    /// Where it is.
+    pub address: IpAddr,
+    /// Moves on whenever the id gets another meaning: connections of other generations are void.
+    pub generation: u16,
+    /// How to reach it; `None` only for [`Method::Nat`] and [`Method::Local`].
+    pub way: Option<Way>,
+}
+
+impl From<Target> for Backend {
+    fn from(target: Target) -> Self {
+        let mut backend = Self {
+            address: octets(target.address),
+            generation: target.generation,
+            family: if target.address.is_ipv4() { 4 } else { 6 },
+            method: match target.method {
+                Method::Nat => METHOD_NAT,
+                Method::DirectRouting => METHOD_DR,
+                Method::Tunnel => METHOD_TUN,
+                Method::Local => METHOD_LOCAL,
+            },
+            ..Self::default()
+        };
+        if let Some(way) = target.way {
+            backend.ifindex = way.ifindex;
+            backend.mtu = way.mtu;
+            (backend.mac, backend.source_mac) = way.macs.unwrap_or_default();
+            backend.source = way.source.map_or([0; 16], octets);
+        }
+        backend
+    }
+}
+
+/// How a dispatch table is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// New connections walk it.
+    Cycle,
+    /// The client's address chooses.
+    Source,
+    /// The client's address and port.
+    SourceAndPort,
+    /// The virtual address.
+    Destination,
+    /// Both addresses and ports.
+    Both,
+}
+
+impl Kind {
+    /// Its number in the maps.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Cycle => TABLE_CYCLE,
+            Self::Source => TABLE_SOURCE,
+            Self::SourceAndPort => TABLE_SOURCE_PORT,
+            Self::Destination => TABLE_DESTINATION,
+            Self::Both => TABLE_BOTH,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_survive_the_map() {
+        for listen in [
+            Listen::Address([10, 0, 0, 1].into(), 6, 80),
+            Listen::Address("2001:db8::1".parse().unwrap(), 17, 0),
+            Listen::Mark(0x1234_5678),
+        ] {
+            assert_eq!(Listen::from(Listener::from(listen)), listen);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Real connections through the pinned program, in network namespaces: what single packets cannot show.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use common::lab::{Lab, VIPS, ask, connect, exchange};
+use common::packet::{TCP, UDP};
+use common::{address, chain, within};
+use wvs_tc_bpf::layout::Event;
+use wvs_tc_bpf::{Attached, Attachment, Forwarder, Hook, Kind, Listen, Maps, Method};
+
+const MB: u64 = 1 << 20;
+
+/// Both virtual addresses are a service of its own each: 1 and 2; the backends are 1 and 2, and 3 and 4.
+fn serve(lab: &Lab, maps: &Maps, method: Method, outer: [bool; 2], macs: bool) {
+    maps.set_limits(0, 1_000).unwrap();
+    for (family, vip) in VIPS.iter().enumerate() {
+        let service = family as u32 + 1;
+        let ids = [family as u16 * 2 + 1, family as u16 * 2 + 2];
+        for (number, id) in [1, 2].into_iter().zip(ids) {
+            maps.set_backend(id, &lab.target(method, number, outer[family], macs))
+                .unwrap();
+        }
+        maps.set_table(service, Kind::Cycle, 1, &ids.map(Some)).unwrap();
+        maps.set_service(service, false).unwrap();
+        for proto in [TCP, UDP] {
+            maps.set_listener(Listen::Address(address(vip), proto, 80), service)
+                .unwrap();
+        }
+    }
+}
+
+fn attach(lab: &Lab) -> Forwarder {
+    let mut forwarder = lab.sandbox.load();
+    let attached = forwarder
+        .attach("eth0")
+        .unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert!(matches!(attached, Attached::New(_)), "{attached:?}");
+    forwarder
+}
+
+/// Six connections go three to each; large transfers pass in both directions.
+fn connections_work(maps: &Maps) {
+    for vip in VIPS {
+        let mut servers = BTreeMap::new();
+        for _ in 0..6 {
+            let mut stream =
+                connect(vip).unwrap_or_else(|error| panic!("{vip}: {error} {:?}", maps.events()));
+            let name = exchange(&mut stream, 100, 100)
+                .unwrap_or_else(|error| panic!("{vip}: {error} {:?}", maps.events()));
+            *servers.entry(name).or_insert(0) += 1;
+        }
+        assert_eq!(servers, BTreeMap::from([("r1".into(), 3), ("r2".into(), 3)]), "{vip}");
+        let mut stream = connect(vip).unwrap();
+        exchange(&mut stream, 30 * MB, 30 * MB)
+            .unwrap_or_else(|error| panic!("{vip}: {error} {:?}", maps.events()));
+        let bind = if vip.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
+        let socket = UdpSocket::bind(bind).unwrap();
+        let first = ask(&socket, vip, 100).unwrap();
+        for _ in 0..3 {
+            assert_eq!(ask(&socket, vip, 100).unwrap(), first);
+        }
+    }
+}
+
+#[test]
+fn direct_routing() {
+    for macs in [true, false] {
+        let lab = Lab::new();
+        let forwarder = attach(&lab);
+        serve(&lab, forwarder.maps(), Method::DirectRouting, [false, true], macs);
+        within("c", || connections_work(forwarder.maps()));
+        // The fragments of a large datagram find the way of the first.
+        for vip in VIPS {
+            within("c", || {
+                let bind = if vip.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
+                let socket = UdpSocket::bind(bind).unwrap();
+                let answer = ask(&socket, vip, 10_000)
+                    .unwrap_or_else(|error| panic!("{vip}: {error} {:?}", forwarder.maps().events()));
+                assert!(answer.ends_with(" 10000"), "{answer}");
+            });
+        }
+        let stats = forwarder.maps().backend_stats(1).unwrap();
+        assert!(stats.connections >= 3 && stats.packets > 100 && stats.bytes > 1_000_000, "{stats:?}");
+    }
+}
+
+fn tunnels(outer: [bool; 2], macs: bool, offloads: bool) {
+    let lab = Lab::new();
+    let forwarder = attach(&lab);
+    lab.end_tunnels();
+    if !offloads {
+        for host in ["c", "d", "r1", "r2"] {
+            lab.offloads(host, false);
+        }
+    }
+    serve(&lab, forwarder.maps(), Method::Tunnel, outer, macs);
+    within("c", || connections_work(forwarder.maps()));
+    let events = forwarder.maps().events().unwrap();
+    if !offloads {
+        // Full segments do not fit, and the client was told.
+        assert!(events[&Event::TooBig] > 0, "{events:?}");
+    }
+    assert_eq!(events[&Event::Encapsulation], 0);
+}
+
+#[test]
+fn tunnels_of_the_same_family() {
+    tunnels([false, true], true, true);
+}
+
+#[test]
+fn tunnels_of_the_other_family() {
+    tunnels([true, false], true, true);
+}
+
+#[test]
+fn tunnels_whose_next_hop_the_kernel_knows() {
+    tunnels([false, true], false, true);
+}
+
+#[test]
+fn tunnels_of_single_segments() {
+    tunnels([false, true], true, false);
+    tunnels([true, false], true, false);
+}
+
+/// A director that is exchanged, or dies and comes back, is not noticed.
+#[test]
+fn replacing_the_program_loses_nothing() {
+    let lab = Lab::new();
+    let forwarder = attach(&lab);
+    serve(&lab, forwarder.maps(), Method::DirectRouting, [false, true], true);
+    let mut held: Vec<_> = within("c", || {
+        (0..50)
+            .map(|_| {
+                let mut stream = connect(VIPS[0]).unwrap();
+                let name = exchange(&mut stream, 1, 1).unwrap();
+                (stream, name)
+            })
+            .collect()
+    });
+    let stop = AtomicBool::new(false);
+    let made = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            common::lab::enter("c");
+            while !stop.load(Ordering::Relaxed) {
+                let vip = VIPS[made.load(Ordering::Relaxed) % 2];
+                let mut stream = connect(vip).expect("during replacement");
+                exchange(&mut stream, 1_000, 1_000).expect("during replacement");
+                made.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for round in 0..20 {
+            let before = made.load(Ordering::Relaxed);
+            let mut next = lab.sandbox.load();
+            let hook = match next.attach("eth0").unwrap() {
+                Attached::Replaced(hook) => hook,
+                Attached::New(hook) => panic!("round {round}: anew by {hook:?}"),
+            };
+            next.maps()
+                .set_table(1, Kind::Cycle, 1, &[Some(1), Some(2), Some(2 - round % 2)])
+                .unwrap();
+            drop(next);
+            let expected = vec![Attachment {
+                interface: "eth0".into(),
+                hook,
+            }];
+            assert_eq!(Forwarder::attachments(&lab.sandbox.pins()).unwrap(), expected);
+            // Without descriptors of the director the program goes on: some connections each time.
+            while made.load(Ordering::Relaxed) < before + 5 && !load.is_finished() {
+                std::thread::yield_now();
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        load.join().unwrap();
+    });
+    for (stream, name) in &mut held {
+        assert_eq!(exchange(stream, 10, 10).unwrap(), *name);
+    }
+}
+
+#[test]
+fn clsact_does_the_same() {
+    let lab = Lab::new();
+    let mut forwarder = lab.sandbox.load();
+    assert_eq!(forwarder.attach_clsact("eth0").unwrap(), Attached::New(Hook::Clsact));
+    serve(&lab, forwarder.maps(), Method::DirectRouting, [false, true], true);
+    within("c", || connections_work(forwarder.maps()));
+    drop(forwarder);
+    let mut next = lab.sandbox.load();
+    // What is there already decides: two programs in a row would count twice.
+    assert_eq!(next.attach("eth0").unwrap(), Attached::Replaced(Hook::Clsact));
+    drop(next);
+    within("c", || {
+        exchange(&mut connect(VIPS[0]).unwrap(), 1, 1).unwrap();
+    });
+    let pins = lab.sandbox.pins();
+    assert!(Forwarder::detach(&pins, "eth0").unwrap());
+    assert!(!Forwarder::detach(&pins, "eth0").unwrap());
+    let refused = within("c", || connect(VIPS[0]).unwrap_err());
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
