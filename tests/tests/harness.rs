@@ -57,11 +57,13 @@ fn a_panic_leaves_no_namespace_behind() {
 fn what_a_killed_test_has_left_is_swept() -> Result<()> {
     // A number no process of this machine has: the kernel's limit is 4194304.
     let leftover = "wvs-4194400-1-client";
-    let made = std::process::Command::new("ip")
-        .args(["netns", "add", leftover])
-        .status()?;
-    // Not looked for here: another test that starts right now may already have swept it.
-    assert!(made.success());
+    // Another test that starts right now may sweep it while it is being made, or just after.
+    wait_for("a leftover to be made", Duration::from_secs(5), || {
+        let made = std::process::Command::new("ip")
+            .args(["netns", "add", leftover])
+            .output();
+        made.is_ok_and(|made| made.status.success())
+    });
     // The sweep happens once in a process; if another test of this one has done it already,
     // only a fresh process shows it.
     let this = std::env::current_exe()?;
