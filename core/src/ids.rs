@@ -118,6 +118,14 @@ impl BackendIds {
         self.by_backend.get(&(service.to_owned(), backend)).copied()
     }
 
+    /// The ids that had another backend before.
+    pub fn handed_on<'a>(&'a self, before: &'a BackendIds) -> impl Iterator<Item = BackendId> + 'a {
+        let other = |(id, backend): &(&BackendId, &(String, Endpoint))| {
+            before.by_id.get(*id).is_some_and(|it| it != *backend)
+        };
+        self.by_id.iter().filter(other).map(|(id, _)| *id)
+    }
+
     /// Whose id it is: service and backend, present or retired.
     pub fn whose(&self, id: BackendId) -> Option<(&str, Endpoint)> {
         self.by_id
@@ -230,7 +238,9 @@ mod tests {
         ids.assign(&config(&[1, 2, 3]), 3).unwrap();
         ids.assign(&config(&[1, 3]), 3).unwrap();
         ids.assign(&config(&[3]), 3).unwrap();
+        let before = ids.clone();
         ids.assign(&config(&[3, 4]), 3).unwrap();
+        assert_eq!(ids.handed_on(&before).collect::<Vec<_>>(), [BackendId(2)]);
         assert_eq!((id(&ids, 4), id(&ids, 2), id(&ids, 1)), (Some(2), None, Some(1)));
     }
 

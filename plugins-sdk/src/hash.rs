@@ -21,8 +21,8 @@ pub fn mix(mut x: u32) -> u32 {
 ///
 /// This is [`rendezvous`], whose shares are proportional only on average (off by a tenth with 3
 /// backends in 256 slots); backends above their share then give their weakest slots to those below.
-/// When a backend leaves, its slots move, and 1 % of the others (10 backends in 4096 slots) to 4 %
-/// (in 256).
+/// When a backend leaves, its slots move, and of the others 1 % (10 backends in 4096 slots) to
+/// 6 % (3 of unequal weights in 256).
 ///
 /// Ids and the order of the list have no influence: directors that number their backends
 /// differently still agree.

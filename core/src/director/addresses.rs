@@ -44,7 +44,7 @@ impl Engine {
             .collect()
     }
 
-    /// Brings up and takes down virtual addresses. An address is written down before it is brought up: only
+    /// Brings up and takes down virtual addresses. An address is written down as soon as it is up: only
     /// those that the director made itself are ever removed.
     pub(super) fn manage_addresses(&mut self, config: &Config) -> Result<Vec<String>, ApplyError> {
         let wanted = Self::wanted_addresses(config);

@@ -129,6 +129,7 @@ impl Engine {
         self.pools.extend(fresh);
         let changed = self.config != config;
         self.config = config;
+        ids.handed_on(&self.ids).for_each(|id| self.ledger.forget(id));
         self.ids = ids;
         let warnings = self.look_for_backends();
         Ok(Applied {

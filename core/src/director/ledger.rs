@@ -78,6 +78,12 @@ impl Ledger {
         *before = sum(*before, lost);
     }
 
+    /// Forgets what was counted under an id that another backend has got.
+    pub fn forget(&mut self, id: BackendId) {
+        self.before.remove(&id);
+        self.last.remove(&id);
+    }
+
     /// All that was ever counted for a backend.
     pub fn total(&self, id: BackendId) -> BackendTraffic {
         let of = |map: &BTreeMap<BackendId, BackendTraffic>| map.get(&id).copied().unwrap_or_default();
