@@ -92,6 +92,9 @@ pub enum RunError {
 /// tables is put right within 2 seconds, with room to spare.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// What a director that is told to stop says.
+const STOPPING: &str = "stopping; the kernel goes on forwarding (`wvs teardown` removes everything)";
+
 /// Runs a director until it is told to stop. What it made stays in the kernel.
 pub fn run(options: RunOptions) -> Result<(), RunError> {
     let _lock = NamespaceLock::take()?;
@@ -129,7 +132,6 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
     if engine.join().is_err() {
         return Err(RunError::Start(io::Error::other("the engine panicked; see above")));
     }
-    tracing::info!("stopped; the kernel goes on forwarding (`wvs teardown` removes everything)");
     result
 }
 
@@ -154,9 +156,9 @@ async fn answer_requests(
     notify(&[NotifyState::Ready]);
     let stop = async move {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = torn_down.notified() => {}
+            _ = terminate.recv() => tracing::info!("{STOPPING}"),
+            _ = interrupt.recv() => tracing::info!("{STOPPING}"),
+            () = torn_down.notified() => tracing::info!("all of wvs is removed from the kernel; stopping"),
         }
         notify(&[NotifyState::Stopping]);
     };
