@@ -92,7 +92,8 @@ impl Lab {
                 backend.ip_batch(&backend_links(n))?;
             }
             client.join().expect("does not panic")
-        })
+        })?;
+        self.namespaces().try_for_each(Namespace::settle)
     }
 
     /// The director's side makes all links and sends each far end to its namespace.
@@ -182,7 +183,8 @@ impl Lab {
             IpAddr::V4(_) => format!("addr add {vip}/32 dev eth0"),
             IpAddr::V6(_) => format!("addr add {vip}/128 dev eth0 nodad"),
         };
-        self.director.ip(&arguments).map(drop)
+        self.director.ip(&arguments)?;
+        self.director.settle()
     }
 
     /// Starts real server `n`, named `rs<n>`; it listens when this returns.

@@ -7,9 +7,17 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns};
+
+use crate::wait::poll;
+
+/// How long a busy machine may take to make the routes of addresses.
+const SETTLING: Duration = Duration::from_secs(10);
+/// Scope of link-local addresses in `/proc/net/if_inet6`. They come with the carrier, and nobody waits for them.
+const LINK_SCOPE: &str = "20";
 
 /// A named network namespace of the lab. Cloning copies the name, not the namespace.
 #[derive(Clone, Debug)]
@@ -185,6 +193,27 @@ impl Namespace {
             .args(arguments.split_whitespace());
         let output = feed(command, "").with_context(|| format!("ip {arguments}"))?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Waits until the namespace takes in what is sent to its IPv6 addresses.
+    ///
+    /// `ip addr add` returns before that: the kernel makes the address's local route later, in a work queue
+    /// (`addrconf_dad_work`), and on a busy machine a first packet finds no route.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let unrouted = || {
+            let of = |file: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{file}"));
+            let (addresses, routes) = (of("if_inet6")?, of("ipv6_route")?);
+            anyhow::Ok(addresses.lines().any(|line| {
+                let mut fields = line.split_whitespace();
+                let (address, scope) = (fields.next().unwrap_or_default(), fields.nth(2));
+                let local = format!("{address} 80 ");
+                scope != Some(LINK_SCOPE) && !routes.lines().any(|route| route.starts_with(&local))
+            }))
+        };
+        self.run(|| {
+            poll(SETTLING, || unrouted().map_or_else(|error| Some(Err(error)), |it| (!it).then_some(Ok(()))))
+                .with_context(|| format!("addresses without a route in {} after {SETTLING:?}", self.name))?
+        })
     }
 
     /// Runs many `ip` commands, one a line, in one process.
