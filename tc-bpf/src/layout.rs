@@ -6,11 +6,15 @@
 //! Addresses and ports are in network byte order, IPv4 addresses in the last four bytes of sixteen, numbers in the
 //! machine's order. All padding is named, because the kernel compares keys byte by byte.
 
+mod declare;
+
 use std::fmt::Write as _;
 use std::mem::size_of;
 
+use declare::{InC, events, layout, numbers};
+
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A type that C and Rust lay out alike, valid for every pattern of bits.
 ///
@@ -18,70 +22,8 @@ pub const SCHEMA: u32 = 1;
 /// `repr(C)`, without implicit padding, and without bit patterns that are invalid.
 pub unsafe trait Plain: Copy + Default {}
 
-/// How a field is declared in C.
-trait InC {
-    fn declare(name: &str) -> String;
-}
-
-macro_rules! in_c {
-    ($($rust:ty => $c:literal),*) => {$(
-        impl InC for $rust {
-            fn declare(name: &str) -> String {
-                format!("{} {name}", $c)
-            }
-        }
-    )*};
-}
-in_c!(u8 => "__u8", u16 => "__u16", u32 => "__u32", u64 => "__u64");
-
-impl<T: InC, const N: usize> InC for [T; N] {
-    fn declare(name: &str) -> String {
-        format!("{}[{N}]", T::declare(name))
-    }
-}
-
-macro_rules! layout {
-    ($($(#[$doc:meta])* struct $name:ident = $c:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[repr(C)]
-            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            pub struct $name {
-                $($(#[$field_doc])* pub $field: $type,)*
-            }
-
-            impl Default for $name {
-                fn default() -> Self {
-                    // SAFETY: unsigned integers and arrays of them may be zero.
-                    unsafe { std::mem::zeroed() }
-                }
-            }
-
-            // SAFETY: repr(C) of unsigned integers and arrays of them; the sum of the fields' sizes is asserted
-            // to be the size of the whole, so there is no padding.
-            unsafe impl Plain for $name {}
-            const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$type>())*);
-        )*
-
-        fn c_structs(out: &mut String) {
-            $(
-                let _ = writeln!(out, "\nstruct {} {{", stringify!($c));
-                $(let _ = writeln!(out, "\t{};", <$type as InC>::declare(stringify!($field)));)*
-                // Elements of maps and variables of the program may always be read by whole words.
-                let align = if size_of::<$name>() % 8 == 0 { 8 } else { 4 };
-                let _ = writeln!(out, "}} __attribute__((aligned({align})));");
-                let _ = writeln!(
-                    out, "_Static_assert(sizeof(struct {0}) == {1}, \"{0}\");", stringify!($c), size_of::<$name>());
-                $(let _ = writeln!(
-                    out, "_Static_assert(__builtin_offsetof(struct {0}, {1}) == {2}, \"{0}.{1}\");",
-                    stringify!($c), stringify!($field), std::mem::offset_of!($name, $field));)*
-            )*
-        }
-    };
-}
-
 layout! {
-    /// A connection of IPv4, as the client's packets name it. Maps `flows4`, `half_open4`.
+    /// A connection of IPv4, as the client's packets name it. Map `flows4`.
     struct FlowKey4 = flow_key4 {
         /// The client's port.
         sport: u16,
@@ -99,7 +41,7 @@ layout! {
         daddr: [u8; 4],
     }
 
-    /// A connection of IPv6; in listings also of IPv4, as [`FlowKey4`] and zeros. Maps `flows6`, `half_open6`.
+    /// A connection of IPv6; in listings also of IPv4, as [`FlowKey4`] and zeros. Map `flows6`.
     struct FlowKey = flow_key {
         /// The client's port.
         sport: u16,
@@ -133,6 +75,34 @@ layout! {
         opened: u32,
     }
 
+    /// A half-open connection of IPv4.
+    struct HalfOpen4 = half_open4 {
+        /// What is known of it.
+        flow: Flow,
+        /// Its name, with a stamp of that in `pad` (`half_open.h`); the protocol is 0 where there is none.
+        key: FlowKey4,
+    }
+
+    /// A half-open connection of IPv6.
+    struct HalfOpen6 = half_open6 {
+        /// What is known of it.
+        flow: Flow,
+        /// As in [`HalfOpen4`].
+        key: FlowKey,
+    }
+
+    /// The connections that their hash puts in one place, of which the oldest gives way. Map `half_open4`.
+    struct HalfOpenSet4 = half_open_set4 {
+        /// Two cache lines.
+        ways: [HalfOpen4; HALF_OPEN_WAYS],
+    }
+
+    /// The same of IPv6. Map `half_open6`.
+    struct HalfOpenSet6 = half_open_set6 {
+        /// Three and a half.
+        ways: [HalfOpen6; HALF_OPEN_WAYS],
+    }
+
     /// What of a packet names a service. Map `listeners`.
     struct Listener = listener {
         /// The virtual address; with [`KIND_MARK`] the mark in the first four bytes, in the machine's order.
@@ -143,6 +113,17 @@ layout! {
         proto: u8,
         /// One of `KIND_*`.
         kind: u8,
+    }
+
+    /// An address, protocol and port of IPv4 that need not be searched for. Map `shortcuts`, by the hash of `name`; of
+    /// several listeners with one hash the last has it, and all are in `listeners`.
+    struct Shortcut = shortcut {
+        /// Address, port and protocol as they follow one another in memory, and [`SHORTCUT_USED`].
+        name: u64,
+        /// The service that listens there.
+        service: u32,
+        /// Zero.
+        pad: u32,
     }
 
     /// A service. Map `services`, by service number.
@@ -209,8 +190,10 @@ layout! {
         insert_limit: u32,
         /// Too-big messages that a CPU may send within one [`GATE_TICKS`].
         icmp_limit: u32,
-        /// Zero.
-        pad: u32,
+        /// Elements of the maps of half-open connections.
+        half_open_sets: u32,
+        /// Of their hash, so that nobody else knows which connections meet.
+        half_open_seed: u64,
     }
 
     /// What a CPU has used of its limits. Map `gates`.
@@ -240,16 +223,6 @@ layout! {
         /// Packets it has dropped because no backend takes them.
         refused: u64,
     }
-}
-
-macro_rules! numbers {
-    ($($(#[$doc:meta])* $name:ident: $type:ty = $value:expr;)*) => {
-        $($(#[$doc])* pub const $name: $type = $value;)*
-
-        fn c_numbers(out: &mut String) {
-            $(let _ = writeln!(out, "#define {} {:#x}", stringify!($name), $value);)*
-        }
-    };
 }
 
 numbers! {
@@ -298,42 +271,18 @@ numbers! {
     /// The first element that is a slot; element 1 is the hash's seed.
     TABLE_SLOTS: u32 = 2;
 
+    /// Half-open connections that share a place.
+    HALF_OPEN_WAYS: usize = 4;
+
+    /// Shortcuts are 2 to the power of this.
+    SHORTCUT_BITS: u32 = 12;
+    /// Marks a shortcut that is one.
+    SHORTCUT_USED: u64 = 1 << 56;
+    /// The product with it begins with the hash of a shortcut's name.
+    SHORTCUT_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
+
     /// Limits hold for 2 to the power of this of the kernel's ticks: 128 ms with the usual 250 in a second.
     GATE_TICKS: u32 = 5;
-}
-
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $c:ident, $drop:literal, $text:literal;)*) => {
-        /// What happens besides forwarding. Map `events` counts them for each CPU.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u32)]
-        pub enum Event {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Event {
-            /// All of them, in the map's order.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// A name for metrics and tables.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// Whether the packet was lost.
-            #[must_use]
-            pub const fn is_drop(self) -> bool {
-                match self { $(Self::$name => $drop,)* }
-            }
-        }
-
-        fn c_events(out: &mut String) {
-            let _ = writeln!(out, "\nenum event {{");
-            $(let _ = writeln!(out, "\t{} = {},", stringify!($c), Event::$name as u32);)*
-            let _ = writeln!(out, "}};");
-        }
-    };
 }
 
 events! {

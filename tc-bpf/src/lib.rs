@@ -9,6 +9,7 @@ mod attach;
 mod decap;
 pub mod filter;
 mod flows;
+mod half_open;
 mod jhash;
 pub mod layout;
 mod loader;

@@ -88,7 +88,7 @@ APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const
 	if (dry)
 		return b;
 	if (!one_packet && stateless != 2 && may_open(p))
-		remember(p, chosen, b, found, now);
+		remember(p, s, chosen, b, found, now);
 	return b;
 }
 
@@ -120,7 +120,7 @@ INLINE struct backend *decide(struct __sk_buff *skb, struct packet *p, const str
 	if (unlikely(p->extent == LATER_FRAGMENT))
 		return fragment_backend(p, id);
 	if (unlikely(parsed == ICMP))
-		return icmp_backend(skb, p, id);
+		return icmp_backend(skb, p, s, id);
 	b = established_backend(p, now, dry, id);
 	if (!b && dry) {
 		*verdict = 1;
