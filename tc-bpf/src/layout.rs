@@ -155,7 +155,17 @@ layout! {
         /// 4 or 6: of `address` and `source`.
         family: u8,
         /// Zero.
-        pad: [u8; 10],
+        pad: [u8; 4],
+        /// One of `TUNNEL_*`.
+        tunnel: u8,
+        /// Bytes that the tunnel puts before the packet.
+        overhead: u8,
+        /// The last bits of `source` that are the flow's hash, 32 at most.
+        source_bits: u8,
+        /// Not 0: the tunnel's header has a checksum over the packet.
+        checksum: u8,
+        /// Where GUE listens.
+        port: u16,
     }
 
     /// A datagram whose first fragment has passed. Map `fragments`.
@@ -243,6 +253,15 @@ numbers! {
     /// The director itself: the packet goes up.
     METHOD_LOCAL: u8 = 4;
 
+    /// IP in IP, always from the same address.
+    TUNNEL_PLAIN: u8 = 0;
+    /// IP in IP.
+    TUNNEL_IPIP: u8 = 1;
+    /// RFC 2784.
+    TUNNEL_GRE: u8 = 2;
+    /// Generic UDP encapsulation, version 0 (draft-ietf-intarea-gue).
+    TUNNEL_GUE: u8 = 3;
+
     /// SYN seen.
     STATE_SYN: u8 = 1;
     /// ACK seen.
@@ -290,9 +309,9 @@ events! {
     NoBackend = EVENT_NO_BACKEND, true, "no-backend";
     /// Too big for the way to the backend; the client was told.
     TooBig = EVENT_TOO_BIG, true, "too-big";
-    /// Too big, and the client was not told: the limit of messages, or a packet without DF.
+    /// Too big, and the client was not told: because of the limit of messages, or it was one itself.
     TooBigUntold = EVENT_TOO_BIG_UNTOLD, true, "too-big-untold";
-    /// The kernel refused to make room for the outer header.
+    /// The kernel refused to make room for the outer header, or GRO merged segments that need a checksum of GRE each.
     Encapsulation = EVENT_ENCAPSULATION, true, "encapsulation";
     /// The kernel refused to take the VLAN tag off.
     VlanTag = EVENT_VLAN, true, "vlan-tag";
@@ -312,6 +331,8 @@ events! {
     TableFull = EVENT_TABLE_FULL, false, "table-full";
     /// A TCP packet without entry that opens nothing; the hash of the client chose.
     NoSyn = EVENT_NO_SYN, false, "no-syn";
+    /// Too big for the way to the backend, without DF: sent in two fragments.
+    Cut = EVENT_CUT, false, "cut";
 }
 
 /// The header `src/bpf/layout.h`.

@@ -24,7 +24,7 @@ pub use decap::{DecapError, Decapsulator};
 pub use flows::{Counts, Flows, Sweep, Timeouts, tick};
 pub use loader::{Forwarder, LoadError, RunError, RunOutcome, Sizes};
 pub use maps::{MapError, Maps, NewTable, OpenError};
-pub use target::{Kind, Listen, Method, Target, Way};
+pub use target::{Encapsulation, Kind, Listen, Method, Target, Way};
 
 /// The forwarding program.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wvs.bpf.o"));

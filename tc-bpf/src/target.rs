@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::layout::{
     Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT, METHOD_TUN,
     SHORTCUT_BITS, SHORTCUT_HASH, SHORTCUT_USED, Shortcut, TABLE_BOTH, TABLE_CYCLE, TABLE_DESTINATION,
-    TABLE_SOURCE, TABLE_SOURCE_PORT,
+    TABLE_SOURCE, TABLE_SOURCE_PORT, TUNNEL_GRE, TUNNEL_GUE, TUNNEL_IPIP, TUNNEL_PLAIN,
 };
 
 /// What of a packet names a service.
@@ -90,6 +90,44 @@ pub enum Method {
     Local,
 }
 
+/// What a tunnelled packet lies in, behind the outer IP header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Encapsulation {
+    /// Nothing else (RFC 2003, RFC 2473, RFC 4213).
+    #[default]
+    Ipip,
+    /// GRE (RFC 2784).
+    Gre {
+        /// With a checksum over the packet. Packets that GRO has merged are lost then: it must be off on the interfaces
+        /// that packets arrive at.
+        checksum: bool,
+    },
+    /// Generic UDP encapsulation, version 0 (draft-ietf-intarea-gue), from a port that tells flows apart.
+    Gue {
+        /// Where the other end listens.
+        port: u16,
+        /// With UDP's checksum; packets that GRO has merged go without.
+        checksum: bool,
+    },
+}
+
+impl Encapsulation {
+    /// Bytes that it puts between the outer IP header and the packet.
+    #[must_use]
+    pub const fn size(self) -> u8 {
+        match self {
+            Self::Ipip => 0,
+            Self::Gre { checksum: false } => 4,
+            Self::Gre { checksum: true } => 8,
+            Self::Gue { .. } => 12,
+        }
+    }
+
+    const fn checksum(self) -> bool {
+        matches!(self, Self::Gre { checksum: true } | Self::Gue { checksum: true, .. })
+    }
+}
+
 /// How to reach a backend of direct routing or tunnelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
@@ -98,10 +136,35 @@ pub struct Way {
     /// The largest IP packet it takes.
     pub mtu: u16,
     /// The next hop's hardware address and the interface's. Without them the kernel resolves the next hop for every
-    /// packet, which costs more but cannot grow old.
+    /// packet, which costs more but cannot grow old; and what is too big and has no DF is answered, not fragmented.
     pub macs: Option<([u8; 6], [u8; 6])>,
     /// The outer source of tunnelled packets, of the backend's family.
     pub source: Option<IpAddr>,
+    /// The length of a prefix of `source`: what is behind it, the last 32 bits at most, is the flow's hash, for those
+    /// on the way and behind it who spread flows by the outer addresses.
+    pub source_prefix: Option<u8>,
+}
+
+impl Way {
+    /// How many bits of the source are the flow's hash, and the source without them.
+    fn source_and_bits(&self) -> (Option<IpAddr>, u8) {
+        let free = |width: u8| {
+            self.source_prefix
+                .map_or(0, |prefix| width.saturating_sub(prefix).min(32))
+        };
+        match self.source {
+            Some(IpAddr::V4(source)) => {
+                let bits = free(32);
+                let kept = u32::MAX.checked_shl(bits.into()).unwrap_or(0);
+                (Some(IpAddr::V4((source.to_bits() & kept).into())), bits)
+            }
+            Some(IpAddr::V6(source)) => {
+                let bits = free(128);
+                (Some(IpAddr::V6((source.to_bits() & (u128::MAX << bits)).into())), bits)
+            }
+            None => (None, 0),
+        }
+    }
 }
 
 /// A backend.
@@ -115,6 +178,20 @@ pub struct Target {
     pub generation: u16,
     /// How to reach it; `None` only for [`Method::Nat`] and [`Method::Local`].
     pub way: Option<Way>,
+    /// Of [`Method::Tunnel`].
+    pub encapsulation: Encapsulation,
+}
+
+impl Target {
+    /// Bytes that are put before its packets.
+    #[must_use]
+    pub const fn overhead(&self) -> u8 {
+        match (self.method, self.address) {
+            (Method::Tunnel, IpAddr::V4(_)) => 20 + self.encapsulation.size(),
+            (Method::Tunnel, IpAddr::V6(_)) => 40 + self.encapsulation.size(),
+            _ => 0,
+        }
+    }
 }
 
 impl From<Target> for Backend {
@@ -135,7 +212,22 @@ impl From<Target> for Backend {
             backend.ifindex = way.ifindex;
             backend.mtu = way.mtu;
             (backend.mac, backend.source_mac) = way.macs.unwrap_or_default();
-            backend.source = way.source.map_or([0; 16], octets);
+            let (source, bits) = way.source_and_bits();
+            backend.source = source.map_or([0; 16], octets);
+            backend.source_bits = bits;
+        }
+        if target.method == Method::Tunnel {
+            backend.overhead = target.overhead();
+            backend.checksum = target.encapsulation.checksum().into();
+            backend.tunnel = match target.encapsulation {
+                Encapsulation::Ipip if backend.source_bits == 0 => TUNNEL_PLAIN,
+                Encapsulation::Ipip => TUNNEL_IPIP,
+                Encapsulation::Gre { .. } => TUNNEL_GRE,
+                Encapsulation::Gue { port, .. } => {
+                    backend.port = port.to_be();
+                    TUNNEL_GUE
+                }
+            };
         }
         backend
     }

@@ -6,13 +6,13 @@ mod common;
 
 use std::net::IpAddr;
 
-use common::packet::{Ip, TCP, UDP, framed, tcp, udp};
+use common::packet::{Ip, TCP, UDP, checked, framed, tcp, udp};
 use common::{Sandbox, address, chain};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wvs_tc_bpf::model::{Model, Outcome};
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, Target, Way};
+use wvs_tc_bpf::{Encapsulation, Forwarder, Kind, Listen, Method, Target, Way};
 
 const SEED: u32 = 0x7776_7300;
 /// The last one is no service's.
@@ -35,8 +35,15 @@ fn target() -> impl Strategy<Value = Target> {
         4 => Just(Method::DirectRouting), 6 => Just(Method::Tunnel), 1 => Just(Method::Nat), 1 => Just(Method::Local)
     ];
     let mtu = prop_oneof![3 => Just(1500_u16), 1 => 100_u16..400];
-    (method, any::<bool>(), 1_u16..3, mtu, any::<bool>(), any::<u8>()).prop_map(
-        |(method, v6, generation, mtu, macs, last)| Target {
+    let encapsulation = (0..4, any::<bool>(), any::<u16>()).prop_map(|(which, checksum, port)| match which {
+        0 | 1 => Encapsulation::Ipip,
+        2 => Encapsulation::Gre { checksum },
+        _ => Encapsulation::Gue { port, checksum },
+    });
+    let prefix = prop::option::of(0_u8..=128);
+    let tunnel = (encapsulation, prefix);
+    (method, any::<bool>(), 1_u16..3, mtu, any::<bool>(), any::<u8>(), tunnel).prop_map(
+        |(method, v6, generation, mtu, macs, last, (encapsulation, source_prefix))| Target {
             method,
             address: address(&if v6 {
                 format!("fd00::{last:x}")
@@ -49,7 +56,9 @@ fn target() -> impl Strategy<Value = Target> {
                 mtu,
                 macs: macs.then_some(([2, 0, 0, 0, 1, last], [2, 0, 0, 0, 2, last])),
                 source: Some(address(if v6 { "fd00::1" } else { "10.1.0.1" })),
+                source_prefix,
             }),
+            encapsulation,
         },
     )
 }
@@ -162,7 +171,16 @@ fn icmp() -> impl Strategy<Value = (Ip, Vec<u8>)> {
 }
 
 fn packet() -> impl Strategy<Value = Vec<u8>> {
-    let plain = (header(), transport()).prop_map(|(ip, (proto, l4))| Ip { proto, ..ip }.with(&l4));
+    // Checksums that do not hold, that do, and none.
+    let plain = (header(), transport(), 0..3).prop_map(|(ip, (proto, mut l4), sums)| {
+        let ip = Ip { proto, ..ip };
+        match sums {
+            1 => l4 = checked(&ip, &l4),
+            2 if proto == UDP => l4[6..8].fill(0),
+            _ => {}
+        }
+        ip.with(&l4)
+    });
     let errors = icmp().prop_map(|(ip, message)| ip.with(&message));
     let bytes = prop_oneof![8 => plain, 1 => errors];
     let tags = prop_oneof![

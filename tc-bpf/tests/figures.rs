@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::packet::{Ip, UDP, ethernet, udp};
 use common::{Sandbox, address, small};
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, NewTable, Sizes, Target, Timeouts};
+use wvs_tc_bpf::{Encapsulation, Forwarder, Kind, Listen, Method, NewTable, Sizes, Target, Timeouts};
 
 #[test]
 fn sweeps_and_table_switches_are_cheap() {
@@ -25,6 +25,7 @@ fn sweeps_and_table_switches_are_cheap() {
         address: address("10.0.0.1"),
         generation: 1,
         way: None,
+        encapsulation: Encapsulation::Ipip,
     };
     maps.set_backend(7, &local).unwrap();
     maps.set_table(1, Kind::Cycle, 1, &[Some(7)]).unwrap();

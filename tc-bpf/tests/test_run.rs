@@ -4,62 +4,10 @@
 mod common;
 
 use common::packet::{ACK, FIN, Ip, RST, SYN, TCP, UDP, ethernet, framed, sum, tcp, udp};
-use common::{Sandbox, address, chain};
+use common::serve::{DROP, MAC, OURS, PASS, REDIRECT, SEED, run, serve, target, two, v4, v6, way_of};
+use common::{Sandbox, address};
 use wvs_tc_bpf::layout::Event;
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Maps, Method, RunOutcome, Target, Way};
-
-const PASS: i32 = -1;
-const DROP: i32 = 2;
-const REDIRECT: i32 = 7;
-const MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
-const OURS: [u8; 6] = [2, 0, 0, 0, 0, 1];
-const SEED: u32 = 0x7776_7300;
-
-fn way(source: &str) -> Option<Way> {
-    Some(Way {
-        ifindex: 1,
-        mtu: 1500,
-        macs: Some((MAC, OURS)),
-        source: (!source.is_empty()).then(|| address(source)),
-    })
-}
-
-fn target(method: Method, to: &str, source: &str) -> Target {
-    Target {
-        method,
-        address: address(to),
-        generation: 1,
-        way: way(source),
-    }
-}
-
-/// Service 1 at 10.0.0.100 and 2001:db8::100, TCP and UDP port 80, with one backend.
-fn serve(maps: &Maps, target: &Target) {
-    maps.set_backend(7, target).unwrap();
-    maps.set_table(1, Kind::Cycle, SEED, &[Some(7)]).unwrap();
-    maps.set_service(1, false).unwrap();
-    for vip in ["10.0.0.100", "2001:db8::100"] {
-        for proto in [TCP, UDP] {
-            maps.set_listener(Listen::Address(address(vip), proto, 80), 1)
-                .unwrap();
-        }
-    }
-    maps.set_limits(0, 1_000).unwrap();
-}
-
-fn run(forwarder: &Forwarder, packet: &[u8]) -> RunOutcome {
-    forwarder
-        .run(packet, 0)
-        .unwrap_or_else(|error| panic!("{}", chain(&error)))
-}
-
-fn v4(proto: u8) -> Ip {
-    Ip::new(address("192.0.2.1"), address("10.0.0.100"), proto)
-}
-
-fn v6(proto: u8) -> Ip {
-    Ip::new(address("2001:db8::1"), address("2001:db8::100"), proto)
-}
+use wvs_tc_bpf::{Forwarder, Kind, Maps, Method, Target};
 
 #[test]
 fn the_verifier_accepts_it_with_little_effort() {
@@ -261,37 +209,13 @@ fn too_big_for_the_tunnel() {
     assert_eq!(sum(&pseudo), 0xffff);
     assert_eq!((answer[54], u16::from_be_bytes([answer[60], answer[61]])), (2, 1480));
 
-    // One byte less fits; without DF there is no message; the limit holds.
+    // One byte less fits; the limit of messages holds.
     let fits = run(&forwarder, &ethernet(&v4(TCP).with(&tcp(1000, 80, ACK, &data[..1440]))));
     assert_eq!((fits.verdict, fits.packet.len()), (REDIRECT, 1514));
-    let df = Ip { df: false, ..v4(TCP) };
-    assert_eq!(run(&forwarder, &ethernet(&df.with(&tcp(1000, 80, ACK, &data)))).verdict, DROP);
     forwarder.maps().set_limits(0, 0).unwrap();
     assert_eq!(run(&forwarder, &packet4).verdict, DROP);
     let events = forwarder.maps().events().unwrap();
-    assert_eq!((events[&Event::TooBig], events[&Event::TooBigUntold]), (2, 2));
-}
-
-/// Two backends by turns, so that who follows whom can be seen.
-fn two(maps: &Maps) {
-    serve(maps, &target(Method::DirectRouting, "10.0.0.9", ""));
-    let mut other = target(Method::DirectRouting, "10.0.0.8", "");
-    other.way = other.way.map(|way| Way {
-        macs: Some(([2, 0, 0, 0, 0, 8], OURS)),
-        ..way
-    });
-    maps.set_backend(8, &other).unwrap();
-    maps.set_table(1, Kind::Cycle, SEED, &[Some(7), Some(8)]).unwrap();
-}
-
-/// Which backend a packet went to: the last byte of the destination.
-fn way_of(forwarder: &Forwarder, ip: &Ip, l4: &[u8]) -> u8 {
-    let outcome = run(forwarder, &ethernet(&ip.with(l4)));
-    if outcome.verdict == REDIRECT {
-        outcome.packet[5]
-    } else {
-        0
-    }
+    assert_eq!((events[&Event::TooBig], events[&Event::TooBigUntold]), (2, 1));
 }
 
 #[test]
@@ -482,72 +406,6 @@ fn a_flood_evicts_no_established_connection() {
         .sweep(|_| wvs_tc_bpf::Timeouts::default(), forwarder.maps().now().unwrap())
         .unwrap();
     assert!(sweep.seen <= 1_000 + 2_048, "{sweep:?}");
-}
-
-/// A set gives up its oldest entry: while a quarter of the table comes newly in, nearly all that wait are found again.
-#[test]
-fn a_flood_leaves_those_that_wait_for_their_second_packet() {
-    let sandbox = Sandbox::enter();
-    let sizes = wvs_tc_bpf::Sizes {
-        half_open: 1 << 14,
-        ..common::small()
-    };
-    let forwarder = Forwarder::load(&sandbox.pins(), &sizes).unwrap();
-    two(forwarder.maps());
-    for ip in [v4(TCP), v6(TCP)] {
-        let send = |port: u16, flags| way_of(&forwarder, &ip, &tcp(port, 80, flags, b""));
-        let first: Vec<u8> = (1..=500).map(|port| send(port, SYN)).collect();
-        for port in 1_000..1_000 + (1 << 12) {
-            assert!(send(port, SYN) > 0);
-        }
-        let kept = (1..=500)
-            .zip(&first)
-            .filter(|(port, way)| send(*port, SYN) == **way)
-            .count();
-        // 490 by Poisson's law, and half of those that are not found meet their backend again by chance.
-        assert!(kept > 475, "{kept} of 500");
-    }
-    let half_open = forwarder.maps().flows().unwrap().len();
-    assert!(half_open > 2 * 4_096 && half_open < 2 * 4_700, "{half_open}");
-}
-
-/// Two ports have one place for their shortcuts (at this address, with UDP); the one is led elsewhere, the other ends.
-#[test]
-fn shortcuts_never_mislead() {
-    let sandbox = Sandbox::enter();
-    let forwarder = sandbox.load();
-    let maps = forwarder.maps();
-    two(maps);
-    for (service, backend) in [(1, 7), (2, 8)] {
-        maps.set_table(service, Kind::Cycle, SEED, &[Some(backend)])
-            .unwrap();
-    }
-    let listen = |port| Listen::Address(address("10.0.0.100"), UDP, port);
-    let ways = || {
-        [1_011, 1_767].map(|port| {
-            let outcome = run(&forwarder, &ethernet(&v4(UDP).with(&udp(1, port, b"x"))));
-            maps.cut(7).unwrap();
-            maps.cut(8).unwrap();
-            if outcome.verdict == REDIRECT {
-                outcome.packet[5]
-            } else {
-                0
-            }
-        })
-    };
-    maps.set_listener(listen(1_011), 1).unwrap();
-    maps.set_listener(listen(1_767), 2).unwrap();
-    assert_eq!(ways(), [9, 8]);
-    maps.set_listener(listen(1_011), 2).unwrap();
-    assert_eq!(ways(), [8, 8]);
-    maps.set_listener(listen(1_767), 1).unwrap();
-    assert_eq!(ways(), [8, 9]);
-    assert!(maps.remove_listener(listen(1_767)).unwrap());
-    assert_eq!(ways(), [8, 0]);
-    maps.set_listener(listen(0), 1).unwrap();
-    assert_eq!(ways(), [8, 9]);
-    assert!(maps.remove_listener(listen(1_011)).unwrap());
-    assert_eq!(ways(), [9, 9]);
 }
 
 /// Beyond the limit of entries the client's hash chooses: packets of one connection still meet.

@@ -11,7 +11,7 @@ use common::lab::{Lab, VIPS, ask, connect, exchange};
 use common::packet::{TCP, UDP};
 use common::{address, chain, within};
 use wvs_tc_bpf::layout::Event;
-use wvs_tc_bpf::{Attached, Attachment, Forwarder, Hook, Kind, Listen, Maps, Method};
+use wvs_tc_bpf::{Attached, Attachment, Encapsulation, Forwarder, Hook, Kind, Listen, Maps, Method};
 
 const MB: u64 = 1 << 20;
 
@@ -43,6 +43,11 @@ fn attach(lab: &Lab) -> Forwarder {
     forwarder
 }
 
+/// How much is transferred each way: less with WVS_TRAFFIC_MB in the environment, for emulated machines.
+fn bulk() -> u64 {
+    std::env::var("WVS_TRAFFIC_MB").map_or(30, |text| text.parse().unwrap()) * MB
+}
+
 /// Six connections go three to each; large transfers pass in both directions.
 fn connections_work(maps: &Maps) {
     for vip in VIPS {
@@ -56,7 +61,7 @@ fn connections_work(maps: &Maps) {
         }
         assert_eq!(servers, BTreeMap::from([("r1".into(), 3), ("r2".into(), 3)]), "{vip}");
         let mut stream = connect(vip).unwrap();
-        exchange(&mut stream, 30 * MB, 30 * MB)
+        exchange(&mut stream, bulk(), bulk())
             .unwrap_or_else(|error| panic!("{vip}: {error} {:?}", maps.events()));
         let bind = if vip.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
         let socket = UdpSocket::bind(bind).unwrap();
@@ -90,7 +95,12 @@ fn direct_routing() {
 }
 
 fn tunnels(outer: [bool; 2], macs: bool, offloads: bool) {
-    let lab = Lab::new();
+    encapsulated(Encapsulation::Ipip, outer, macs, offloads);
+}
+
+fn encapsulated(encapsulation: Encapsulation, outer: [bool; 2], macs: bool, offloads: bool) {
+    let mut lab = Lab::new();
+    lab.encapsulation = encapsulation;
     let forwarder = attach(&lab);
     lab.end_tunnels();
     if !offloads {
@@ -99,6 +109,13 @@ fn tunnels(outer: [bool; 2], macs: bool, offloads: bool) {
         }
     }
     serve(&lab, forwarder.maps(), Method::Tunnel, outer, macs);
+    if macs {
+        // The client's fragments have no DF, and do not fit before it has learnt how large the tunnel is.
+        let answer = within("c", || ask(&UdpSocket::bind("0.0.0.0:0").unwrap(), VIPS[0], 10_000));
+        let events = forwarder.maps().events().unwrap();
+        assert!(answer.is_ok_and(|answer| answer.ends_with(" 10000")), "{events:?}");
+        assert!(events[&Event::Cut] > 0, "{events:?}");
+    }
     within("c", || connections_work(forwarder.maps()));
     let events = forwarder.maps().events().unwrap();
     if !offloads {
@@ -127,6 +144,29 @@ fn tunnels_whose_next_hop_the_kernel_knows() {
 fn tunnels_of_single_segments() {
     tunnels([false, true], true, false);
     tunnels([true, false], true, false);
+}
+
+#[test]
+fn tunnels_of_gre() {
+    let checksum = Encapsulation::Gre { checksum: true };
+    encapsulated(Encapsulation::Gre { checksum: false }, [false, true], true, true);
+    encapsulated(Encapsulation::Gre { checksum: false }, [true, false], false, true);
+    // Merged segments cannot have their checksums.
+    encapsulated(checksum, [false, true], true, false);
+    encapsulated(checksum, [true, false], true, false);
+}
+
+#[test]
+fn tunnels_of_gue() {
+    for checksum in [false, true] {
+        let gue = Encapsulation::Gue {
+            port: 6_080,
+            checksum,
+        };
+        encapsulated(gue, [false, true], true, true);
+        encapsulated(gue, [true, false], false, true);
+        encapsulated(gue, [false, true], true, false);
+    }
 }
 
 /// A director that is exchanged, or dies and comes back, is not noticed.
