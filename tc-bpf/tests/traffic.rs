@@ -94,19 +94,30 @@ fn direct_routing() {
     }
 }
 
-fn tunnels(outer: [bool; 2], macs: bool, offloads: bool) {
+/// Who has offloads: then segments travel merged, and are cut by nobody, or by the director's kernel when they leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offloads {
+    All,
+    AllButDirector,
+    Nobody,
+}
+
+fn tunnels(outer: [bool; 2], macs: bool, offloads: Offloads) {
     encapsulated(Encapsulation::Ipip, outer, macs, offloads);
 }
 
-fn encapsulated(encapsulation: Encapsulation, outer: [bool; 2], macs: bool, offloads: bool) {
+fn encapsulated(encapsulation: Encapsulation, outer: [bool; 2], macs: bool, offloads: Offloads) {
     let mut lab = Lab::new();
     lab.encapsulation = encapsulation;
     let forwarder = attach(&lab);
     lab.end_tunnels();
-    if !offloads {
-        for host in ["c", "d", "r1", "r2"] {
-            lab.offloads(host, false);
-        }
+    let without = match offloads {
+        Offloads::All => &[][..],
+        Offloads::AllButDirector => &["d"],
+        Offloads::Nobody => &["c", "d", "r1", "r2"],
+    };
+    for host in without {
+        lab.offloads(host, false);
     }
     serve(&lab, forwarder.maps(), Method::Tunnel, outer, macs);
     if macs {
@@ -118,7 +129,7 @@ fn encapsulated(encapsulation: Encapsulation, outer: [bool; 2], macs: bool, offl
     }
     within("c", || connections_work(forwarder.maps()));
     let events = forwarder.maps().events().unwrap();
-    if !offloads {
+    if offloads == Offloads::Nobody {
         // Full segments do not fit, and the client was told.
         assert!(events[&Event::TooBig] > 0, "{events:?}");
     }
@@ -127,33 +138,40 @@ fn encapsulated(encapsulation: Encapsulation, outer: [bool; 2], macs: bool, offl
 
 #[test]
 fn tunnels_of_the_same_family() {
-    tunnels([false, true], true, true);
+    tunnels([false, true], true, Offloads::All);
 }
 
 #[test]
 fn tunnels_of_the_other_family() {
-    tunnels([true, false], true, true);
+    tunnels([true, false], true, Offloads::All);
 }
 
 #[test]
 fn tunnels_whose_next_hop_the_kernel_knows() {
-    tunnels([false, true], false, true);
+    tunnels([false, true], false, Offloads::All);
 }
 
 #[test]
 fn tunnels_of_single_segments() {
-    tunnels([false, true], true, false);
-    tunnels([true, false], true, false);
+    tunnels([false, true], true, Offloads::Nobody);
+    tunnels([true, false], true, Offloads::Nobody);
+}
+
+#[test]
+fn tunnels_of_segments_that_the_director_cuts() {
+    tunnels([false, true], true, Offloads::AllButDirector);
+    tunnels([true, false], true, Offloads::AllButDirector);
 }
 
 #[test]
 fn tunnels_of_gre() {
-    let checksum = Encapsulation::Gre { checksum: true };
-    encapsulated(Encapsulation::Gre { checksum: false }, [false, true], true, true);
-    encapsulated(Encapsulation::Gre { checksum: false }, [true, false], false, true);
+    let plain = Encapsulation::Gre { checksum: false };
+    encapsulated(plain, [false, true], true, Offloads::All);
+    encapsulated(plain, [true, false], false, Offloads::AllButDirector);
     // Merged segments cannot have their checksums.
-    encapsulated(checksum, [false, true], true, false);
-    encapsulated(checksum, [true, false], true, false);
+    let checksum = Encapsulation::Gre { checksum: true };
+    encapsulated(checksum, [false, true], true, Offloads::Nobody);
+    encapsulated(checksum, [true, false], true, Offloads::Nobody);
 }
 
 #[test]
@@ -163,9 +181,9 @@ fn tunnels_of_gue() {
             port: 6_080,
             checksum,
         };
-        encapsulated(gue, [false, true], true, true);
-        encapsulated(gue, [true, false], false, true);
-        encapsulated(gue, [false, true], true, false);
+        encapsulated(gue, [false, true], true, Offloads::All);
+        encapsulated(gue, [true, false], false, Offloads::AllButDirector);
+        encapsulated(gue, [false, true], true, Offloads::Nobody);
     }
 }
 
