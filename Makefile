@@ -31,8 +31,10 @@ bench: setup ## the figures of SPECIFICATION.md, measured on this machine
 bench-vm: setup-vm ## instructions per packet of IPVS and of wvs, on the same kernels
 	scripts/vm-bench
 
-fuzz: setup ## a million configurations
+fuzz: setup ## a million configurations; as root, a million packets through the program and its model
 	WVS_FUZZ_CASES=1000000 $(CARGO) test -p wvs-core --test config_fuzz -- --nocapture
+	sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -E'; \
+	WVS_FUZZ_CASES=1000000 $$sudo $(CARGO) test -p wvs-tc-bpf --test differential -- --nocapture
 
 plugins: ## build the schedulers to WebAssembly (they are kept in the repository)
 	plugins/build.sh
