@@ -7,15 +7,18 @@ pub mod conntrack;
 mod netlink;
 pub mod nft;
 pub mod probe;
+mod routes;
 mod sysctl;
+pub mod tc;
 pub mod vip;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::plan::{Observed, Plan};
 use crate::ruleset::{Family, Protocol};
 use crate::scheduler::{BackendId, Load};
+use crate::tc::Route;
 
 /// Why the kernel refused a plan, or could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -176,6 +179,9 @@ pub struct AddressError {
     pub source: std::io::Error,
 }
 
+/// The routes to hosts, or why there are none.
+pub type Routes = BTreeMap<IpAddr, Result<Route, String>>;
+
 /// Virtual addresses on interfaces, and the way to backends.
 pub trait Addresses {
     /// Puts an address on an interface (`ip address add ADDRESS/32 dev INTERFACE`) and announces it to the
@@ -187,6 +193,14 @@ pub trait Addresses {
     fn interface(&mut self, address: IpAddr, interface: &str) -> Result<(), AddressError>;
     /// Why no packet can be sent to an address (`ip route get`), if so.
     fn unreachable(&mut self, address: IpAddr) -> Option<String>;
+    /// The routes to some hosts (`ip route get`, `ip neigh`), or why there are none.
+    fn routes(&mut self, hosts: &BTreeSet<IpAddr>) -> std::io::Result<Routes>;
+    /// Has the kernel make sure of a neighbour's hardware address.
+    fn make_sure(&mut self, ifindex: u32, neighbour: IpAddr) -> std::io::Result<()>;
+    /// The names of all interfaces (`ip link`).
+    fn interfaces(&mut self) -> std::io::Result<BTreeSet<String>>;
+    /// Which interfaces hold these addresses (`ip address`), but for the loopback.
+    fn holders(&mut self, addresses: &BTreeSet<IpAddr>) -> std::io::Result<BTreeMap<IpAddr, BTreeSet<String>>>;
     /// Whether the host forwards packets of a family (`net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`).
     fn forwards(&mut self, family: Family) -> bool;
 }
@@ -199,6 +213,8 @@ pub struct Doors {
     pub conntrack: Box<dyn Conntrack>,
     /// Addresses and routes.
     pub addresses: Box<dyn Addresses>,
+    /// The tc program.
+    pub tc: Box<dyn tc::Tc>,
 }
 
 impl std::fmt::Debug for Doors {
@@ -248,5 +264,6 @@ pub fn open_doors() -> Result<Doors, HostError> {
         nft: Box::new(nft),
         conntrack: Box::new(conntrack),
         addresses: Box::new(addresses),
+        tc: Box::new(tc::TcProgram::default()),
     })
 }
