@@ -87,6 +87,8 @@ mod tests {
             address,
             port: 80,
             draining: false,
+            overloaded: false,
+            down: false,
         }
     }
 

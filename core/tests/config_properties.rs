@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::collection::{btree_map, vec};
@@ -84,10 +83,10 @@ fn backends(service: u8) -> impl Strategy<Value = Vec<Backend>> {
                 IpAddr::V4(Ipv4Addr::new(198, 51, service, number))
             };
             Backend {
-                address: Endpoint { address, port },
                 weight,
                 drain,
                 forward,
+                ..Backend::at(Endpoint { address, port })
             }
         };
         numbered.map(with_address).collect()
@@ -125,7 +124,6 @@ fn service(number: u8) -> impl Strategy<Value = Service> {
                 last: Ipv4Addr::new(203, 0, 113, last).into(),
             });
             Service {
-                name: format!("s{number}{name}"),
                 forward: if full_nat { Forward::FullNat } else { Forward::Nat },
                 source: pool.into_iter().collect(),
                 scheduler: SchedulerSpec { plugin, params },
@@ -136,8 +134,8 @@ fn service(number: u8) -> impl Strategy<Value = Service> {
                         interface,
                         reject_other_ports,
                     }),
-                listen,
                 backends,
+                ..Service::named(format!("s{number}{name}"), listen)
             }
         },
     )
@@ -151,6 +149,7 @@ fn config() -> impl Strategy<Value = Config> {
             plugin_dir: plugin_dir.into(),
             state_dir: state_dir.into(),
             ct_mark_mask,
+            ..DirectorSettings::default()
         });
     let director = prop_oneof![Just(DirectorSettings::default()), director];
     let services = (0u8..4).prop_flat_map(|count| (0..count).map(service).collect::<Vec<_>>());
@@ -228,33 +227,21 @@ proptest! {
 #[test]
 fn defaults_are_not_written() {
     let service = Service {
-        name: "web".to_owned(),
-        listen: vec!["tcp://10.0.0.100:80".parse().unwrap()],
-        forward: Forward::Nat,
-        source: Vec::new(),
-        scheduler: SchedulerSpec {
-            plugin: "rr".to_owned(),
-            params: BTreeMap::new(),
-        },
-        slots: 256,
         manage_vip: Some(ManageVip {
             interface: "eth0".to_owned(),
             reject_other_ports: true,
         }),
         backends: vec![
             Backend {
-                address: "10.1.0.11:8080".parse().unwrap(),
                 weight: 3,
-                drain: false,
-                forward: None,
+                ..Backend::at("10.1.0.11:8080".parse().unwrap())
             },
             Backend {
-                address: "10.1.0.12".parse().unwrap(),
-                weight: 1,
                 drain: true,
-                forward: None,
+                ..Backend::at("10.1.0.12".parse().unwrap())
             },
         ],
+        ..Service::named("web", vec!["tcp://10.0.0.100:80".parse().unwrap()])
     };
     let mut marked = service.clone();
     marked.name = "marked".to_owned();

@@ -141,8 +141,8 @@ impl Forwarder {
     }
 
     /// Detaches everything and removes all that is pinned below `root`. Traffic to the virtual addresses is the
-    /// stack's from then on.
-    pub fn teardown(root: &Path) -> Result<(), AttachError> {
+    /// stack's from then on. Says whether there was anything.
+    pub fn teardown(root: &Path) -> Result<bool, AttachError> {
         for attachment in Self::attachments(root)? {
             Self::detach(root, &attachment.interface)?;
         }
@@ -151,7 +151,7 @@ impl Forwarder {
                 path: pin::folder(root),
                 source,
             }),
-            _ => Ok(()),
+            removed => Ok(removed.is_ok()),
         }
     }
 }

@@ -302,6 +302,20 @@ impl Maps {
             .map_err(refused(format!("setting backend {id}")))
     }
 
+    /// All backends that the program knows.
+    pub fn backends(&self) -> Result<BTreeMap<u16, Target>, MapError> {
+        let mut all = BTreeMap::new();
+        self.backends
+            .walk(|ids, backends| {
+                let known = ids.iter().zip(backends).filter_map(|(id, backend)| {
+                    Some((u16::try_from(*id).ok()?, Target::try_from(*backend).ok()?))
+                });
+                all.extend(known);
+            })
+            .map_err(refused("reading the backends"))?;
+        Ok(all)
+    }
+
     /// What the program knows of a backend.
     pub fn backend(&self, id: u16) -> Result<Option<Backend>, MapError> {
         let backend = self

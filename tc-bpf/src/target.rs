@@ -121,6 +121,36 @@ impl From<Target> for Backend {
     }
 }
 
+/// There is no backend in an element of the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absent;
+
+impl TryFrom<Backend> for Target {
+    type Error = Absent;
+
+    fn try_from(backend: Backend) -> Result<Self, Absent> {
+        let method = match backend.method {
+            METHOD_NAT => Method::Nat,
+            METHOD_DR => Method::DirectRouting,
+            METHOD_TUN => Method::Tunnel,
+            METHOD_LOCAL => Method::Local,
+            _ => return Err(Absent),
+        };
+        let way = Way {
+            ifindex: backend.ifindex,
+            mtu: backend.mtu,
+            macs: (backend.mac != [0; 6]).then_some((backend.mac, backend.source_mac)),
+            source: (backend.source != [0; 16]).then(|| Ipv6Addr::from(backend.source).to_canonical()),
+        };
+        Ok(Self {
+            method,
+            address: Ipv6Addr::from(backend.address).to_canonical(),
+            generation: backend.generation,
+            way: (backend.ifindex != 0).then_some(way),
+        })
+    }
+}
+
 /// How a dispatch table is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {

@@ -95,7 +95,6 @@ pub fn check_with(config: &Config, plugins: &dyn Plugins) -> Vec<Problem> {
     checker.director(&config.director);
     checker.names();
     for (index, service) in config.services.iter().enumerate() {
-        checker.forward(index, service);
         checker.sources(index, service);
         checker.slots(index, service);
         checker.manage_vip(index, service);
@@ -175,28 +174,6 @@ impl Checker<'_> {
                 problem.related = Some(Place::Service(earlier, ServiceKey::Name));
             } else {
                 first.insert(&service.name, index);
-            }
-        }
-    }
-
-    /// The methods that this version lacks. The rules for them are checked all the same.
-    fn forward(&mut self, index: usize, service: &Service) {
-        let own = [(service.forward, ServiceKey::Forward)];
-        let overrides = service
-            .backends
-            .iter()
-            .enumerate()
-            .filter_map(|(backend, settings)| {
-                Some((settings.forward?, ServiceKey::Backend(backend, super::place::BackendKey::Forward)))
-            });
-        for (forward, key) in own.into_iter().chain(overrides) {
-            if matches!(forward, Forward::Dr | Forward::Tun) {
-                self.at(
-                    index,
-                    key,
-                    format!("`{forward}` needs the tc-BPF forwarder, which this version does not have"),
-                )
-                .help("use \"nat\" or \"full-nat\"");
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::api::{
 use crate::config::{Backend, Service};
 use crate::kernel::tc::TcError;
 use crate::kernel::{BackendTraffic, ConntrackError, NftError};
-use crate::pool::{PoolKey, families};
+use crate::pool::{PoolKey, family_of};
 use crate::ruleset::{Family, text};
 use crate::scheduler::{BackendId, Load};
 
@@ -135,7 +135,7 @@ impl Engine {
                 .iter()
                 .flat_map(|service| service.backends.iter().map(move |backend| (service, backend)));
             backends.any(|(service, backend)| {
-                Family::of(backend.address.address) == *family && !service.forward_of(backend).is_direct()
+                Family::of(backend.address.address) == *family && !service.forward_of(backend).uses_tc()
             })
         };
         let families: Vec<_> = Family::ALL.into_iter().filter(nat).collect();
@@ -230,7 +230,7 @@ impl Engine {
             forward: service.forward_of(backend),
             weight: backend.weight,
             state: self.state(backend, id),
-            slots: self.slots_of(service, id),
+            slots: self.slots_of(service, backend, id),
             active: load.active,
             inactive: load.inactive,
             connections: total.connections,
@@ -239,16 +239,21 @@ impl Engine {
         })
     }
 
-    /// The slots that it holds; a tunnel to the other family may be in both of a service's tables.
-    fn slots_of(&self, service: &Service, id: BackendId) -> usize {
-        let tables = families(service).filter_map(|family| {
-            self.pools.get(&PoolKey {
-                service: service.name.clone(),
-                family,
-            })
+    fn slots_of(&self, service: &Service, backend: &Backend, id: BackendId) -> usize {
+        let Some(family) = family_of(service, backend) else {
+            return 0;
+        };
+        let pool = self.pools.get(&PoolKey {
+            service: service.name.clone(),
+            family,
         });
-        let slots = tables.flat_map(|pool| &pool.table().slots);
-        slots.filter(|slot| **slot == Some(id)).count()
+        pool.map_or(0, |pool| {
+            pool.table()
+                .slots
+                .iter()
+                .filter(|slot| **slot == Some(id))
+                .count()
+        })
     }
 
     fn state(&self, backend: &Backend, id: BackendId) -> BackendState {

@@ -9,7 +9,7 @@ use crate::config::{Backend, Config, Forward, Listen, PortRange, Service};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::kernel::MarkMask;
-use crate::pool::{PoolKey, families};
+use crate::pool::{PoolKey, families, members};
 use crate::scheduler::{BackendId, Dispatch};
 
 /// jhash's seed, the same on every director, so that several of them choose alike.
@@ -57,11 +57,7 @@ pub fn build(config: &Config, ids: &BackendIds, tables: &BTreeMap<PoolKey, Dispa
             };
             builder.listeners(service);
             builder.scheduler(service, tables.get(&key));
-            for backend in service
-                .backends
-                .iter()
-                .filter(|it| Family::of(it.address.address) == family)
-            {
+            for backend in members(service, family) {
                 if let Some(id) = ids.get(&service.name, backend.address) {
                     builder.backend(service, backend, id);
                 }
@@ -161,9 +157,34 @@ impl Builder<'_> {
         self.chain(service_chain(&service.name), None, rules);
     }
 
-    /// A backend's chain: our bits of the mark, then the translation; and where its packets are counted.
+    /// A backend's chain, and where its packets are counted.
     fn backend(&mut self, service: &Service, backend: &Backend, id: BackendId) {
         let bits = self.mark.bits(id);
+        // Only a tunnel leads to a backend of the other family, and what comes to these chains has not passed one.
+        let rules = if Family::of(backend.address.address) == self.family {
+            vec![self.translation(service, backend, bits)]
+        } else {
+            vec![vec![Statement::RejectTcp], vec![Statement::Reject]]
+        };
+        let comment = Some(format!("svc={} be={}", service.name, backend.address));
+        let rule = |statements| Rule {
+            statements,
+            comment: comment.clone(),
+        };
+        self.chain(backend_chain(id), None, rules.into_iter().map(rule).collect());
+        self.elements(MapName::Backends)
+            .insert(Key::Backend(id), Some(backend_chain(id)));
+        self.elements(MapName::Sent).insert(Key::Mark(bits), None);
+        self.elements(MapName::Received).insert(Key::Mark(bits), None);
+        if service.forward_of(backend) == Forward::FullNat {
+            self.elements(MapName::Sources)
+                .insert(Key::Mark(bits), Some(source_chain(&service.name)));
+            self.source(service);
+        }
+    }
+
+    /// Our bits of the mark, then the translation.
+    fn translation(&self, service: &Service, backend: &Backend, bits: u32) -> Vec<Statement> {
         let mut statements = vec![
             Statement::ClearPriority,
             Statement::SetMark {
@@ -178,17 +199,7 @@ impl Builder<'_> {
             address: backend.address.address,
             port: backend.address.port,
         });
-        let comment = Some(format!("svc={} be={}", service.name, backend.address));
-        self.chain(backend_chain(id), None, vec![Rule { statements, comment }]);
-        self.elements(MapName::Backends)
-            .insert(Key::Backend(id), Some(backend_chain(id)));
-        self.elements(MapName::Sent).insert(Key::Mark(bits), None);
-        self.elements(MapName::Received).insert(Key::Mark(bits), None);
-        if backend.forward.unwrap_or(service.forward) == Forward::FullNat {
-            self.elements(MapName::Sources)
-                .insert(Key::Mark(bits), Some(source_chain(&service.name)));
-            self.source(service);
-        }
+        statements
     }
 
     /// The chain that gives a full-NAT service's connections their source address.

@@ -10,7 +10,7 @@ use super::{ServiceNumbers, TcService, TcState};
 use crate::config::{Config, Listen, PortRange, Service};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
-use crate::pool::{PoolKey, backends_of, families};
+use crate::pool::{PoolKey, families, members};
 use crate::ruleset::Family;
 use crate::scheduler::BackendId;
 
@@ -30,7 +30,7 @@ impl Facts {
     pub fn backends(config: &Config) -> BTreeSet<IpAddr> {
         let services = config.services.iter().filter(|service| service.uses_tc());
         let backends = services.flat_map(|service| {
-            let direct = |it: &&crate::config::Backend| service.forward_of(it).is_direct();
+            let direct = |it: &&crate::config::Backend| service.forward_of(it).uses_tc();
             service.backends.iter().filter(direct)
         });
         backends.map(|backend| backend.address.address).collect()
@@ -93,7 +93,7 @@ pub fn build(
             let table = table.clone();
             let one_packet = service.one_packet;
             state.services.insert(number, TcService { one_packet, table });
-            let backends = backends_of(service, family).filter_map(|backend| {
+            let backends = members(service, family).filter_map(|backend| {
                 let (address, forward) = (backend.address.address, service.forward_of(backend));
                 let id = ids.get(&service.name, backend.address)?;
                 let target = target(address, forward, facts.routes.get(&address), ids.generation(id)).ok()?;

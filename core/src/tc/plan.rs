@@ -4,9 +4,9 @@ use std::fmt;
 
 use wvs_tc_bpf::{Listen, Method, Target};
 
-use super::TcState;
+use super::{TcService, TcState};
 use crate::dispatch::DispatchTable;
-use crate::scheduler::BackendId;
+use crate::scheduler::{BackendId, Dispatch};
 
 /// One change of a map, or of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,28 +86,23 @@ impl TcState {
     pub fn follow(&mut self, step: &Step) {
         match step {
             Step::Backend(id, target) => drop(self.backends.insert(*id, *target)),
-            Step::Service(number, one_packet) => {
-                let empty = || super::TcService {
-                    one_packet: *one_packet,
-                    table: DispatchTable::default(),
-                };
-                self.services.entry(*number).or_insert_with(empty).one_packet = *one_packet;
-            }
-            Step::Table(number, table) => {
-                let service = self
-                    .services
-                    .entry(*number)
-                    .or_insert_with(|| super::TcService {
-                        one_packet: false,
-                        table: DispatchTable::default(),
-                    });
-                service.table = table.clone();
-            }
+            Step::Service(number, one_packet) => self.service(*number).one_packet = *one_packet,
+            Step::Table(number, table) => self.service(*number).table = table.clone(),
             Step::Listen(listen, number) => drop(self.listeners.insert(*listen, *number)),
             Step::Attach(interface) => drop(self.interfaces.insert(interface.clone())),
             Step::Unlisten(listen) => drop(self.listeners.remove(listen)),
             Step::RemoveTable(number) => drop(self.services.remove(number)),
         }
+    }
+
+    fn service(&mut self, number: u32) -> &mut TcService {
+        self.services.entry(number).or_insert_with(|| TcService {
+            one_packet: false,
+            table: DispatchTable {
+                dispatch: Dispatch::Cycle,
+                slots: Vec::new(),
+            },
+        })
     }
 }
 
