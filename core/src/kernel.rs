@@ -198,9 +198,12 @@ pub trait Addresses {
     /// Has the kernel make sure of a neighbour's hardware address.
     fn make_sure(&mut self, ifindex: u32, neighbour: IpAddr) -> std::io::Result<()>;
     /// The names of all interfaces (`ip link`).
-    fn interfaces(&mut self) -> std::io::Result<BTreeSet<String>>;
+    fn interface_names(&mut self) -> std::io::Result<BTreeSet<String>>;
     /// Which interfaces hold these addresses (`ip address`), but for the loopback.
-    fn holders(&mut self, addresses: &BTreeSet<IpAddr>) -> std::io::Result<BTreeMap<IpAddr, BTreeSet<String>>>;
+    fn holders(
+        &mut self,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> std::io::Result<BTreeMap<IpAddr, BTreeSet<String>>>;
     /// Whether the host forwards packets of a family (`net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`).
     fn forwards(&mut self, family: Family) -> bool;
 }

@@ -116,7 +116,9 @@ impl Engine {
         if changed {
             let standing = self.standing(&self.config, &self.ids, &self.tc.facts);
             let touched = standing.into_iter().filter(|(key, backends)| {
-                self.pools.get(key).is_some_and(|pool| pool.candidates() != backends)
+                self.pools
+                    .get(key)
+                    .is_some_and(|pool| pool.candidates() != backends)
             });
             moved.extend(touched.map(|(key, _)| key));
         }
@@ -143,7 +145,9 @@ impl Engine {
         }
         let mut standing = self.standing(&self.config, &self.ids, &self.tc.facts);
         for key in &keys {
-            let Some(backends) = standing.remove(key) else { continue };
+            let Some(backends) = standing.remove(key) else {
+                continue;
+            };
             self.told(key, |engine| engine.redraw_table(key, backends));
         }
         self.told(&keys[0], |engine| engine.refresh_tc(&keys));

@@ -67,11 +67,6 @@ impl TcPlane {
         self.desired.is_empty() && self.installed.is_empty()
     }
 
-    /// When [`Engine::look_after_tc`] has something to do.
-    pub fn next(&self) -> Option<Instant> {
-        (!self.is_idle()).then(|| self.next_look.min(self.next_sweep))
-    }
-
     /// Whether a pool is scheduled by the program.
     pub fn number(&self, key: &PoolKey) -> Option<u32> {
         self.numbers
@@ -84,7 +79,10 @@ impl Engine {
     /// Where the program's state lies for a configuration.
     pub(super) fn tc_settings(&self, config: &Config) -> TcSettings {
         TcSettings {
-            pin_dir: self.pin_dir.clone().unwrap_or_else(|| config.director.pin_dir.clone()),
+            pin_dir: self
+                .pin_dir
+                .clone()
+                .unwrap_or_else(|| config.director.pin_dir.clone()),
             max_flows: config.director.max_flows,
         }
     }
@@ -101,7 +99,7 @@ impl Engine {
             holders: addresses
                 .holders(&Facts::virtual_addresses(config))
                 .map_err(failed)?,
-            present: addresses.interfaces().map_err(failed)?,
+            present: addresses.interface_names().map_err(failed)?,
         })
     }
 
@@ -171,13 +169,19 @@ impl Engine {
     fn take_back(&mut self, before: TcState) {
         let steps = tc::plan(&before, &self.tc.installed);
         if let Err(error) = self.doors.tc.make(&steps, &mut self.tc.installed) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot take back what the program holds");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot take back what the program holds"
+            );
         }
         self.tc.desired = before;
     }
 
     /// Gives the program the tables of pools that have made them again, all at once.
-    pub(super) fn refresh_tc<'k>(&mut self, keys: impl IntoIterator<Item = &'k PoolKey>) -> Result<(), ApplyError> {
+    pub(super) fn refresh_tc<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'k PoolKey>,
+    ) -> Result<(), ApplyError> {
         for key in keys {
             let (Some(number), Some(pool)) = (self.tc.number(key), self.pools.get(key)) else {
                 continue;
@@ -211,7 +215,10 @@ impl Engine {
     fn say_once(&mut self, outcome: Result<(), ApplyError>) {
         let said = outcome.as_ref().err().map(|error| crate::chain(error));
         if let (Err(error), true) = (outcome, said != self.tc.trouble) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot look after direct routing and tunnels");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot look after direct routing and tunnels"
+            );
         }
         self.tc.trouble = said;
     }
@@ -224,7 +231,10 @@ impl Engine {
             let Ok(route) = route else { continue };
             if !route.local && !route.fresh {
                 // It fails where the interface is going down; the next look sees that.
-                let _ = self.doors.addresses.make_sure(route.ifindex, route.next_hop(*host));
+                let _ = self
+                    .doors
+                    .addresses
+                    .make_sure(route.ifindex, route.next_hop(*host));
             }
         }
         // An interface that went and came back is another one: what was attached went with it.
@@ -265,7 +275,10 @@ impl Engine {
         match self.sweep() {
             Ok(()) => {}
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot sweep the connection tables");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot sweep the connection tables"
+                );
             }
         }
         let pause = if self.counts_matter() { SHORTEST } else { SWEEP };
@@ -275,7 +288,8 @@ impl Engine {
     fn sweep(&mut self) -> Result<(), TcError> {
         let sweep = self.doors.tc.sweep(&self.timeouts())?;
         let installed = &self.tc.installed.backends;
-        let current = |id: BackendId, generation| installed.get(&id).is_some_and(|it| it.generation == generation);
+        let current =
+            |id: BackendId, generation| installed.get(&id).is_some_and(|it| it.generation == generation);
         self.tc.counts = sweep
             .counts
             .iter()

@@ -90,7 +90,9 @@ impl Engine {
         let timeouts = self.timeouts();
         let backends = &self.tc.installed.backends;
         let shown = flows.into_iter().filter_map(|flow| {
-            let target = backends.get(&flow.backend).filter(|it| it.method != Method::Nat)?;
+            let target = backends
+                .get(&flow.backend)
+                .filter(|it| it.method != Method::Nat)?;
             let timeouts = timeouts.get(&flow.service).copied().unwrap_or_default();
             let port = flow.target.port();
             Some(Flow {

@@ -191,9 +191,7 @@ impl Engine {
             .backends
             .iter()
             .filter_map(|backend| self.ids.get(&service.name, backend.address));
-        let total = ids
-            .map(|id| self.total(id))
-            .fold(BackendTraffic::default(), sum);
+        let total = ids.map(|id| self.total(id)).fold(BackendTraffic::default(), sum);
         ServiceView {
             name: service.name.clone(),
             listen: service.listen.iter().map(ToString::to_string).collect(),

@@ -69,7 +69,10 @@ impl RouteSocket {
     }
 
     /// The routes to some hosts, or why there are none.
-    pub(super) fn routes_to(&self, hosts: &BTreeSet<IpAddr>) -> io::Result<BTreeMap<IpAddr, Result<Route, String>>> {
+    pub(super) fn routes_to(
+        &self,
+        hosts: &BTreeSet<IpAddr>,
+    ) -> io::Result<BTreeMap<IpAddr, Result<Route, String>>> {
         if hosts.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -164,7 +167,9 @@ fn described(
         local: route.header.kind == RouteType::Local,
         interface: link.name.clone(),
         ifindex,
-        mtu: metric.filter(|mtu| *mtu > 0).map_or(link.mtu, |mtu| mtu.min(link.mtu)),
+        mtu: metric
+            .filter(|mtu| *mtu > 0)
+            .map_or(link.mtu, |mtu| mtu.min(link.mtu)),
         hardware: link.hardware,
         gateway,
         source,
@@ -207,9 +212,15 @@ impl Neighbour {
         let (mut address, mut hardware) = (None, None);
         for attribute in &message.attributes {
             match attribute {
-                NeighbourAttribute::Destination(NeighbourAddress::Inet(it)) => address = Some(IpAddr::V4(*it)),
-                NeighbourAttribute::Destination(NeighbourAddress::Inet6(it)) => address = Some(IpAddr::V6(*it)),
-                NeighbourAttribute::LinkLayerAddress(it) => hardware = <[u8; 6]>::try_from(it.as_slice()).ok(),
+                NeighbourAttribute::Destination(NeighbourAddress::Inet(it)) => {
+                    address = Some(IpAddr::V4(*it))
+                }
+                NeighbourAttribute::Destination(NeighbourAddress::Inet6(it)) => {
+                    address = Some(IpAddr::V6(*it))
+                }
+                NeighbourAttribute::LinkLayerAddress(it) => {
+                    hardware = <[u8; 6]>::try_from(it.as_slice()).ok()
+                }
                 _ => {}
             }
         }

@@ -172,7 +172,11 @@ impl Tc for TcProgram {
             let mut made = 1;
             match step {
                 Step::Backend(id, target) => {
-                    if installed.backends.get(id).is_some_and(|it| it.generation != target.generation) {
+                    if installed
+                        .backends
+                        .get(id)
+                        .is_some_and(|it| it.generation != target.generation)
+                    {
                         maps.clear_backend_stats(id.0)?;
                     }
                     maps.set_backend(id.0, target)?;
@@ -277,8 +281,7 @@ impl Tc for TcProgram {
     }
 
     fn position(&mut self, service: u32) -> Result<u64, TcError> {
-        self.forwarder()
-            .map_or(Ok(0), |it| Ok(it.maps().cycle(service)?))
+        self.forwarder().map_or(Ok(0), |it| Ok(it.maps().cycle(service)?))
     }
 
     fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Option<BackendId>, TcError> {

@@ -219,8 +219,8 @@ impl Addresses for RouteSocket {
         RouteSocket::make_sure(self, ifindex, neighbour)
     }
 
-    fn interfaces(&mut self) -> io::Result<BTreeSet<String>> {
-        Ok(RouteSocket::interfaces(self)?.into_iter().map(|it| it.name).collect())
+    fn interface_names(&mut self) -> io::Result<BTreeSet<String>> {
+        Ok(self.interfaces()?.into_iter().map(|it| it.name).collect())
     }
 
     fn holders(&mut self, addresses: &BTreeSet<IpAddr>) -> io::Result<BTreeMap<IpAddr, BTreeSet<String>>> {

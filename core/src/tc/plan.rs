@@ -122,6 +122,7 @@ impl fmt::Display for Step {
 }
 
 /// What the maps' types look like to operators.
+#[derive(Debug)]
 pub struct Words<'a, T>(pub &'a T);
 
 impl fmt::Display for Words<'_, Listen> {

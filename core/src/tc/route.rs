@@ -174,10 +174,7 @@ mod tests {
             ..route()
         };
         assert!(matches!(made(Forward::Tun, nowhere), Err(NoWay::NoSource(_))));
-        let narrow = Route {
-            mtu: 1279,
-            ..route()
-        };
+        let narrow = Route { mtu: 1279, ..route() };
         assert!(matches!(made(Forward::Tun, narrow), Err(NoWay::Narrow { .. })));
     }
 
