@@ -88,7 +88,10 @@ impl FromStr for Prefix {
         let address = parse(address)?;
         let plain = length.bytes().all(|byte| byte.is_ascii_digit());
         let Some(length) = length.parse().ok().filter(|_| plain) else {
-            let message = format!("{} is not the length of a prefix", quoted(length));
+            let message = match length {
+                "" => "the length of the prefix is missing".to_owned(),
+                _ => format!("{} is not the length of a prefix", quoted(length)),
+            };
             return Err(TextError::new(message, length, PREFIX));
         };
         let prefix = Prefix { address, length };

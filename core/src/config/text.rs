@@ -79,6 +79,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, TextError> {
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let unit = UNITS.iter().find(|(unit, _)| *unit == &text[digits.len()..]);
     let message = match unit {
+        _ if text.is_empty() => "the length of time is empty".to_owned(),
         _ if !plain => format!("{} is not a length of time", quoted(text)),
         None if digits == text => format!("{} has no unit", quoted(text)),
         None => format!("{} is not a unit of time", quoted(&text[digits.len()..])),

@@ -11,7 +11,7 @@ use super::syntax::syntax_fault;
 use crate::config::Config;
 use crate::config::check::Problem;
 use crate::config::fault::{Fault, Faults, Lines, MOST_FAULTS, Related};
-use crate::config::place::{DirectorKey, Place, ServiceKey, service_words};
+use crate::config::place::{BackendKey, DirectorKey, Place, ServiceKey, service_words};
 use crate::config::text::quoted;
 
 /// A place in the text.
@@ -225,6 +225,7 @@ fn related_words(place: &Place, config: &Config) -> String {
         Place::Service(service, ServiceKey::Listen(_)) => {
             format!("{} listens here", service_words(config, *service))
         }
+        Place::Service(_, ServiceKey::Backend(_, BackendKey::MaxConnections)) => "the limit".to_owned(),
         _ => "the first one".to_owned(),
     }
 }

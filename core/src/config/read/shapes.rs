@@ -105,7 +105,7 @@ pub(super) const TIMEOUTS: Shape = Shape {
     later: &[],
 };
 pub(super) const PIN: Shape = Shape {
-    name: "pins",
+    name: "a pin",
     example: "pins = [{ client = \"10.9.0.0/16\", backend = \"10.1.0.11:8080\" }]",
     keys: &["client", "backend"],
     later: &[],
