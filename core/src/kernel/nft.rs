@@ -9,6 +9,7 @@ mod encode;
 mod expression;
 mod object;
 mod shape;
+mod statements;
 mod uapi;
 
 use std::collections::BTreeMap;

@@ -6,9 +6,10 @@ use std::io;
 use nftnl::{Chain, ChainType, MsgType, Policy, ProtoFamily, Table};
 
 use super::batch::Batch;
-use super::expression::{ANONYMOUS, expressions, guard, name};
+use super::expression::{ANONYMOUS, name};
 use super::object::{Rule, Set, Target};
 use super::shape::{Shape, key_bytes};
+use super::statements::{expressions, guard};
 use crate::kernel::NftError;
 use crate::plan::{Digest, Op, Plan, SlotChange};
 use crate::ruleset::{self, Elements, Family, GUARD, Hook, MapName, Protocol, Statement};
