@@ -58,8 +58,10 @@ pub struct Traffic {
 /// What the element counters say of one backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BackendTraffic {
-    /// Connections sent to it.
+    /// Connections that nftables chose it for.
     pub connections: u64,
+    /// Connections that the tc program chose it for and left to nftables.
+    pub chosen: u64,
     /// From clients to it.
     pub sent: Traffic,
     /// From it to clients.

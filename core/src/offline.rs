@@ -10,7 +10,10 @@ use crate::director::{Store, StoreError, text_of};
 use crate::ids::{BackendIds, TooManyBackends};
 use crate::kernel::{AddressError, HostError, NftError, open_doors, probe};
 use crate::pool::pools;
-use crate::ruleset::{build::build, text};
+use crate::ruleset::{
+    build::{Facts, build},
+    text,
+};
 use crate::scheduler::StartHostError;
 use crate::scheduler::catalog::Catalog;
 
@@ -67,7 +70,7 @@ pub fn ruleset(path: &Path) -> Result<String, CheckError> {
             tables.insert(key, table);
         }
     }
-    Ok(text::ruleset(&build(&config, &ids, &tables)))
+    Ok(text::ruleset(&build(&config, &ids, &tables, &Facts::default())))
 }
 
 /// Why a teardown failed.

@@ -25,6 +25,8 @@ pub mod build;
 mod hook;
 mod maps;
 mod statement;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 use std::collections::BTreeMap;
@@ -32,7 +34,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 pub use hook::Hook;
-pub use maps::{Elements, Key, MapName, Slots};
+pub use maps::{CHOSEN, Elements, Key, MapName, Slots};
 pub use statement::{Direction, Statement};
 
 /// The name of our table, in every family.

@@ -39,6 +39,9 @@ fn any_damage_is_repaired() {
             &["flush map ip6 wvs slots-both"],
             &["flush set ip wvs closed"],
             &["delete element ip wvs backends { 0:1 }"],
+            &["flush map ip6 wvs chosen"],
+            &["delete element ip wvs chosen { 7776:0 }"],
+            &["add element ip wvs chosen { 0:6 : goto refused }"],
             &["add element ip wvs closed { 192.0.2.1 }"],
             &["add element ip wvs slots-web { 6 : 0:5 }"],
             &["add element ip wvs slots-web { 20 : 0:5 }"],
@@ -99,6 +102,10 @@ fn damage_is_named() {
             (
                 "add element ip wvs marks { 0x9 : accept }",
                 "the set `marks` has an element that is not ours",
+            ),
+            (
+                "add element ip wvs chosen { 0:6 : goto svc-web }",
+                "the set `chosen` has an element that is not ours",
             ),
             (
                 "add chain ip wvs foreign { type filter hook input priority 7; }",

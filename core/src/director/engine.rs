@@ -22,7 +22,7 @@ use crate::ids::BackendIds;
 use crate::kernel::{Doors, NftError};
 use crate::plan::{Observed, Plan, plan};
 use crate::pool::{PoolKey, candidates, pools};
-use crate::ruleset::build::{build, service_chain};
+use crate::ruleset::build::{Facts, build, service_chain};
 use crate::ruleset::{Family, Ruleset};
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{BackendId, Candidate};
@@ -87,7 +87,7 @@ impl Engine {
         ids.assign(&config, config.director.mark().highest())?;
         self.preflight(&config)?;
         let (tables, fresh) = self.tables(&config, &ids, dry_run)?;
-        let desired = build(&config, &ids, &tables);
+        let desired = build(&config, &ids, &tables, &Facts::default());
         if dry_run {
             let plan = plan(&desired, &self.observed).to_string();
             let addresses = self.address_changes(&config);

@@ -170,7 +170,7 @@ impl Engine {
                 .filter(|it| state(it) == BackendState::Up)
                 .count(),
             backends: service.backends.len(),
-            connections: total.connections,
+            connections: total.connections + total.chosen,
             sent: total.sent,
             received: total.received,
         }
@@ -195,7 +195,7 @@ impl Engine {
             slots: self.slots_of(service, Family::of(backend.address.address), id),
             active: load.active,
             inactive: load.inactive,
-            connections: total.connections,
+            connections: total.connections + total.chosen,
             sent: total.sent,
             received: total.received,
         })

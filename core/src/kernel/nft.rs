@@ -344,11 +344,16 @@ impl Nft for NftSocket {
         shift: u32,
     ) -> Result<BTreeMap<BackendId, BackendTraffic>, NftError> {
         let mut traffic: BTreeMap<BackendId, BackendTraffic> = BTreeMap::new();
-        for map in [MapName::Backends, MapName::Sent, MapName::Received] {
+        for map in [
+            MapName::Backends,
+            MapName::Chosen,
+            MapName::Sent,
+            MapName::Received,
+        ] {
             self.walk(elements_of(family, map.as_str()), |message| {
                 decode::counters(family, map, message.attributes(), |key, counter| {
                     let id = match key {
-                        Key::Backend(id) => Some(id),
+                        Key::Backend(id) | Key::Chosen(id) => Some(id).filter(|id| id.0 != 0),
                         Key::Mark(mark) => mark
                             .checked_shr(shift)
                             .and_then(|id| u16::try_from(id).ok())
@@ -360,6 +365,7 @@ impl Nft for NftSocket {
                     };
                     match map {
                         MapName::Backends => of.connections = counter.packets,
+                        MapName::Chosen => of.chosen = counter.packets,
                         MapName::Sent => of.sent = counter,
                         _ => of.received = counter,
                     }

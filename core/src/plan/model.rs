@@ -192,6 +192,7 @@ fn map_of(statement: &Statement) -> Option<MapName> {
         Statement::GotoMarked => Some(MapName::Marks),
         Statement::ToClosed => Some(MapName::Closed),
         Statement::GotoBackend => Some(MapName::Backends),
+        Statement::GotoChosen => Some(MapName::Chosen),
         Statement::GotoSource { .. } => Some(MapName::Sources),
         _ => None,
     }

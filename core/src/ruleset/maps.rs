@@ -16,11 +16,17 @@ pub type Slots = Vec<Option<BackendId>>;
 /// The elements of a map or set: to which chain the key goes, or `None` in a set.
 pub type Elements = BTreeMap<Key, Option<String>>;
 
+/// What the tc program writes into the priority of a packet that it leaves to us, in its upper half: the lower
+/// half is the id of the backend that it has chosen. No qdisc has this handle unless somebody gives it on purpose.
+pub const CHOSEN: u32 = 0x7776_0000;
+
 /// The maps and sets of a table. The name says all of the shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MapName {
     /// `backends`: classid → verdict, with a counter: connections sent to each backend.
     Backends,
+    /// `chosen`: classid → verdict, with a counter: connections that the tc program chose a backend for.
+    Chosen,
     /// `closed`: set of addresses whose other ports answer with a reject.
     Closed,
     /// `marks`: firewall mark → verdict.
@@ -39,8 +45,9 @@ pub enum MapName {
 
 impl MapName {
     /// All names, in the order of the text.
-    pub const ALL: [MapName; 8] = [
+    pub const ALL: [MapName; 9] = [
         MapName::Backends,
+        MapName::Chosen,
         MapName::Closed,
         MapName::Marks,
         MapName::Received,
@@ -54,6 +61,7 @@ impl MapName {
     pub fn as_str(self) -> &'static str {
         match self {
             MapName::Backends => "backends",
+            MapName::Chosen => "chosen",
             MapName::Closed => "closed",
             MapName::Marks => "marks",
             MapName::Received => "received",
@@ -76,7 +84,7 @@ impl MapName {
 
     /// Whether each element counts its packets and bytes.
     pub fn has_counters(self) -> bool {
-        matches!(self, MapName::Backends | MapName::Received | MapName::Sent)
+        matches!(self, MapName::Backends | MapName::Chosen | MapName::Received | MapName::Sent)
     }
 }
 
@@ -97,6 +105,9 @@ pub enum Key {
     Mark(u32),
     /// `backends`: a backend id in the packet's priority.
     Backend(BackendId),
+    /// `chosen`: a backend id in the packet's priority as the tc program writes it, see [`CHOSEN`]; 0 where it
+    /// found no backend.
+    Chosen(BackendId),
     /// `closed`: an address.
     Address(IpAddr),
 }

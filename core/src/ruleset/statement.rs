@@ -51,6 +51,10 @@ pub enum Statement {
     },
     /// `meta priority vmap @backends`
     GotoBackend,
+    /// `meta priority vmap @chosen`
+    GotoChosen,
+    /// `iif 0`: the packet comes from the director itself.
+    FromHere,
     /// `meta priority set none`
     ClearPriority,
     /// `ct mark set ct mark & !MASK | BITS`: writes our bits and leaves the others.

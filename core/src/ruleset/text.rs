@@ -4,7 +4,9 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::{Direction, Elements, Family, Hook, Key, MapName, Rule, Ruleset, Slots, Statement, TABLE, Table};
+use super::{
+    CHOSEN, Direction, Elements, Family, Hook, Key, MapName, Rule, Ruleset, Slots, Statement, TABLE, Table,
+};
 use crate::scheduler::{BackendId, HashKey};
 
 /// A backend id as nft writes a packet priority: `0:2a`.
@@ -19,7 +21,7 @@ pub fn map_shape(family: Family, map: MapName) -> Vec<String> {
         Family::V6 => "ipv6_addr",
     };
     let key = match map {
-        MapName::Backends => "classid".to_owned(),
+        MapName::Backends | MapName::Chosen => "classid".to_owned(),
         MapName::Closed => address.to_owned(),
         MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => "mark".to_owned(),
         MapName::ServiceRanges | MapName::Services => format!("{address} . inet_proto . inet_service"),
@@ -86,6 +88,8 @@ fn statement(family: Family, statement: &Statement) -> String {
             format!("meta priority set jhash {} mod {size} seed {seed:#x} map @{map}", hash_key(ip, *key))
         }
         Statement::GotoBackend => format!("meta priority vmap @{}", MapName::Backends),
+        Statement::GotoChosen => format!("meta priority vmap @{}", MapName::Chosen),
+        Statement::FromHere => "iif 0".to_owned(),
         Statement::ClearPriority => "meta priority set none".to_owned(),
         Statement::SetMark { mask, bits } => {
             // nft folds the bits that are about to be set into the mask.
@@ -155,6 +159,7 @@ impl fmt::Display for Key {
             }
             Key::Mark(mark) => write!(f, "{mark:#010x}"),
             Key::Backend(id) => f.write_str(&class(*id)),
+            Key::Chosen(id) => write!(f, "{:x}:{:x}", CHOSEN >> 16, id.0),
             Key::Address(address) => write!(f, "{address}"),
         }
     }

@@ -91,8 +91,9 @@ pub fn entrances(table: &mut Table) {
         ];
         ways.map(|it| rule("", vec![it])).to_vec()
     };
+    let from_outside = || [vec![rule("", vec![Statement::GotoChosen])], to_dispatch()].concat();
     let to_account = || vec![rule("", vec![Statement::Jump("account".into())])];
-    put("prerouting", Hook::NatPrerouting, to_dispatch());
+    put("prerouting", Hook::NatPrerouting, from_outside());
     put("output", Hook::NatOutput, to_dispatch());
     put(
         "postrouting",
@@ -204,6 +205,25 @@ pub fn everything(family: Family) -> Table {
         },
         Statement::Masquerade,
     ];
+    let reject = || [Statement::RejectTcp, Statement::Reject].map(|it| rule("svc=web", vec![it]));
+    let direct = vec![
+        Statement::FromHere,
+        Statement::ClearPriority,
+        Statement::Dnat {
+            address: host(family, 9),
+            port: None,
+        },
+    ];
+    let direct = [vec![rule("svc=web", direct)], reject().to_vec()].concat();
+    let local = rule("svc=web", vec![Statement::ClearPriority, Statement::Accept]);
+    for (id, name, rules) in [
+        (0, "refused", reject().to_vec()),
+        (1, "be-direct", direct),
+        (u16::MAX, "be-local", vec![local]),
+    ] {
+        table.chains.insert(name.into(), chain(None, rules));
+        elements(&mut table, MapName::Chosen).insert(Key::Chosen(BackendId(id)), goto(name));
+    }
     for (at, statement) in sources.into_iter().enumerate() {
         let name = format!("src-{at}");
         table

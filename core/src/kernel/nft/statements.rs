@@ -74,6 +74,18 @@ pub fn expressions(family: Family, statement: &Statement, many: u32) -> io::Resu
                 verdict_map(MapName::Backends)?,
             ]
         }
+        Statement::GotoChosen => {
+            vec![
+                load_meta(libc::NFT_META_PRIORITY, REGISTER_1),
+                verdict_map(MapName::Chosen)?,
+            ]
+        }
+        Statement::FromHere => {
+            vec![
+                load_meta(libc::NFT_META_IIF, REGISTER_1),
+                compare(libc::NFT_CMP_EQ, [0; 4]),
+            ]
+        }
         Statement::ClearPriority => {
             vec![
                 immediate(REGISTER_1, vec![0; 4]),
