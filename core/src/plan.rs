@@ -12,7 +12,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::ruleset::text;
-use crate::ruleset::{Chain, Elements, Family, Hook, MapName, Rule, Ruleset, Slots, Table};
+use crate::ruleset::{Chain, Elements, Family, Hook, IdMap, Ids, Key, MapName, Rule, Ruleset, Slots, Table};
 use crate::scheduler::BackendId;
 
 /// What the kernel holds of ours.
@@ -31,6 +31,8 @@ pub struct Observed {
 pub struct ObservedTable {
     /// Slot maps of the right shape.
     pub slots: BTreeMap<String, Slots>,
+    /// Maps to backend ids of the right shape. Those that the kernel fills are not read: they are empty here.
+    pub ids: BTreeMap<IdMap, Ids>,
     /// Maps and sets of the right shape.
     pub maps: BTreeMap<MapName, Elements>,
     /// Chains.
@@ -82,6 +84,8 @@ pub enum Op {
     AddMap(Family, MapName),
     /// Makes an empty slot map for so many slots.
     AddSlots(Family, String, u32),
+    /// Makes an empty map to backend ids.
+    AddIdMap(Family, IdMap),
     /// Makes an empty chain.
     AddChain(Family, String, Option<Hook>),
     /// Deletes all rules of a chain.
@@ -94,10 +98,18 @@ pub enum Op {
     AddElements(Family, MapName, Elements),
     /// Changes slots.
     ChangeSlots(Family, String, Vec<SlotChange>),
+    /// Deletes elements of a map to backend ids.
+    DeleteIds(Family, IdMap, Ids),
+    /// Adds elements to a map to backend ids.
+    AddIds(Family, IdMap, Ids),
+    /// Forgets clients of a map that the kernel fills, where they still have these backends.
+    Forget(Family, IdMap, Ids),
     /// Deletes a chain, which has no rules left and to which nothing leads.
     DeleteChain(Family, String),
     /// Deletes a slot map, which no rule uses.
     DeleteSlots(Family, String),
+    /// Deletes a map to backend ids, which no rule uses.
+    DeleteIdMap(Family, IdMap),
     /// Deletes a map or set, which no rule uses.
     DeleteMap(Family, MapName),
 }
@@ -147,6 +159,7 @@ impl ObservedTable {
         };
         ObservedTable {
             slots: table.slots.clone(),
+            ids: table.ids.clone(),
             maps: table.maps.clone(),
             chains: table
                 .chains
@@ -213,6 +226,7 @@ fn plan_table(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut V
         }
     }
     plan_slot_maps(family, wanted, found, ops);
+    plan_id_maps(family, wanted, found, ops);
     for &name in wanted.maps.keys().filter(|name| !found.maps.contains_key(name)) {
         ops.push(Op::AddMap(family, name));
     }
@@ -281,6 +295,16 @@ fn plan_slot_maps(family: Family, wanted: &Table, found: &ObservedTable, ops: &m
     }
 }
 
+/// Maps to backend ids come and go with what their services ask for.
+fn plan_id_maps(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut Vec<Op>) {
+    let lacking = |a: &BTreeMap<IdMap, Ids>, b: &BTreeMap<IdMap, Ids>| -> Vec<IdMap> {
+        a.keys().filter(|map| !b.contains_key(map)).cloned().collect()
+    };
+    let (gone, new) = (lacking(&found.ids, &wanted.ids), lacking(&wanted.ids, &found.ids));
+    ops.extend(gone.into_iter().map(|map| Op::DeleteIdMap(family, map)));
+    ops.extend(new.into_iter().map(|map| Op::AddIdMap(family, map)));
+}
+
 /// Only the elements that differ.
 fn plan_contents(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut Vec<Op>) {
     let nothing = Elements::new();
@@ -289,6 +313,17 @@ fn plan_contents(family: Family, wanted: &Table, found: &ObservedTable, ops: &mu
         let changes = slot_changes(slots, found);
         if !changes.is_empty() {
             ops.push(Op::ChangeSlots(family, name.clone(), changes));
+        }
+    }
+    let no_ids = Ids::new();
+    for (map, ids) in &wanted.ids {
+        let found = found.ids.get(map).unwrap_or(&no_ids);
+        let (gone, new) = (difference(found, ids), difference(ids, found));
+        if !gone.is_empty() {
+            ops.push(Op::DeleteIds(family, map.clone(), gone));
+        }
+        if !new.is_empty() {
+            ops.push(Op::AddIds(family, map.clone(), new));
         }
     }
     for (&name, elements) in &found.maps {
@@ -314,8 +349,8 @@ pub fn slot_changes(wanted: &Slots, found: Option<&Slots>) -> Vec<SlotChange> {
         .collect()
 }
 
-/// The elements of `a` that `b` lacks or has with another verdict.
-fn difference(a: &Elements, b: &Elements) -> Elements {
+/// The elements of `a` that `b` lacks or has with another value.
+fn difference<T: Clone + PartialEq>(a: &BTreeMap<Key, T>, b: &BTreeMap<Key, T>) -> BTreeMap<Key, T> {
     a.iter()
         .filter(|(key, target)| b.get(key) != Some(target))
         .map(|(key, target)| (*key, target.clone()))

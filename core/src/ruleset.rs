@@ -23,6 +23,7 @@
 
 pub mod build;
 mod hook;
+mod ids;
 mod maps;
 mod statement;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 pub use hook::Hook;
+pub use ids::{IdMap, Ids, MOST_CLIENTS};
 pub use maps::{CHOSEN, Elements, Key, MapName, Slots};
 pub use statement::{Direction, Statement};
 
@@ -62,6 +64,14 @@ impl Family {
     /// The family of an address.
     pub fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// How many bits an address has.
+    pub fn bits(self) -> u8 {
+        match self {
+            Family::V4 => 32,
+            Family::V6 => 128,
+        }
     }
 
     /// nft's word for it, `ip` or `ip6`.
@@ -142,6 +152,8 @@ pub struct Ruleset {
 pub struct Table {
     /// The slot maps by name: a scheduler's table as the kernel reads it.
     pub slots: BTreeMap<String, Slots>,
+    /// The other maps to backend ids.
+    pub ids: BTreeMap<IdMap, Ids>,
     /// The other maps and sets.
     pub maps: BTreeMap<MapName, Elements>,
     /// The chains by name.

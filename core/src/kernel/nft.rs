@@ -17,12 +17,12 @@ use std::io;
 
 use nftnl::MsgType;
 
-use self::decode::{Reading, SetOfOurs};
+use self::decode::Reading;
 use self::encode::{protocol_family, refused};
 use super::netlink::{Attributes, Message, NetlinkError, Request, Socket};
-use super::{BackendTraffic, Nft, NftError};
+use super::{BackendTraffic, Nft, NftError, Remembered};
 use crate::plan::{Observed, Op, Plan};
-use crate::ruleset::{Family, GUARD, Key, MapName, TABLE};
+use crate::ruleset::{Family, GUARD, IdMap, Key, MapName, TABLE};
 use crate::scheduler::BackendId;
 
 /// How often a dump is begun anew because somebody changed the ruleset under it.
@@ -156,11 +156,7 @@ impl NftSocket {
         let request = dump(libc::NFT_MSG_GETSET, family).text(uapi::set::TABLE, TABLE);
         let mut steady = self.walk(request, |message| sets.extend(reading.set(message.attributes())))?;
         for set in sets {
-            let name = match &set {
-                SetOfOurs::Map(map) => map.as_str(),
-                SetOfOurs::Slots(name) => name,
-            };
-            let request = elements_of(family, name);
+            let request = elements_of(family, &set.to_string());
             steady &= self.walk(request, |message| reading.elements(&set, message.attributes()))?;
         }
         for (message, what) in [
@@ -381,9 +377,24 @@ impl Nft for NftSocket {
             .text(uapi::rule::TABLE, TABLE)
             .text(uapi::rule::CHAIN, chain);
         self.walk(request, |message| {
-            first.get_or_insert(decode::rule_counter(message.attributes()));
+            first = first.or_else(|| decode::rule_counter(message.attributes()));
         })?;
-        Ok(first.flatten().map_or(0, |counter| counter.packets))
+        Ok(first.map_or(0, |counter| counter.packets))
+    }
+
+    fn remembered(&mut self, family: Family, map: &IdMap) -> Result<Vec<Remembered>, NftError> {
+        for _ in 0..ATTEMPTS {
+            let mut all = BTreeMap::new();
+            let steady = self.walk(elements_of(family, &map.to_string()), |message| {
+                decode::remembered(family, map, message.attributes(), |it| {
+                    all.insert(it.client, it);
+                });
+            })?;
+            if steady || all.is_empty() {
+                return Ok(all.into_values().collect());
+            }
+        }
+        Err(NftError::Stale)
     }
 
     fn teardown(&mut self) -> Result<bool, NftError> {

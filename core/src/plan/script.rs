@@ -31,6 +31,10 @@ impl fmt::Display for Op {
             Op::AddSlots(family, name, size) => {
                 write!(f, "add map {} {name} {{ {} }}", ours(family), text::slots_shape(*size).join("; "))
             }
+            Op::AddIdMap(family, map) => {
+                let shape = text::id_map_shape(*family, map).join("; ");
+                write!(f, "add map {} {map} {{ {shape} }}", ours(family))
+            }
             Op::AddChain(family, name, None) => write!(f, "add chain {} {name}", ours(family)),
             Op::AddChain(family, name, Some(hook)) => {
                 write!(f, "add chain {} {name} {{ {} }}", ours(family), text::hook(*hook))
@@ -47,6 +51,14 @@ impl fmt::Display for Op {
                 write!(f, "add element {} {map} {{ {} }}", ours(family), text::elements(elements).join(", "))
             }
             Op::ChangeSlots(family, name, changes) => fmt_slots(f, &ours(family), name, changes),
+            Op::DeleteIds(family, map, ids) | Op::Forget(family, map, ids) => {
+                let keys: Vec<_> = ids.keys().map(Key::to_string).collect();
+                write!(f, "delete element {} {map} {{ {} }}", ours(family), keys.join(", "))
+            }
+            Op::AddIds(family, map, ids) => {
+                write!(f, "add element {} {map} {{ {} }}", ours(family), text::id_elements(ids).join(", "))
+            }
+            Op::DeleteIdMap(family, map) => write!(f, "delete map {} {map}", ours(family)),
             Op::DeleteChain(family, name) => write!(f, "delete chain {} {name}", ours(family)),
             Op::DeleteSlots(family, name) => write!(f, "delete map {} {name}", ours(family)),
             Op::DeleteMap(family, map) => {

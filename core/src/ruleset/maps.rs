@@ -103,11 +103,11 @@ pub enum Key {
     ServiceRange(IpAddr, Protocol, u16, u16),
     /// `marks`: a firewall mark; `received`, `sent`, `sources`: our bits of a conntrack mark, in place.
     Mark(u32),
-    /// `backends`: a backend id in the packet's priority.
+    /// `backends`, `held-…`: a backend id in the packet's priority.
     Backend(BackendId),
     /// `chosen`: a backend id in the packet's priority as the tc program writes it, see [`CHOSEN`]; 0 where it
     /// found no backend.
     Chosen(BackendId),
-    /// `closed`: an address.
+    /// `closed`, `pins-…`: an address, whose last bits are 0 where only the first count.
     Address(IpAddr),
 }

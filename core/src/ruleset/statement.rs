@@ -1,8 +1,9 @@
 //! What our rules are made of.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use super::{MapName, Protocol};
+use super::{IdMap, MapName, Protocol};
 use crate::scheduler::HashKey;
 
 /// A direction of a tracked connection.
@@ -19,6 +20,8 @@ pub enum Direction {
 pub enum Statement {
     /// `jump CHAIN`
     Jump(String),
+    /// `goto CHAIN`
+    Goto(String),
     /// `return`: on with the chain that jumped here, gotos in between or not.
     Return,
     /// `accept`: no more of this base chain.
@@ -48,6 +51,32 @@ pub enum Statement {
         key: HashKey,
         /// jhash's initval.
         seed: u32,
+    },
+    /// `meta priority set ip saddr & MASK map @MAP`: who the client's backend is.
+    LookUpClient {
+        /// Of clients.
+        map: IdMap,
+        /// How many bits of the address make a client.
+        bits: u8,
+    },
+    /// `meta priority set meta priority map @MAP`: which of the service's backends that is.
+    LookUpHeld(IdMap),
+    /// `update @MAP { ip saddr & MASK timeout TIMEOUT : meta priority }`: remembers the client's backend, or begins
+    /// its time anew. Ends the rule where there is no room.
+    Remember {
+        /// Of clients.
+        map: IdMap,
+        /// How many bits of the address make a client.
+        bits: u8,
+        /// For how long; whole milliseconds.
+        timeout: Duration,
+    },
+    /// `delete @MAP { ip saddr & MASK : meta priority }`: forgets the client.
+    Forget {
+        /// Of clients.
+        map: IdMap,
+        /// How many bits of the address make a client.
+        bits: u8,
     },
     /// `meta priority vmap @backends`
     GotoBackend,

@@ -10,7 +10,8 @@ use std::ptr::NonNull;
 
 use nftnl_sys as sys;
 
-use crate::ruleset::{Family, MapName, Protocol};
+use crate::ruleset::text::mask;
+use crate::ruleset::{Family, IdMap, MapName, Protocol};
 
 /// The first 128-bit register.
 pub const REGISTER_1: u32 = libc::NFT_REG32_00 as u32;
@@ -22,6 +23,7 @@ pub const REGISTER_2: u32 = libc::NFT_REG32_04 as u32;
 enum Value {
     Byte(u8),
     Number(u32),
+    Long(u64),
     Bytes(Vec<u8>),
     Text(CString),
 }
@@ -45,6 +47,11 @@ impl Expression {
         // Verdicts are negative and travel as their two's complement.
         self.attributes
             .push((attribute, Value::Number(value.into() as u32)));
+        self
+    }
+
+    pub fn long(mut self, attribute: u32, value: u64) -> Self {
+        self.attributes.push((attribute, Value::Long(value)));
         self
     }
 
@@ -77,6 +84,7 @@ impl Expression {
                 match value {
                     Value::Byte(byte) => sys::nftnl_expr_set_u8(raw, attribute, *byte),
                     Value::Number(number) => sys::nftnl_expr_set_u32(raw, attribute, *number),
+                    Value::Long(number) => sys::nftnl_expr_set_u64(raw, attribute, *number),
                     Value::Bytes(bytes) => {
                         sys::nftnl_expr_set(raw, attribute, bytes.as_ptr().cast(), bytes.len() as u32);
                     }
@@ -190,17 +198,37 @@ pub fn load_ct(key: i32) -> Expression {
 
 /// Some bits of the first register.
 pub fn masked(mask: u32) -> Expression {
-    bitwise(mask.to_ne_bytes(), [0; 4])
+    bitwise(&mask.to_ne_bytes(), &[0; 4])
 }
 
 /// The first register with some bits kept and some turned.
-pub fn bitwise(mask: [u8; 4], xor: [u8; 4]) -> Expression {
+pub fn bitwise(mask: &[u8], xor: &[u8]) -> Expression {
     Expression::new(c"bitwise")
         .number(sys::NFTNL_EXPR_BITWISE_SREG, REGISTER_1)
         .number(sys::NFTNL_EXPR_BITWISE_DREG, REGISTER_1)
-        .number(sys::NFTNL_EXPR_BITWISE_LEN, 4)
+        .number(sys::NFTNL_EXPR_BITWISE_LEN, mask.len() as u32)
         .bytes(sys::NFTNL_EXPR_BITWISE_MASK, mask)
         .bytes(sys::NFTNL_EXPR_BITWISE_XOR, xor)
+}
+
+/// So many bits of the client's address, in the first register.
+pub fn client(family: Family, bits: u8) -> io::Result<Vec<Expression>> {
+    let mut all = vec![load(family, Field::Source, REGISTER_1)];
+    if bits < family.bits() {
+        let mask = address(family, mask(family, bits))?;
+        all.push(bitwise(&mask, &vec![0; mask.len()]));
+    }
+    Ok(all)
+}
+
+/// Changes what a map has for the first register: adds it with the packet's priority, or deletes it.
+pub fn change(operation: u32, map: &IdMap) -> io::Result<[Expression; 2]> {
+    let change = Expression::new(c"dynset")
+        .number(sys::NFTNL_EXPR_DYNSET_SREG_KEY, REGISTER_1)
+        .number(sys::NFTNL_EXPR_DYNSET_SREG_DATA, REGISTER_2)
+        .number(sys::NFTNL_EXPR_DYNSET_OP, operation)
+        .text(sys::NFTNL_EXPR_DYNSET_SET_NAME, name(&map.to_string())?);
+    Ok([load_meta(libc::NFT_META_PRIORITY, REGISTER_2), change])
 }
 
 /// Goes on where the first register compares so.

@@ -8,7 +8,7 @@ use super::expression::address;
 use super::uapi::{datatype, set, typeof_expression};
 use crate::kernel::netlink::Attributes;
 use crate::ruleset::text::slots_size;
-use crate::ruleset::{CHOSEN, Family, Key, MapName, Protocol};
+use crate::ruleset::{CHOSEN, Family, IdMap, Key, MOST_CLIENTS, MapName, Protocol};
 use crate::scheduler::BackendId;
 
 /// What elements map to.
@@ -130,6 +130,35 @@ impl Shape {
         }
     }
 
+    /// The shape of a map to backend ids by its name.
+    pub fn of_ids(family: Family, map: &IdMap) -> Self {
+        let (key_type, key_length, order) = match (map, family) {
+            (IdMap::Held(_), _) => (datatype::CLASSID, 4, HOST_ORDER),
+            (_, Family::V4) => (datatype::IPV4_ADDRESS, 4, NETWORK_ORDER),
+            (_, Family::V6) => (datatype::IPV6_ADDRESS, 16, NETWORK_ORDER),
+        };
+        let (dynamic, size) = if map.is_dynamic() {
+            (libc::NFT_SET_TIMEOUT | libc::NFT_SET_EVAL, MOST_CLIENTS)
+        } else {
+            (0, 0)
+        };
+        Shape {
+            flags: (libc::NFT_SET_MAP | dynamic) as u32,
+            key_type,
+            key_length,
+            data: Data::Priority,
+            size,
+            fields: Vec::new(),
+            counter: false,
+            userdata: [
+                number(NOTE_KEY_ORDER, order),
+                number(NOTE_DATA_ORDER, HOST_ORDER),
+                number(NOTE_DATA_INTERVAL, 0),
+            ]
+            .concat(),
+        }
+    }
+
     /// The shape of a slot map.
     pub fn slots(slots: u32) -> Self {
         // numgen's notes: incremental, its modulus, no offset. meta's: which key.
@@ -224,6 +253,16 @@ pub fn key_bytes(family: Family, key: &Key) -> io::Result<(Vec<u8>, Option<Vec<u
         Key::Chosen(id) => ((CHOSEN | u32::from(id.0)).to_ne_bytes().to_vec(), None),
         Key::Address(host) => (address(family, host)?, None),
     })
+}
+
+/// The key of an element of a map to backend ids, if the bytes are one of ours.
+pub fn read_id_key(family: Family, map: &IdMap, key: &[u8]) -> Option<Key> {
+    // They are the keys of these.
+    let like = match map {
+        IdMap::Held(_) => MapName::Backends,
+        IdMap::Group(_) | IdMap::Persist(_) | IdMap::Pins(..) => MapName::Closed,
+    };
+    read_key(family, like, key, None)
 }
 
 /// The key of an element of a map, if the bytes are one of ours.

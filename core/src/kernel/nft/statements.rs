@@ -5,8 +5,8 @@ use std::io;
 use nftnl_sys as sys;
 
 use super::expression::{
-    ANONYMOUS, Expression, Field, NFT_HASH_JENKINS, REGISTER_1, REGISTER_2, address, bitwise, compare,
-    counter, data_map, immediate, is_protocol, load, load_ct, load_meta, masked, member, name, nat,
+    ANONYMOUS, Expression, Field, NFT_HASH_JENKINS, REGISTER_1, REGISTER_2, address, bitwise, change, client,
+    compare, counter, data_map, immediate, is_protocol, load, load_ct, load_meta, masked, member, name, nat,
     registers, reject, store_meta, verdict, verdict_map,
 };
 use super::uapi;
@@ -19,7 +19,7 @@ pub fn guard() -> Vec<Expression> {
     let invalid = 1u32.to_ne_bytes();
     vec![
         load_ct(libc::NFT_CT_STATE),
-        bitwise(invalid, [0; 4]),
+        bitwise(&invalid, &[0; 4]),
         compare(libc::NFT_CMP_NEQ, [0; 4]),
         verdict(libc::NF_ACCEPT),
     ]
@@ -30,6 +30,9 @@ pub fn expressions(family: Family, statement: &Statement, many: u32) -> io::Resu
     Ok(match statement {
         Statement::Jump(chain) => {
             vec![verdict(libc::NFT_JUMP).text(sys::NFTNL_EXPR_IMM_CHAIN, name(chain)?)]
+        }
+        Statement::Goto(chain) => {
+            vec![verdict(libc::NFT_GOTO).text(sys::NFTNL_EXPR_IMM_CHAIN, name(chain)?)]
         }
         Statement::Return => vec![verdict(libc::NFT_RETURN)],
         Statement::Accept => vec![verdict(libc::NF_ACCEPT)],
@@ -68,6 +71,28 @@ pub fn expressions(family: Family, statement: &Statement, many: u32) -> io::Resu
             all.extend([data_map(map)?, store_meta(libc::NFT_META_PRIORITY)]);
             all
         }
+        Statement::LookUpClient { map, bits } => {
+            let mut all = client(family, *bits)?;
+            all.extend([data_map(&map.to_string())?, store_meta(libc::NFT_META_PRIORITY)]);
+            all
+        }
+        Statement::LookUpHeld(map) => vec![
+            load_meta(libc::NFT_META_PRIORITY, REGISTER_1),
+            data_map(&map.to_string())?,
+            store_meta(libc::NFT_META_PRIORITY),
+        ],
+        Statement::Remember { map, bits, timeout } => {
+            let mut all = client(family, *bits)?;
+            let [load, change] = change(libc::NFT_DYNSET_OP_UPDATE as u32, map)?;
+            let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            all.extend([load, change.long(sys::NFTNL_EXPR_DYNSET_TIMEOUT, milliseconds)]);
+            all
+        }
+        Statement::Forget { map, bits } => {
+            let mut all = client(family, *bits)?;
+            all.extend(change(uapi::DYNSET_DELETE, map)?);
+            all
+        }
         Statement::GotoBackend => {
             vec![
                 load_meta(libc::NFT_META_PRIORITY, REGISTER_1),
@@ -94,7 +119,7 @@ pub fn expressions(family: Family, statement: &Statement, many: u32) -> io::Resu
         }
         Statement::SetMark { mask, bits } => vec![
             load_ct(libc::NFT_CT_MARK),
-            bitwise((!mask).to_ne_bytes(), bits.to_ne_bytes()),
+            bitwise(&(!mask).to_ne_bytes(), &bits.to_ne_bytes()),
             Expression::new(c"ct")
                 .number(sys::NFTNL_EXPR_CT_SREG, REGISTER_1)
                 .number(sys::NFTNL_EXPR_CT_KEY, libc::NFT_CT_MARK),
