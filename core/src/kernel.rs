@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::plan::{Observed, Plan};
-use crate::ruleset::{Family, Protocol};
+use crate::ruleset::{Family, IdMap, Protocol};
 use crate::scheduler::{BackendId, Load};
 use crate::tc::Route;
 
@@ -61,12 +61,25 @@ pub struct Traffic {
 /// What the element counters say of one backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BackendTraffic {
-    /// Connections sent to it.
+    /// Connections that nftables chose it for.
     pub connections: u64,
+    /// Connections that the tc program chose it for and left to nftables.
+    pub chosen: u64,
     /// From clients to it.
     pub sent: Traffic,
     /// From it to clients.
     pub received: Traffic,
+}
+
+/// A client that the kernel remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its address; the first one, where many are one client.
+    pub client: IpAddr,
+    /// The backend that it was sent to.
+    pub backend: BackendId,
+    /// Seconds until it is forgotten, unless it comes again.
+    pub expires: u32,
 }
 
 /// nftables: our tables and nobody else's.
@@ -83,8 +96,10 @@ pub trait Nft {
         family: Family,
         shift: u32,
     ) -> Result<BTreeMap<BackendId, BackendTraffic>, NftError>;
-    /// How many connections the first rule of a service's chain has seen: where its `numgen` stands.
+    /// How many connections the first rule of a chain that counts has seen: where its `numgen` stands.
     fn position(&mut self, family: Family, chain: &str) -> Result<u64, NftError>;
+    /// The clients that a map remembers, by address; none where there is no such map.
+    fn remembered(&mut self, family: Family, map: &IdMap) -> Result<Vec<Remembered>, NftError>;
     /// Deletes our tables and guards, and says whether there were any.
     fn teardown(&mut self) -> Result<bool, NftError>;
 }

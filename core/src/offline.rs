@@ -11,7 +11,10 @@ use crate::ids::{BackendIds, TooManyBackends};
 use crate::kernel::tc::{TcError, TcSettings};
 use crate::kernel::{AddressError, HostError, NftError, open_doors, probe};
 use crate::pool::pools;
-use crate::ruleset::{build::build, text};
+use crate::ruleset::{
+    build::{Facts, build},
+    text,
+};
 use crate::scheduler::StartHostError;
 use crate::scheduler::catalog::Catalog;
 
@@ -68,7 +71,7 @@ pub fn ruleset(path: &Path) -> Result<String, CheckError> {
             tables.insert(key, table);
         }
     }
-    Ok(text::ruleset(&build(&config, &ids, &tables)))
+    Ok(text::ruleset(&build(&config, &ids, &tables, &Facts::default())))
 }
 
 /// Why a teardown failed.

@@ -103,7 +103,7 @@ impl Engine {
         self.preflight(&config)?;
         let facts = self.facts(&config)?;
         let (tables, fresh) = self.tables(&config, &ids, &facts, dry_run)?;
-        let desired = build(&config, &ids, &tables);
+        let desired = build(&config, &ids, &tables, &facts.for_ruleset());
         let state = tc::build(&config, &ids, &numbers, &tables, &facts);
         if dry_run {
             let steps = tc::plan(&state, &self.tc.installed);

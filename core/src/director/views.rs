@@ -206,7 +206,7 @@ impl Engine {
                 })
                 .count(),
             backends: service.backends.len(),
-            connections: total.connections,
+            connections: total.connections + total.chosen,
             sent: total.sent,
             received: total.received,
         }
@@ -231,7 +231,7 @@ impl Engine {
             slots: self.slots_of(service, backend, id),
             active: load.active,
             inactive: load.inactive,
-            connections: total.connections,
+            connections: total.connections + total.chosen,
             sent: total.sent,
             received: total.received,
         })

@@ -11,11 +11,22 @@ use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::pool::pools;
 use crate::ruleset::Protocol;
-use crate::ruleset::build::build;
+use crate::ruleset::build::{Facts, build};
 use crate::scheduler::{Dispatch, HashKey};
 
+fn a_method() -> impl Strategy<Value = Option<Forward>> {
+    prop::sample::select(vec![
+        None,
+        None,
+        None,
+        Some(Forward::Dr),
+        Some(Forward::Tun),
+        Some(Forward::FullNat),
+    ])
+}
+
 fn a_service(index: usize) -> impl Strategy<Value = Service> {
-    let backends = prop::collection::btree_set((0u8..6, any::<bool>()), 0..5);
+    let backends = prop::collection::btree_map((0u8..6, any::<bool>()), a_method(), 0..5);
     let ports = prop::collection::btree_set(1u16..40, 1..4);
     (backends, ports, 4u32..6, any::<(bool, bool, bool)>()).prop_map(
         move |(backends, ports, slots, (ranges, full, marked))| {
@@ -29,7 +40,7 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
             };
             let mut listen: Vec<_> = [false, true]
                 .into_iter()
-                .filter(|v6| backends.iter().any(|(_, it)| it == v6) || backends.is_empty())
+                .filter(|v6| backends.keys().any(|(_, it)| it == v6) || backends.is_empty())
                 .map(|v6| Listen::Socket {
                     protocol: Protocol::Tcp,
                     address: address(v6, 100),
@@ -39,8 +50,9 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
             if marked {
                 listen.push(Listen::Mark(index as u32 + 1));
             }
-            let backend = |(last, v6): (u8, bool)| {
-                Backend::at(Endpoint {
+            let backend = |((last, v6), forward): ((u8, bool), Option<Forward>)| Backend {
+                forward,
+                ..Backend::at(Endpoint {
                     address: address(v6, last + 1),
                     port: Some(80),
                 })
@@ -82,7 +94,15 @@ fn a_ruleset(config: &Config, ids: &mut BackendIds, salt: usize) -> Ruleset {
         (key, DispatchTable { dispatch, slots })
     };
     let tables: BTreeMap<_, _> = pools(config, ids).into_iter().map(table).collect();
-    build(config, ids, &tables)
+    // Backends that end in 2 are the director itself.
+    let backends = config.services.iter().flat_map(|it| &it.backends);
+    let local = backends
+        .map(|it| it.address.address)
+        .filter(|it| it.to_string().ends_with('2'));
+    let facts = Facts {
+        local: local.collect(),
+    };
+    build(config, ids, &tables, &facts)
 }
 
 proptest! {

@@ -11,7 +11,7 @@ use crate::config::{Config, Listen, PortRange, Service};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::pool::{PoolKey, families, members};
-use crate::ruleset::Family;
+use crate::ruleset::{self, Family};
 use crate::scheduler::BackendId;
 
 /// What the kernel says of the world around, as far as a configuration asks for it.
@@ -42,14 +42,13 @@ impl Facts {
         services.flat_map(addresses).collect()
     }
 
-    /// The backends that are this host itself.
-    pub fn local(&self) -> BTreeSet<IpAddr> {
-        let local = |route: &Result<Route, String>| route.as_ref().is_ok_and(|route| route.local);
-        self.routes
-            .iter()
-            .filter(|(_, route)| local(route))
-            .map(|(address, _)| *address)
-            .collect()
+    /// What of it the ruleset has to know: which backends are this host itself.
+    pub fn for_ruleset(&self) -> ruleset::build::Facts {
+        let is_local = |route: &Result<Route, String>| route.as_ref().is_ok_and(|route| route.local);
+        let local = self.routes.iter().filter(|(_, route)| is_local(route));
+        ruleset::build::Facts {
+            local: local.map(|(address, _)| *address).collect(),
+        }
     }
 
     /// The direct and tunnelled backends that cannot be reached, and why.
