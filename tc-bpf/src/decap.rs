@@ -7,7 +7,7 @@ use aya::{Ebpf, EbpfLoader};
 
 use crate::attach::{AttachError, Attached, Attachment, Hooks};
 use crate::layout::Plain;
-use crate::loader::{LoadError, RunError, RunOutcome, classifier, load_program, run};
+use crate::loader::{LoadError, Meta, RunError, RunOutcome, classifier, load_program, run};
 use crate::pin;
 use crate::sys::Map;
 use crate::target::octets;
@@ -109,6 +109,6 @@ impl Decapsulator {
 
     /// Runs it on a made-up packet.
     pub fn run(&self, packet: &[u8]) -> Result<RunOutcome, RunError> {
-        run(&self.ebpf, PROGRAM, packet, 0)
+        run(&self.ebpf, PROGRAM, packet, Meta::default())
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::mem::size_of;
 
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A type that C and Rust lay out alike, valid for every pattern of bits.
 ///
@@ -237,7 +237,7 @@ layout! {
 
     /// What a service has done besides what its backends count, on one CPU. Map `service_stats`.
     struct ServiceStats = service_stats {
-        /// Packets it has dropped because no backend takes them.
+        /// Packets handed to nftables to be refused, because no backend takes them.
         refused: u64,
     }
 }
@@ -257,6 +257,10 @@ numbers! {
     KIND_ADDRESS: u8 = 0;
     /// A listener is a firewall mark.
     KIND_MARK: u8 = 1;
+
+    /// What a packet's priority is when nftables takes it on: this, and the backend's id in the low half. An id of 0
+    /// means that no backend takes it: it is to be refused.
+    PRIORITY_TAG: u32 = 0x7776_0000;
 
     /// UDP without connections: every packet is scheduled.
     SERVICE_ONE_PACKET: u32 = 1;
@@ -337,8 +341,8 @@ macro_rules! events {
 }
 
 events! {
-    /// No slot named a backend that exists.
-    NoBackend = EVENT_NO_BACKEND, true, "no-backend";
+    /// Handed to nftables to be refused: no slot named a backend that exists.
+    NoBackend = EVENT_NO_BACKEND, false, "no-backend";
     /// Too big for the way to the backend; the client was told.
     TooBig = EVENT_TOO_BIG, true, "too-big";
     /// Too big, and the client was not told: the limit of messages, or a packet without DF.

@@ -21,7 +21,7 @@ mod target;
 pub use attach::{AttachError, Attached, Attachment, Hook};
 pub use decap::{DecapError, Decapsulator};
 pub use flows::{Counts, Flows, Sweep, Timeouts, tick};
-pub use loader::{Forwarder, LoadError, RunError, RunOutcome, Sizes};
+pub use loader::{Forwarder, LoadError, Meta, RunError, RunOutcome, Sizes};
 pub use maps::{MapError, Maps, NewTable, OpenError};
 pub use target::{Kind, Listen, Method, Target, Way};
 

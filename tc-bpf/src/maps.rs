@@ -234,7 +234,7 @@ impl Maps {
     }
 
     /// Gives a service its dispatch table, in exchange for the one it had: packets see the one or the other.
-    /// `None` is a slot whose connections are dropped. A `cycle` goes on where it was.
+    /// `None` is a slot whose connections are refused. A `cycle` goes on where it was.
     pub fn set_table(
         &self,
         service: u32,
@@ -266,7 +266,7 @@ impl Maps {
             .map_err(refused(doing()))
     }
 
-    /// Takes a service's table away: its new connections are dropped.
+    /// Takes a service's table away: its new connections are refused.
     pub fn remove_table(&self, service: u32) -> Result<bool, MapError> {
         self.tables
             .delete(&service)
@@ -311,7 +311,7 @@ impl Maps {
         Ok(backend.filter(|backend| backend.method != 0))
     }
 
-    /// Removes a backend. Its connections are scheduled anew; where slots still name it, theirs are dropped.
+    /// Removes a backend. Its connections are scheduled anew; where slots still name it, theirs are refused.
     pub fn remove_backend(&self, id: u16) -> Result<(), MapError> {
         self.within("backend", id.into(), self.backends.max_entries)?;
         self.backends

@@ -60,13 +60,13 @@ impl From<Listener> for Listen {
 /// How a backend gets its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// By nftables: the packet goes up untouched.
+    /// By nftables: the packet goes up with [`crate::layout::PRIORITY_TAG`] and the id.
     Nat,
     /// By its hardware address, with the virtual address in it.
     DirectRouting,
     /// Within another IP packet.
     Tunnel,
-    /// It is the director itself: the packet goes up untouched.
+    /// It is the director itself: the packet goes up likewise.
     Local,
 }
 

@@ -4,10 +4,10 @@
 mod common;
 
 use common::packet::{ACK, FIN, Ip, RST, SYN, TCP, UDP, ethernet, tcp, udp};
-use common::serve::{SEED, target, two, v4, v6, way_of};
+use common::serve::{PASS, SEED, serve, target, two, v4, v6, way_of};
 use common::{Sandbox, address};
-use wvs_tc_bpf::layout::Event;
-use wvs_tc_bpf::{Forwarder, Kind, Maps, Method, Target};
+use wvs_tc_bpf::layout::{Event, PRIORITY_TAG};
+use wvs_tc_bpf::{Forwarder, Kind, Maps, Meta, Method, Target};
 
 #[test]
 fn connections_stay_where_they_are() {
@@ -240,4 +240,52 @@ fn asking_changes_nothing() {
             .mark,
         0
     );
+}
+
+/// Which backend was chosen travels in the priority of what goes up; an id of 0 says to refuse.
+#[test]
+fn nftables_is_told_what_was_chosen() {
+    let sandbox = Sandbox::enter();
+    let forwarder = sandbox.load();
+    let maps = forwarder.maps();
+    let run = |ip: &Ip, l4: &[u8]| {
+        let meta = Meta { mark: 0, priority: 6 };
+        let frame = ethernet(&ip.with(l4));
+        let outcome = forwarder.run_with(&frame, meta).unwrap();
+        assert_eq!((outcome.verdict, outcome.packet), (PASS, frame));
+        outcome.priority
+    };
+    for method in [Method::Nat, Method::Local] {
+        serve(maps, &target(method, "10.0.0.9", ""));
+        for ip in [v4(TCP), v6(TCP)] {
+            // The one that opens the connection, the one that proves it, those after it, and those of no connection.
+            for (port, flags) in [(1, SYN), (1, ACK), (1, ACK), (2, ACK), (3, RST)] {
+                assert_eq!(run(&ip, &tcp(port, 80, flags, b"")), PRIORITY_TAG | 7, "{ip:?} {flags}");
+            }
+            assert_eq!(run(&ip, &tcp(1, 81, SYN, b"")), 6);
+        }
+        // Fragments alike: conntrack sees the datagram with the priority of its first one.
+        let fragment = |more, offset| Ip {
+            fragment: (more, offset),
+            df: false,
+            ..v4(UDP)
+        };
+        assert_eq!(run(&fragment(true, 0), &udp(9, 80, &[1; 16])), PRIORITY_TAG | 7);
+        assert_eq!(run(&fragment(false, 3), &[1; 8]), PRIORITY_TAG | 7);
+        // An error about it belongs to it without our help.
+        let reply = Ip::new(address("10.0.0.100"), address("192.0.2.1"), TCP).with(&tcp(80, 1, ACK, b""));
+        let message = [&[3, 4, 0, 0, 0, 0, 5, 0][..], &reply].concat();
+        assert_eq!(run(&Ip::new(address("198.51.100.1"), address("10.0.0.100"), 1), &message), 6);
+    }
+    maps.remove_backend(7).unwrap();
+    let syn = ethernet(&v4(TCP).with(&tcp(5, 80, SYN, b"")));
+    let asked = forwarder.explain(&syn, 0).unwrap();
+    assert_eq!((asked.mark, asked.priority), (0, PRIORITY_TAG));
+    assert_eq!(maps.service_stats(1).unwrap().refused, 0);
+    assert_eq!(run(&v4(TCP), &tcp(5, 80, SYN, b"")), PRIORITY_TAG);
+    maps.remove_table(1).unwrap();
+    assert_eq!(run(&v4(TCP), &tcp(5, 80, SYN, b"")), PRIORITY_TAG);
+    assert_eq!(maps.service_stats(1).unwrap().refused, 2);
+    let events = maps.events().unwrap();
+    assert_eq!((events[&Event::NoBackend], Event::NoBackend.is_drop()), (2, false));
 }

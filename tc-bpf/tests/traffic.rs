@@ -206,3 +206,52 @@ fn clsact_does_the_same() {
     let refused = within("c", || connect(VIPS[0]).unwrap_err());
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 }
+
+/// The choice reaches nftables: the stack does not touch the priority on the way to the NAT hook.
+#[test]
+fn nftables_takes_on_what_is_handed_up() {
+    let lab = Lab::new();
+    let forwarder = attach(&lab);
+    let maps = forwarder.maps();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules");
+    for (v6, vip) in [false, true].into_iter().zip(VIPS) {
+        let family = if v6 { "ip6" } else { "ip" };
+        let server = Lab::server(1, v6);
+        let own = if v6 { "fd00::1" } else { "10.0.0.1" };
+        within("r1", || common::lab::serve("r1", server));
+        let rules = format!(
+            "table {family} wvs {{
+                chain prerouting {{
+                    type nat hook prerouting priority -100;
+                    meta priority 7776:9 meta priority set none dnat to {server};
+                    meta priority 7776:0 reject;
+                }}
+                chain postrouting {{ type nat hook postrouting priority 100; snat to {own}; }}
+            }}"
+        );
+        std::fs::write(&file, rules).unwrap();
+        common::run("nft", &format!("-f {}", file.display()));
+        common::sysctl(
+            if v6 {
+                "ipv6/conf/all/forwarding"
+            } else {
+                "ipv4/ip_forward"
+            },
+            "1",
+        );
+        maps.set_backend(9, &lab.target(Method::Nat, 1, v6, false))
+            .unwrap();
+        maps.set_table(1, Kind::Cycle, 1, &[Some(9)]).unwrap();
+        maps.set_service(1, false).unwrap();
+        maps.set_listener(Listen::Address(address(vip), TCP, 80), 1)
+            .unwrap();
+        within("c", || {
+            let mut stream = connect(vip).unwrap();
+            assert_eq!(exchange(&mut stream, 10_000, 10_000).unwrap(), "r1");
+        });
+        maps.remove_backend(9).unwrap();
+        let refused = within("c", || connect(vip).unwrap_err());
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    }
+}
