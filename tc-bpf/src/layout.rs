@@ -9,76 +9,14 @@
 use std::fmt::Write as _;
 use std::mem::size_of;
 
+#[macro_use]
+mod in_c;
+
+use in_c::InC;
+pub use in_c::Plain;
+
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
 pub const SCHEMA: u32 = 2;
-
-/// A type that C and Rust lay out alike, valid for every pattern of bits.
-///
-/// # Safety
-/// `repr(C)`, without implicit padding, and without bit patterns that are invalid.
-pub unsafe trait Plain: Copy + Default {}
-
-/// How a field is declared in C.
-trait InC {
-    fn declare(name: &str) -> String;
-}
-
-macro_rules! in_c {
-    ($($rust:ty => $c:literal),*) => {$(
-        impl InC for $rust {
-            fn declare(name: &str) -> String {
-                format!("{} {name}", $c)
-            }
-        }
-    )*};
-}
-in_c!(u8 => "__u8", u16 => "__u16", u32 => "__u32", u64 => "__u64");
-
-impl<T: InC, const N: usize> InC for [T; N] {
-    fn declare(name: &str) -> String {
-        format!("{}[{N}]", T::declare(name))
-    }
-}
-
-macro_rules! layout {
-    ($($(#[$doc:meta])* struct $name:ident = $c:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[repr(C)]
-            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            pub struct $name {
-                $($(#[$field_doc])* pub $field: $type,)*
-            }
-
-            impl Default for $name {
-                fn default() -> Self {
-                    // SAFETY: unsigned integers and arrays of them may be zero.
-                    unsafe { std::mem::zeroed() }
-                }
-            }
-
-            // SAFETY: repr(C) of unsigned integers and arrays of them; the sum of the fields' sizes is asserted
-            // to be the size of the whole, so there is no padding.
-            unsafe impl Plain for $name {}
-            const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$type>())*);
-        )*
-
-        fn c_structs(out: &mut String) {
-            $(
-                let _ = writeln!(out, "\nstruct {} {{", stringify!($c));
-                $(let _ = writeln!(out, "\t{};", <$type as InC>::declare(stringify!($field)));)*
-                // Elements of maps and variables of the program may always be read by whole words.
-                let align = if size_of::<$name>() % 8 == 0 { 8 } else { 4 };
-                let _ = writeln!(out, "}} __attribute__((aligned({align})));");
-                let _ = writeln!(
-                    out, "_Static_assert(sizeof(struct {0}) == {1}, \"{0}\");", stringify!($c), size_of::<$name>());
-                $(let _ = writeln!(
-                    out, "_Static_assert(__builtin_offsetof(struct {0}, {1}) == {2}, \"{0}.{1}\");",
-                    stringify!($c), stringify!($field), std::mem::offset_of!($name, $field));)*
-            )*
-        }
-    };
-}
 
 layout! {
     /// A connection of IPv4, as the client's packets name it. Maps `flows4`, `half_open4`.
@@ -242,16 +180,6 @@ layout! {
     }
 }
 
-macro_rules! numbers {
-    ($($(#[$doc:meta])* $name:ident: $type:ty = $value:expr;)*) => {
-        $($(#[$doc])* pub const $name: $type = $value;)*
-
-        fn c_numbers(out: &mut String) {
-            $(let _ = writeln!(out, "#define {} {:#x}", stringify!($name), $value);)*
-        }
-    };
-}
-
 numbers! {
     /// A listener is an address, a protocol and a port.
     KIND_ADDRESS: u8 = 0;
@@ -264,6 +192,8 @@ numbers! {
 
     /// UDP without connections: every packet is scheduled.
     SERVICE_ONE_PACKET: u32 = 1;
+    /// The service was set: for those who read the map.
+    SERVICE_KNOWN: u32 = 1 << 31;
 
     /// Network address translation: the packet goes up to nftables.
     METHOD_NAT: u8 = 1;

@@ -6,23 +6,32 @@
 //! The kernel state is complete by itself: maps and attachments are pinned, and go on without anybody.
 
 mod attach;
+mod attachments;
+mod clsact;
 mod decap;
 pub mod filter;
 mod flows;
+mod installed;
 mod jhash;
 pub mod layout;
 mod loader;
+mod lock;
 mod maps;
 pub mod model;
 pub mod pin;
+mod service;
 mod sys;
 mod target;
 
-pub use attach::{AttachError, Attached, Attachment, Hook};
+pub use attach::{AttachError, Attached, Hook};
+pub use attachments::{AtIngress, Attachment};
 pub use decap::{DecapError, Decapsulator};
 pub use flows::{Counts, Flows, Sweep, Timeouts, tick};
+pub use installed::Table;
 pub use loader::{Forwarder, LoadError, Meta, RunError, RunOutcome, Sizes};
+pub use lock::{LockError, PinLock};
 pub use maps::{MapError, Maps, NewTable, OpenError};
+pub use service::ServiceSettings;
 pub use target::{Kind, Listen, Method, Target, Way};
 
 /// The forwarding program.

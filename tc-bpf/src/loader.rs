@@ -174,7 +174,8 @@ const TIME: &str = "wvs_clock";
 
 impl Forwarder {
     /// Loads the program with the maps pinned below `root` (on a BPF file system), or makes and pins them.
-    /// Nothing is attached yet, and what is attached goes on. Linux 5.12.
+    /// Nothing is attached yet, and what is attached goes on. Who means to change anything takes the
+    /// [`crate::PinLock`] first. Linux 5.12.
     pub fn load(root: &Path, sizes: &Sizes) -> Result<Self, LoadError> {
         let folder = prepare(root)?;
         check_sizes(&folder, sizes)?;
@@ -204,11 +205,17 @@ impl Forwarder {
         &self.maps
     }
 
-    /// Instructions that the verifier walked through (Linux 5.16).
-    #[must_use]
-    pub fn verified_instructions(&self) -> Option<u32> {
-        let program = self.ebpf.program(INGRESS)?;
-        program.info().ok()?.verified_instruction_count()
+    /// The programs, and through how many instructions the verifier walked for each (Linux 5.16).
+    pub fn verified_instructions(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.ebpf
+            .programs()
+            .filter_map(|(name, program)| Some((name, program.info().ok()?.verified_instruction_count()?)))
+    }
+
+    /// The kernel's number of the program that is attached: [`crate::Attachment`] has it.
+    pub fn program(&self) -> Result<u32, ProgramError> {
+        let program = self.ebpf.program(INGRESS);
+        Ok(program.ok_or(ProgramError::UnexpectedProgramType)?.info()?.id())
     }
 
     pub(crate) fn ingress(&mut self) -> Result<&mut SchedClassifier, ProgramError> {

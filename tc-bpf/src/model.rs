@@ -13,6 +13,7 @@ use crate::layout::{
     Event, PRIORITY_TAG, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
     STATE_TIME_WAIT,
 };
+use crate::service::ServiceSettings;
 use crate::target::{Kind, Listen, Method, Target};
 use parse::{Extent, Packet, Parsed, TCP, UDP};
 
@@ -58,7 +59,7 @@ struct Table {
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     listeners: BTreeMap<Listen, u32>,
-    one_packet: BTreeMap<u32, bool>,
+    services: BTreeMap<u32, ServiceSettings>,
     tables: BTreeMap<u32, Table>,
     cycles: BTreeMap<u32, u64>,
     backends: BTreeMap<u16, Target>,
@@ -75,8 +76,8 @@ impl Model {
     }
 
     /// As [`crate::Maps::set_service`].
-    pub fn set_service(&mut self, service: u32, one_packet: bool) {
-        self.one_packet.insert(service, one_packet);
+    pub fn set_service(&mut self, service: u32, settings: ServiceSettings) {
+        self.services.insert(service, settings);
     }
 
     /// As [`crate::Maps::set_table`].
@@ -242,7 +243,8 @@ impl Model {
             self.count(Event::NoBackend);
             return Err(Outcome::HandUp(PRIORITY_TAG));
         };
-        let one_packet = packet.proto == UDP && self.one_packet.get(&service).copied().unwrap_or(false);
+        let settings = self.services.get(&service).copied().unwrap_or_default();
+        let one_packet = packet.proto == UDP && settings.one_packet;
         if opens && !one_packet {
             let state = match (tcp, is_syn(packet)) {
                 (false, _) => STATE_DATAGRAM,

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wvs_tc_bpf::model::{Model, Outcome};
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Meta, Method, Target, Way};
+use wvs_tc_bpf::{Forwarder, Kind, Listen, Meta, Method, ServiceSettings, Target, Way};
 
 const SEED: u32 = 0x7776_7300;
 /// The last one is no service's.
@@ -227,8 +227,11 @@ impl Both {
             both.model.set_listener(listen, service);
         }
         for service in 0..4 {
-            both.forwarder.maps().set_service(service, service == 1).unwrap();
-            both.model.set_service(service, service == 1);
+            let settings = ServiceSettings {
+                one_packet: service == 1,
+            };
+            both.forwarder.maps().set_service(service, &settings).unwrap();
+            both.model.set_service(service, settings);
         }
         both
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::packet::{Ip, UDP, ethernet, udp};
 use common::{Sandbox, address, small};
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, NewTable, Sizes, Target, Timeouts};
+use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, NewTable, ServiceSettings, Sizes, Target, Timeouts};
 
 #[test]
 fn sweeps_and_table_switches_are_cheap() {
@@ -28,7 +28,7 @@ fn sweeps_and_table_switches_are_cheap() {
     };
     maps.set_backend(7, &local).unwrap();
     maps.set_table(1, Kind::Cycle, 1, &[Some(7)]).unwrap();
-    maps.set_service(1, false).unwrap();
+    maps.set_service(1, &ServiceSettings::default()).unwrap();
     maps.set_listener(Listen::Address(address("10.0.0.100"), UDP, 80), 1)
         .unwrap();
     let flows = 100_000_u32;
