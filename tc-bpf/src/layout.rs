@@ -6,17 +6,21 @@
 //! Addresses and ports are in network byte order, IPv4 addresses in the last four bytes of sixteen, numbers in the
 //! machine's order. All padding is named, because the kernel compares keys byte by byte.
 
+mod declare;
+
 use std::fmt::Write as _;
 use std::mem::size_of;
 
-#[macro_use]
-mod in_c;
-
-use in_c::InC;
-pub use in_c::Plain;
+use declare::{InC, events, layout, numbers};
 
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
 pub const SCHEMA: u32 = 2;
+
+/// A type that C and Rust lay out alike, valid for every pattern of bits.
+///
+/// # Safety
+/// `repr(C)`, without implicit padding, and without bit patterns that are invalid.
+pub unsafe trait Plain: Copy + Default {}
 
 layout! {
     /// A connection of IPv4, as the client's packets name it. Maps `flows4`, `half_open4`.
@@ -234,40 +238,6 @@ numbers! {
 
     /// Limits hold for 2 to the power of this of the kernel's ticks: 128 ms with the usual 250 in a second.
     GATE_TICKS: u32 = 5;
-}
-
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $c:ident, $drop:literal, $text:literal;)*) => {
-        /// What happens besides forwarding. Map `events` counts them for each CPU.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u32)]
-        pub enum Event {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Event {
-            /// All of them, in the map's order.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// A name for metrics and tables.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// Whether the packet was lost.
-            #[must_use]
-            pub const fn is_drop(self) -> bool {
-                match self { $(Self::$name => $drop,)* }
-            }
-        }
-
-        fn c_events(out: &mut String) {
-            let _ = writeln!(out, "\nenum event {{");
-            $(let _ = writeln!(out, "\t{} = {},", stringify!($c), Event::$name as u32);)*
-            let _ = writeln!(out, "}};");
-        }
-    };
 }
 
 events! {

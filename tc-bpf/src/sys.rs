@@ -160,6 +160,9 @@ impl<K: Plain, V: Plain> Map<K, V> {
 
     /// Sets many elements, one after the other, in one call where the kernel can do that with such a map.
     pub fn set_all(&self, keys: &[K], values: &[V]) -> io::Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         let mut batch = Batch {
             keys: address(keys),
             values: address(values),

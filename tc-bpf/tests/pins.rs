@@ -5,8 +5,8 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::packet::{ACK, SYN, TCP, tcp};
-use common::serve::{target, two, v4, way, way_of};
+use common::packet::{ACK, Ip, SYN, TCP, tcp};
+use common::serve::{target, two, v4, v6, way, way_of};
 use common::{Sandbox, address};
 use wvs_tc_bpf::{
     Attached, Forwarder, Hook, Kind, Listen, Maps, Method, PinLock, ServiceSettings, Target, Way,
@@ -70,6 +70,41 @@ fn pins_are_reused_or_refused() {
     Forwarder::teardown(&sandbox.pins()).unwrap();
     assert!(Forwarder::attachments(&sandbox.pins()).unwrap().is_empty());
     assert!(Maps::open(&sandbox.pins()).is_err());
+}
+
+/// Tables cannot grow; connections can move to larger ones.
+#[test]
+fn connections_move_to_tables_of_another_size() {
+    let sandbox = Sandbox::enter();
+    let send =
+        |forwarder: &Forwarder, ip: &Ip, port, flags| way_of(forwarder, ip, &tcp(port, 80, flags, b""));
+    let forwarder = sandbox.load();
+    two(forwarder.maps());
+    let mut ways = Vec::new();
+    for ip in [v4(TCP), v6(TCP)] {
+        for port in 1..100 {
+            send(&forwarder, &ip, port, SYN);
+            ways.push(send(&forwarder, &ip, port, ACK));
+        }
+        send(&forwarder, &ip, 100, SYN);
+    }
+    let flows = forwarder.maps().flows().unwrap();
+    drop(forwarder);
+    Forwarder::teardown(&sandbox.pins()).unwrap();
+    let larger = wvs_tc_bpf::Sizes {
+        flows4: 1 << 17,
+        flows6: 1 << 17,
+        ..common::small()
+    };
+    let forwarder = Forwarder::load(&sandbox.pins(), &larger).unwrap();
+    two(forwarder.maps());
+    forwarder.maps().restore_flows(&flows).unwrap();
+    let ips = [v4(TCP), v6(TCP)];
+    let after = ips
+        .iter()
+        .flat_map(|ip| (1..100).map(|port| send(&forwarder, ip, port, ACK)));
+    assert!(after.collect::<Vec<_>>() == ways);
+    assert_eq!((flows.len(), forwarder.maps().flows().unwrap().len()), (200, 198));
 }
 
 /// A director that comes new to it can read everything that another has set.

@@ -1,10 +1,4 @@
-//! Declaring structs and numbers once for Rust and C.
-
-/// A type that C and Rust lay out alike, valid for every pattern of bits.
-///
-/// # Safety
-/// `repr(C)`, without implicit padding, and without bit patterns that are invalid.
-pub unsafe trait Plain: Copy + Default {}
+//! How the declarations of [`super`] become Rust and C.
 
 /// How a field is declared in C.
 pub(super) trait InC {
@@ -33,19 +27,25 @@ macro_rules! layout {
         $(
             $(#[$doc])*
             #[repr(C)]
-            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
             pub struct $name {
                 $($(#[$field_doc])* pub $field: $type,)*
             }
 
             impl Default for $name {
                 fn default() -> Self {
-                    // SAFETY: unsigned integers and arrays of them may be zero.
+                    // SAFETY: unsigned integers, arrays of them and other such types may be zero.
                     unsafe { std::mem::zeroed() }
                 }
             }
 
-            // SAFETY: repr(C) of unsigned integers and arrays of them; the sum of the fields' sizes is asserted
+            impl InC for $name {
+                fn declare(name: &str) -> String {
+                    format!("struct {} {name}", stringify!($c))
+                }
+            }
+
+            // SAFETY: repr(C) of unsigned integers, arrays of them and other such types; the sum of the fields' sizes is asserted
             // to be the size of the whole, so there is no padding.
             unsafe impl Plain for $name {}
             const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$type>())*);
@@ -73,7 +73,43 @@ macro_rules! numbers {
         $($(#[$doc])* pub const $name: $type = $value;)*
 
         fn c_numbers(out: &mut String) {
-            $(let _ = writeln!(out, "#define {} {:#x}", stringify!($name), $value);)*
+            $(let _ = writeln!(out, "#define {} {:#x}", stringify!($name), $name);)*
         }
     };
 }
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident = $c:ident, $drop:literal, $text:literal;)*) => {
+        /// What happens besides forwarding. Map `events` counts them for each CPU.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u32)]
+        pub enum Event {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Event {
+            /// All of them, in the map's order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// A name for metrics and tables.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// Whether the packet was lost.
+            #[must_use]
+            pub const fn is_drop(self) -> bool {
+                match self { $(Self::$name => $drop,)* }
+            }
+        }
+
+        fn c_events(out: &mut String) {
+            let _ = writeln!(out, "\nenum event {{");
+            $(let _ = writeln!(out, "\t{} = {},", stringify!($c), Event::$name as u32);)*
+            let _ = writeln!(out, "}};");
+        }
+    };
+}
+
+pub(super) use {events, layout, numbers};
