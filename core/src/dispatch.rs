@@ -12,6 +12,15 @@ pub struct DispatchTable {
 }
 
 impl DispatchTable {
+    /// A table without a slot, for what has none yet.
+    #[must_use]
+    pub fn empty() -> Self {
+        DispatchTable {
+            dispatch: Dispatch::Cycle,
+            slots: Vec::new(),
+        }
+    }
+
     /// Makes the table usable with these backends: entries that are empty, or name one that takes
     /// no new connections any more, go round the ones that do, by weight. Others stay as they are.
     /// Says how many were changed.

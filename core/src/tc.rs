@@ -10,7 +10,7 @@ mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wvs_tc_bpf::{Listen, Target};
+use wvs_tc_bpf::{Listen, ServiceSettings, Target};
 
 pub use build::{Facts, build, wanted_interfaces};
 pub use numbers::{ServiceNumbers, TooManyServices};
@@ -41,8 +41,8 @@ pub struct TcState {
 /// One pool in the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcService {
-    /// Whether each datagram is scheduled for itself.
-    pub one_packet: bool,
+    /// How it treats new connections.
+    pub settings: ServiceSettings,
     /// Its schedule.
     pub table: DispatchTable,
 }

@@ -10,14 +10,15 @@ use wvs_tc_bpf::layout::{
     STATE_TIME_WAIT,
 };
 use wvs_tc_bpf::{
-    AttachError, Forwarder, Kind, LoadError, MapError, NewTable, RunError, Sizes, Sweep, Timeouts, tick,
+    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PinLock, RunError, Sizes, Sweep,
+    Timeouts, tick,
 };
 
 use crate::dispatch::DispatchTable;
 use crate::ruleset::Protocol;
 use crate::ruleset::build::HASH_SEED;
 use crate::scheduler::{BackendId, Dispatch, HashKey};
-use crate::tc::{MOST_LISTENERS, MOST_SERVICES, Step, TcState};
+use crate::tc::{MOST_LISTENERS, MOST_SERVICES, Step, TcService, TcState};
 
 /// New connections that each CPU may remember in a second; those above it go by the hash of the client.
 const INSERTS: u32 = 125_000;
@@ -41,6 +42,9 @@ pub enum TcError {
     /// It is not in the kernel.
     #[error("the forwarding program cannot be brought up")]
     Load(#[from] LoadError),
+    /// Another director uses the pin directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A map refused.
     #[error(transparent)]
     Map(#[from] MapError),
@@ -109,12 +113,50 @@ pub trait Tc {
 /// The program in the kernel.
 #[derive(Debug, Default)]
 pub struct TcProgram {
-    loaded: Option<(TcSettings, Forwarder)>,
+    loaded: Option<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    settings: TcSettings,
+    forwarder: Forwarder,
+    _lock: PinLock,
 }
 
 impl TcProgram {
     fn forwarder(&mut self) -> Option<&mut Forwarder> {
-        self.loaded.as_mut().map(|(_, forwarder)| forwarder)
+        self.loaded.as_mut().map(|it| &mut it.forwarder)
+    }
+}
+
+/// What the maps hold.
+fn held(maps: &Maps) -> Result<TcState, MapError> {
+    let mut state = TcState {
+        listeners: maps.listeners()?,
+        ..TcState::default()
+    };
+    for (id, target) in maps.backends()? {
+        state.backends.insert(BackendId(id), target);
+    }
+    for (number, settings) in maps.services()? {
+        let table = maps.table(number)?;
+        // One with another seed is none of ours, and is made anew.
+        let table = table.filter(|it| it.seed == HASH_SEED).map_or_else(DispatchTable::empty, |it| DispatchTable {
+            dispatch: dispatch(it.kind),
+            slots: it.slots.into_iter().map(|slot| slot.map(BackendId)).collect(),
+        });
+        state.services.insert(number, TcService { settings, table });
+    }
+    Ok(state)
+}
+
+fn dispatch(kind: Kind) -> Dispatch {
+    match kind {
+        Kind::Cycle => Dispatch::Cycle,
+        Kind::Source => Dispatch::Hash(HashKey::Source),
+        Kind::SourceAndPort => Dispatch::Hash(HashKey::SourceAndPort),
+        Kind::Destination => Dispatch::Hash(HashKey::Destination),
+        Kind::Both => Dispatch::Hash(HashKey::Both),
     }
 }
 
@@ -135,9 +177,13 @@ impl Tc for TcProgram {
     }
 
     fn open(&mut self, settings: &TcSettings) -> Result<Option<TcState>, TcError> {
-        if self.loaded.as_ref().is_some_and(|(with, _)| with == settings) {
+        if self.loaded.as_ref().is_some_and(|it| it.settings == *settings) {
             return Ok(None);
         }
+        let lock = match self.loaded.take() {
+            Some(loaded) if loaded.settings.pin_dir == settings.pin_dir => loaded._lock,
+            _ => PinLock::take(&settings.pin_dir)?,
+        };
         let sizes = Sizes {
             listeners: MOST_LISTENERS,
             services: MOST_SERVICES,
@@ -147,18 +193,13 @@ impl Tc for TcProgram {
             ..Sizes::default()
         };
         let forwarder = Forwarder::load(&settings.pin_dir, &sizes)?;
-        let maps = forwarder.maps();
-        maps.set_limits(INSERTS, TOO_BIG_MESSAGES)?;
-        let state = TcState {
-            listeners: maps.listeners()?,
-            backends: maps
-                .backends()?
-                .into_iter()
-                .map(|(id, target)| (BackendId(id), target))
-                .collect(),
-            ..TcState::default()
-        };
-        self.loaded = Some((settings.clone(), forwarder));
+        forwarder.maps().set_limits(INSERTS, TOO_BIG_MESSAGES)?;
+        let state = held(forwarder.maps())?;
+        self.loaded = Some(Loaded {
+            settings: settings.clone(),
+            forwarder,
+            _lock: lock,
+        });
         Ok(Some(state))
     }
 
@@ -181,7 +222,7 @@ impl Tc for TcProgram {
                     }
                     maps.set_backend(id.0, target)?;
                 }
-                Step::Service(number, one_packet) => maps.set_service(*number, *one_packet)?,
+                Step::Service(number, settings) => maps.set_service(*number, settings)?,
                 Step::Table(..) => {
                     let tables: Vec<_> = rest.iter().map_while(Step::table).collect();
                     made = tables.len();
@@ -190,7 +231,7 @@ impl Tc for TcProgram {
                 Step::Listen(listen, number) => maps.set_listener(*listen, *number)?,
                 Step::Attach(interface) => drop(forwarder.attach(interface)?),
                 Step::Unlisten(listen) => drop(maps.remove_listener(*listen)?),
-                Step::RemoveTable(number) => drop(maps.remove_table(*number)?),
+                Step::RemoveService(number) => maps.remove_service(*number)?,
             }
             let (done, left) = rest.split_at(made);
             done.iter().for_each(|step| installed.follow(step));
@@ -200,7 +241,7 @@ impl Tc for TcProgram {
     }
 
     fn attachments(&mut self) -> Result<Vec<String>, TcError> {
-        let Some((settings, _)) = &self.loaded else {
+        let Some(Loaded { settings, .. }) = &self.loaded else {
             return Ok(Vec::new());
         };
         let all = Forwarder::attachments(&settings.pin_dir)?;
@@ -208,7 +249,7 @@ impl Tc for TcProgram {
     }
 
     fn detach(&mut self, interface: &str) -> Result<(), TcError> {
-        if let Some((settings, _)) = &self.loaded {
+        if let Some(Loaded { settings, .. }) = &self.loaded {
             Forwarder::detach(&settings.pin_dir, interface)?;
         }
         Ok(())
@@ -298,7 +339,7 @@ impl Tc for TcProgram {
     }
 }
 
-fn set_tables(maps: &wvs_tc_bpf::Maps, tables: &[(u32, &DispatchTable)]) -> Result<(), MapError> {
+fn set_tables(maps: &Maps, tables: &[(u32, &DispatchTable)]) -> Result<(), MapError> {
     let slots: Vec<Vec<Option<u16>>> = tables
         .iter()
         .map(|(_, table)| table.slots.iter().map(|slot| slot.map(|id| id.0)).collect())

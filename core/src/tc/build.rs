@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use wvs_tc_bpf::Listen as Key;
+use wvs_tc_bpf::{Listen as Key, ServiceSettings};
 
 use super::route::{NoWay, Route, target};
 use super::{ServiceNumbers, TcService, TcState};
@@ -90,8 +90,8 @@ pub fn build(
                 .listeners
                 .extend(listeners(service, family).map(|key| (key, number)));
             let table = table.clone();
-            let one_packet = service.one_packet;
-            state.services.insert(number, TcService { one_packet, table });
+            let settings = settings(service);
+            state.services.insert(number, TcService { settings, table });
             let backends = members(service, family).filter_map(|backend| {
                 let (address, forward) = (backend.address.address, service.forward_of(backend));
                 let id = ids.get(&service.name, backend.address)?;
@@ -122,6 +122,12 @@ pub fn wanted_interfaces(config: &Config, facts: &Facts) -> BTreeSet<String> {
         managed.chain(holders).collect::<Vec<_>>()
     };
     services.flat_map(of).collect()
+}
+
+fn settings(service: &Service) -> ServiceSettings {
+    ServiceSettings {
+        one_packet: service.one_packet,
+    }
 }
 
 fn addresses(service: &Service) -> impl Iterator<Item = IpAddr> + '_ {

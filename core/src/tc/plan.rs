@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-use wvs_tc_bpf::{Listen, Method, Target};
+use wvs_tc_bpf::{Listen, Method, ServiceSettings, Target};
 
 use super::{TcService, TcState};
 use crate::dispatch::DispatchTable;
-use crate::scheduler::{BackendId, Dispatch};
+use crate::scheduler::BackendId;
 
 /// One change of a map, or of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Sets a backend, or the way to it.
     Backend(BackendId, Target),
-    /// Sets a service: whether each datagram is scheduled for itself.
-    Service(u32, bool),
+    /// Sets how a service treats new connections.
+    Service(u32, ServiceSettings),
     /// Exchanges a service's table.
     Table(u32, DispatchTable),
     /// Leads what it names to a service.
@@ -23,8 +23,8 @@ pub enum Step {
     Attach(String),
     /// Ends a listener. Its connections go on.
     Unlisten(Listen),
-    /// Removes a service's table.
-    RemoveTable(u32),
+    /// Removes a service that nobody listens for any more.
+    RemoveService(u32),
 }
 
 /// The steps from what is installed to what is desired.
@@ -40,8 +40,8 @@ pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
     }
     for (number, service) in &desired.services {
         let before = installed.services.get(number);
-        if before.is_none_or(|it| it.one_packet != service.one_packet) {
-            steps.push(Step::Service(*number, service.one_packet));
+        if before.is_none_or(|it| it.settings != service.settings) {
+            steps.push(Step::Service(*number, service.settings));
         }
     }
     // In a row: the kernel takes several tables at the price of one.
@@ -67,7 +67,7 @@ pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
         .services
         .keys()
         .filter(|it| !desired.services.contains_key(it));
-    steps.extend(gone.copied().map(Step::RemoveTable));
+    steps.extend(gone.copied().map(Step::RemoveService));
     steps
 }
 
@@ -86,22 +86,19 @@ impl TcState {
     pub fn follow(&mut self, step: &Step) {
         match step {
             Step::Backend(id, target) => drop(self.backends.insert(*id, *target)),
-            Step::Service(number, one_packet) => self.service(*number).one_packet = *one_packet,
+            Step::Service(number, settings) => self.service(*number).settings = *settings,
             Step::Table(number, table) => self.service(*number).table = table.clone(),
             Step::Listen(listen, number) => drop(self.listeners.insert(*listen, *number)),
             Step::Attach(interface) => drop(self.interfaces.insert(interface.clone())),
             Step::Unlisten(listen) => drop(self.listeners.remove(listen)),
-            Step::RemoveTable(number) => drop(self.services.remove(number)),
+            Step::RemoveService(number) => drop(self.services.remove(number)),
         }
     }
 
     fn service(&mut self, number: u32) -> &mut TcService {
         self.services.entry(number).or_insert_with(|| TcService {
-            one_packet: false,
-            table: DispatchTable {
-                dispatch: Dispatch::Cycle,
-                slots: Vec::new(),
-            },
+            settings: ServiceSettings::default(),
+            table: DispatchTable::empty(),
         })
     }
 }
@@ -110,13 +107,12 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Backend(id, target) => write!(f, "backend {} {}", id.0, Words(target)),
-            Step::Service(number, true) => write!(f, "service {number} schedules each datagram for itself"),
-            Step::Service(number, false) => write!(f, "service {number}"),
+            Step::Service(number, settings) => write!(f, "service {number}{}", Words(settings)),
             Step::Table(number, table) => write!(f, "table {number} of {} slots", table.slots.len()),
             Step::Listen(listen, number) => write!(f, "listen {} to service {number}", Words(listen)),
             Step::Attach(interface) => write!(f, "attach to {interface}"),
             Step::Unlisten(listen) => write!(f, "listen no more {}", Words(listen)),
-            Step::RemoveTable(number) => write!(f, "remove table {number}"),
+            Step::RemoveService(number) => write!(f, "remove service {number}"),
         }
     }
 }
@@ -139,6 +135,15 @@ impl fmt::Display for Words<'_, Listen> {
             }
             Listen::Mark(mark) => write!(f, "fwmark:{mark}"),
         }
+    }
+}
+
+impl fmt::Display for Words<'_, ServiceSettings> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.one_packet {
+            f.write_str(" schedules each datagram for itself")?;
+        }
+        Ok(())
     }
 }
 
