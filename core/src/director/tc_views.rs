@@ -75,6 +75,8 @@ impl Engine {
             };
             let counted = BackendTraffic {
                 connections: stats.connections,
+                // Counted among the connections already.
+                chosen: 0,
                 sent: if is_nat { Traffic::default() } else { sent },
                 received: Traffic::default(),
             };

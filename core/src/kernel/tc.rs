@@ -245,7 +245,8 @@ impl Tc for TcProgram {
             return Ok(Vec::new());
         };
         let all = Forwarder::attachments(&settings.pin_dir)?;
-        Ok(all.into_iter().map(|it| it.interface).collect())
+        let alive = all.into_iter().filter(|it| it.program.is_some());
+        Ok(alive.map(|it| it.interface).collect())
     }
 
     fn detach(&mut self, interface: &str) -> Result<(), TcError> {
