@@ -236,7 +236,7 @@ pub enum Edit {
     /// Adds a service.
     AddService {
         /// All of it.
-        service: Service,
+        service: Box<Service>,
     },
     /// Removes a service.
     RemoveService {

@@ -115,7 +115,10 @@ mod tests {
     fn nobody_usable_means_empty_slots() {
         let mut draining = candidate(2, 3);
         draining.draining = true;
-        assert_eq!(smooth_round_robin(&[candidate(1, 0), draining], 3), vec![None; 3]);
+        let mut overloaded = candidate(3, 3);
+        overloaded.overloaded = true;
+        let nobody = [candidate(1, 0), draining, overloaded];
+        assert_eq!(smooth_round_robin(&nobody, 3), vec![None; 3]);
         assert_eq!(smooth_round_robin(&[], 2), vec![None; 2]);
     }
 

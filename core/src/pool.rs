@@ -94,3 +94,73 @@ pub fn candidates(service: &Service, family: Family, ids: &BackendIds) -> Vec<Ca
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(listens: &[&str], backends: &[(&str, Forward)]) -> Service {
+        let backend = |(address, forward): &(&str, Forward)| Backend {
+            forward: Some(*forward),
+            ..Backend::at(address.parse().expect("an address"))
+        };
+        let listens = listens.iter().map(|it| it.parse().expect("a listen"));
+        Service {
+            backends: backends.iter().map(backend).collect(),
+            ..Service::named("web", listens.collect())
+        }
+    }
+
+    /// The backends of each pool.
+    fn pools_of(service: &Service) -> Vec<(Family, Vec<String>)> {
+        let names = |family| {
+            members(service, family)
+                .map(|it| it.address.to_string())
+                .collect()
+        };
+        families(service).map(|family| (family, names(family))).collect()
+    }
+
+    const V4: &str = "tcp://10.0.0.100:80";
+    const V6: &str = "tcp://[2001:db8::100]:80";
+    const BOTH: [(&str, Forward); 2] = [("10.1.0.11", Forward::Tun), ("2001:db8::11", Forward::Tun)];
+
+    #[test]
+    fn a_backend_serves_its_own_family_where_it_can() {
+        let expected = [
+            (Family::V4, vec!["10.1.0.11".to_owned()]),
+            (Family::V6, vec!["2001:db8::11".to_owned()]),
+        ];
+        for listens in [&[V4, V6][..], &["fwmark:7"], &["fwmark:7", V4]] {
+            assert_eq!(pools_of(&service(listens, &BOTH)), expected, "{listens:?}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_serves_the_family_that_is_listened_in() {
+        let all = vec!["10.1.0.11".to_owned(), "2001:db8::11".to_owned()];
+        assert_eq!(pools_of(&service(&[V4], &BOTH)), [(Family::V4, all.clone())]);
+        assert_eq!(pools_of(&service(&[V6], &BOTH)), [(Family::V6, all)]);
+    }
+
+    #[test]
+    fn nothing_else_leads_to_another_family() {
+        for forward in [Forward::Nat, Forward::FullNat, Forward::Dr] {
+            let service = service(&[V4], &[("2001:db8::11", forward)]);
+            assert_eq!(pools_of(&service), [(Family::V4, vec![])]);
+            assert_eq!(family_of(&service, &service.backends[0]), None);
+        }
+    }
+
+    #[test]
+    fn one_backend_of_the_tc_program_is_enough_to_need_it() {
+        assert!(!service(&[V4], &[("10.1.0.11", Forward::Nat), ("10.1.0.12", Forward::FullNat)]).uses_tc());
+        assert!(service(&[V4], &[("10.1.0.11", Forward::Nat), ("10.1.0.12", Forward::Dr)]).uses_tc());
+        let mut waiting = service(&[V4], &[]);
+        assert!(!waiting.uses_tc());
+        waiting.forward = Forward::Tun;
+        assert!(waiting.uses_tc());
+        waiting.backends = service(&[V4], &[("10.1.0.11", Forward::Nat)]).backends;
+        assert!(!waiting.uses_tc());
+    }
+}

@@ -374,3 +374,47 @@ fn protocols(service: &Service) -> Vec<Protocol> {
     };
     Protocol::ALL.into_iter().filter(asked).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read;
+    use crate::pool::pools;
+
+    #[test]
+    fn no_translation_leads_to_the_other_family() {
+        let config = read(
+            r#"
+            [[service]]
+            name = "web"
+            listen = ["tcp://10.0.0.100:80"]
+            forward = "tun"
+            backend = [{ address = "10.1.0.11" }, { address = "2001:db8::11" }]
+            "#,
+        )
+        .expect("a right file");
+        let mut ids = BackendIds::default();
+        ids.assign(&config, config.director.mark().highest())
+            .expect("room");
+        assert_eq!(
+            pools(&config, &ids)
+                .into_values()
+                .map(|it| it.len())
+                .collect::<Vec<_>>(),
+            [2]
+        );
+        let ruleset = build(&config, &ids, &BTreeMap::new());
+        assert_eq!(ruleset.tables.keys().collect::<Vec<_>>(), [&Family::V4]);
+        let statements = |address: &str| {
+            let id = ids.get("web", address.parse().expect("an address"));
+            let chain = backend_chain(id.expect("an id"));
+            let rules = ruleset.tables[&Family::V4].chains[&chain].rules.clone();
+            rules
+                .into_iter()
+                .flat_map(|rule| rule.statements)
+                .collect::<Vec<_>>()
+        };
+        assert!(matches!(statements("10.1.0.11").last(), Some(Statement::Dnat { .. })));
+        assert_eq!(statements("2001:db8::11"), [Statement::RejectTcp, Statement::Reject]);
+    }
+}

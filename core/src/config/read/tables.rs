@@ -294,8 +294,7 @@ mod tests {
             tunnel_source = ["10.99.0.0/16"]
             [[service.backend]]
             address = "10.1.0.11"
-            drain = true
-            forward = "full-nat"
+            forward = "dr"
             [[service.backend]]
             address = "10.1.0.12"
             drain = true
