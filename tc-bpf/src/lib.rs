@@ -18,6 +18,7 @@ mod loader;
 mod lock;
 mod maps;
 pub mod model;
+mod persist;
 pub mod pin;
 mod restore;
 mod service;
@@ -33,7 +34,8 @@ pub use installed::Table;
 pub use loader::{Forwarder, LoadError, Meta, RunError, RunOutcome, Sizes};
 pub use lock::{LockError, PinLock};
 pub use maps::{MapError, Maps, NewTable, OpenError};
-pub use service::ServiceSettings;
+pub use persist::PersistentEntry;
+pub use service::{Persistence, Pin, ServiceSettings, WhenQuiesced};
 pub use sweep::{Counts, Sweep, Timeouts};
 pub use target::{Kind, Listen, Method, Target, Way};
 
