@@ -171,6 +171,50 @@ layout! {
         pad: [u8; 9],
     }
 
+    /// A packet that begins a connection, and wants to know its backend. Ring `asked`; the whole frame follows.
+    struct Asked = asked {
+        /// The connection; of IPv4 as [`FlowKey4`] and zeros.
+        key: FlowKey,
+        /// The service.
+        service: u32,
+        /// The hash of the client's address and port, by the table's seed.
+        hash: u32,
+        /// The packet's mark.
+        mark: u32,
+        /// Where it arrived.
+        ifindex: u32,
+        /// When, in the kernel's ticks.
+        tick: u32,
+        /// Bytes of the frame.
+        length: u32,
+        /// Where in it the transport header is.
+        l4: u32,
+        /// Where the IP packet ends.
+        end: u32,
+        /// The VLAN tag that a device has taken off; 0 is none.
+        vlan_proto: u32,
+        /// Its content.
+        vlan_tci: u32,
+    }
+
+    /// User space's answer. Map `answers`.
+    struct Answer = answer {
+        /// The backend.
+        backend: u16,
+        /// Its generation.
+        generation: u16,
+        /// When it was given, in the kernel's ticks.
+        given: u32,
+    }
+
+    /// Whether there is somebody to ask. Map `asking`, one element.
+    struct Asking = asking {
+        /// When that one last looked for questions, in the kernel's ticks.
+        heartbeat: u32,
+        /// How long it may be silent, and how long answers hold; 0 means that nobody is there.
+        patience: u32,
+    }
+
     /// A datagram whose first fragment has passed. Map `fragments`.
     struct FragmentKey = fragment_key {
         /// Source and destination, 4 or 16 bytes each, then zeros.
@@ -298,10 +342,22 @@ numbers! {
     TABLE_DESTINATION: u32 = 3;
     /// By both addresses and ports.
     TABLE_BOTH: u32 = 4;
+    /// User space is asked; by source address and port where it does not answer.
+    TABLE_FLOW: u32 = 5;
     /// A table's element 0 is its kind, shifted by this, and the number of slots.
     TABLE_KIND_SHIFT: u32 = 24;
     /// The first element that is a slot; element 1 is the hash's seed.
     TABLE_SLOTS: u32 = 2;
+
+    /// Frames up to this size go to user space in small records: SYNs with all options.
+    ASKED_SMALL: usize = 184;
+    /// And up to this in large ones: datagrams of the usual MTU. Larger ones are not asked for: with records for 9,000
+    /// bytes a hundred packets would fill the ring, and who begins with such datagrams is not told to send them again.
+    ASKED_LARGE: usize = 1976;
+    /// Bytes of the ring: 3,800 SYNs.
+    ASKED_RING: usize = 1 << 20;
+    /// Answers that wait for their packets.
+    ANSWERS: u32 = 1 << 14;
 
     /// Limits hold for 2 to the power of this of the kernel's ticks: 128 ms with the usual 250 in a second.
     GATE_TICKS: u32 = 5;
@@ -334,6 +390,10 @@ events! {
     TableFull = EVENT_TABLE_FULL, false, "table-full";
     /// A TCP packet without entry that opens nothing; the hash of the client chose.
     NoSyn = EVENT_NO_SYN, false, "no-syn";
+    /// Handed to user space, which is asked for its backend.
+    Asked = EVENT_ASKED, false, "asked";
+    /// Not asked, because nobody answers, the ring is full, or the packet cannot arrive again; the hash chose.
+    Unasked = EVENT_UNASKED, false, "unasked";
 }
 
 /// The header `src/bpf/layout.h`.

@@ -65,6 +65,8 @@ pub(crate) fn refused(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Map
 
 /// The name under which the program that tells the time is pinned.
 pub(crate) const CLOCK: &str = "clock";
+/// And the one that lets packets arrive.
+pub(crate) const INJECT: &str = "inject";
 
 /// The maps of a loaded program.
 #[derive(Debug)]

@@ -29,10 +29,15 @@
 #define TABLE_SOURCE_PORT 0x2
 #define TABLE_DESTINATION 0x3
 #define TABLE_BOTH 0x4
+#define TABLE_FLOW 0x5
 #define TABLE_KIND_SHIFT 0x18
 #define TABLE_SLOTS 0x2
+#define ASKED_SMALL 0xb8
+#define ASKED_LARGE 0x7b8
+#define ASKED_RING 0x100000
+#define ANSWERS 0x4000
 #define GATE_TICKS 0x5
-#define EVENTS 13
+#define EVENTS 15
 
 enum event {
 	EVENT_NO_BACKEND = 0,
@@ -48,6 +53,8 @@ enum event {
 	EVENT_GATE = 10,
 	EVENT_TABLE_FULL = 11,
 	EVENT_NO_SYN = 12,
+	EVENT_ASKED = 13,
+	EVENT_UNASKED = 14,
 };
 
 struct flow_key4 {
@@ -197,6 +204,50 @@ _Static_assert(__builtin_offsetof(struct backend, method) == 52, "backend.method
 _Static_assert(__builtin_offsetof(struct backend, family) == 53, "backend.family");
 _Static_assert(__builtin_offsetof(struct backend, flags) == 54, "backend.flags");
 _Static_assert(__builtin_offsetof(struct backend, pad) == 55, "backend.pad");
+
+struct asked {
+	struct flow_key key;
+	__u32 service;
+	__u32 hash;
+	__u32 mark;
+	__u32 ifindex;
+	__u32 tick;
+	__u32 length;
+	__u32 l4;
+	__u32 end;
+	__u32 vlan_proto;
+	__u32 vlan_tci;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct asked) == 80, "asked");
+_Static_assert(__builtin_offsetof(struct asked, key) == 0, "asked.key");
+_Static_assert(__builtin_offsetof(struct asked, service) == 40, "asked.service");
+_Static_assert(__builtin_offsetof(struct asked, hash) == 44, "asked.hash");
+_Static_assert(__builtin_offsetof(struct asked, mark) == 48, "asked.mark");
+_Static_assert(__builtin_offsetof(struct asked, ifindex) == 52, "asked.ifindex");
+_Static_assert(__builtin_offsetof(struct asked, tick) == 56, "asked.tick");
+_Static_assert(__builtin_offsetof(struct asked, length) == 60, "asked.length");
+_Static_assert(__builtin_offsetof(struct asked, l4) == 64, "asked.l4");
+_Static_assert(__builtin_offsetof(struct asked, end) == 68, "asked.end");
+_Static_assert(__builtin_offsetof(struct asked, vlan_proto) == 72, "asked.vlan_proto");
+_Static_assert(__builtin_offsetof(struct asked, vlan_tci) == 76, "asked.vlan_tci");
+
+struct answer {
+	__u16 backend;
+	__u16 generation;
+	__u32 given;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct answer) == 8, "answer");
+_Static_assert(__builtin_offsetof(struct answer, backend) == 0, "answer.backend");
+_Static_assert(__builtin_offsetof(struct answer, generation) == 2, "answer.generation");
+_Static_assert(__builtin_offsetof(struct answer, given) == 4, "answer.given");
+
+struct asking {
+	__u32 heartbeat;
+	__u32 patience;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct asking) == 8, "asking");
+_Static_assert(__builtin_offsetof(struct asking, heartbeat) == 0, "asking.heartbeat");
+_Static_assert(__builtin_offsetof(struct asking, patience) == 4, "asking.patience");
 
 struct fragment_key {
 	__u8 addresses[32];
