@@ -87,6 +87,7 @@ mod tests {
             address,
             port: 80,
             draining: false,
+            overloaded: false,
         }
     }
 

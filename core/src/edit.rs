@@ -53,9 +53,10 @@ pub fn edit(config: &Config, edit: &Edit) -> Result<Config, EditError> {
         }
         Edit::RemoveBackend { service, backend, .. } => {
             find_backend(&mut config, service, *backend)?;
-            find_service(&mut config, service)?
-                .backends
-                .retain(|it| it.address != *backend);
+            let service = find_service(&mut config, service)?;
+            service.backends.retain(|it| it.address != *backend);
+            // A pin to nobody would be a fault, and could be taken out by no command.
+            service.pins.retain(|it| it.backend != *backend);
         }
         Edit::SetWeight {
             service,

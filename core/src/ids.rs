@@ -177,36 +177,19 @@ mod tests {
     use crate::config::{Backend, Service};
 
     fn config(backends: &[u8]) -> Config {
-        let backend = |last: &u8| Backend {
-            address: Endpoint {
+        let backend = |last: &u8| {
+            Backend::at(Endpoint {
                 address: [10, 1, 0, *last].into(),
                 port: Some(80),
-            },
-            weight: 1,
-            drain: false,
-            forward: None,
+            })
         };
         let service = Service {
-            name: "web".into(),
             backends: backends.iter().map(backend).collect(),
-            ..service()
+            ..Service::named("web", vec![])
         };
         Config {
             services: vec![service],
             ..Config::default()
-        }
-    }
-
-    fn service() -> Service {
-        Service {
-            name: String::new(),
-            listen: vec![],
-            forward: Default::default(),
-            source: vec![],
-            scheduler: Default::default(),
-            slots: 256,
-            manage_vip: None,
-            backends: vec![],
         }
     }
 

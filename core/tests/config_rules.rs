@@ -212,6 +212,6 @@ fn the_sample_reads_as_it_is_and_with_every_setting() {
     let mut web: Service = full.services[0].clone();
     assert!(web.manage_vip.take().is_some());
     assert_eq!(web, plain.services[0]);
-    assert_eq!(full.services.len(), 2);
+    assert_eq!(full.services.len(), 3);
     insta::assert_snapshot!("sample", sample);
 }

@@ -36,28 +36,22 @@ const SHARED: u16 = 200;
 fn backend(family: Family, n: u16, port: Option<u16>, forward: Forward) -> Backend {
     let address = host(family, n);
     Backend {
-        address: Endpoint { address, port },
-        weight: 1,
-        drain: false,
         forward: Some(forward),
+        ..Backend::at(Endpoint { address, port })
     }
 }
 
 fn service(name: &str, address: IpAddr, backends: Vec<Backend>) -> Service {
     let ports = vec![PortRange { first: 80, last: 89 }];
+    let listen = Listen::Socket {
+        protocol: Protocol::Tcp,
+        address,
+        ports,
+    };
     Service {
-        name: name.into(),
-        listen: vec![Listen::Socket {
-            protocol: Protocol::Tcp,
-            address,
-            ports,
-        }],
-        forward: Forward::Nat,
-        source: vec![],
-        scheduler: Default::default(),
         slots: 16,
-        manage_vip: None,
         backends,
+        ..Service::named(name, vec![listen])
     }
 }
 

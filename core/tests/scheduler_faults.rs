@@ -17,6 +17,7 @@ fn candidates(ids: &[u16]) -> Vec<Candidate> {
         address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, id as u8)),
         port: 80,
         draining: false,
+        overloaded: false,
     };
     ids.iter().map(candidate).collect()
 }
@@ -146,7 +147,7 @@ fn a_draining_backend_in_a_table_is_a_breach_of_contract() {
     assert_eq!(
         instance.fill(2).unwrap_err().to_string(),
         "plugin blind: fill broke the contract: slot 1 holds backend 5, which takes no new connections \
-         (weight 0 or draining)"
+         (weight 0, draining or overloaded)"
     );
 }
 

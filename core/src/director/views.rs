@@ -9,7 +9,7 @@ use crate::api::{
 };
 use crate::config::{Backend, Service};
 use crate::kernel::{BackendTraffic, ConntrackError, NftError};
-use crate::pool::{PoolKey, families};
+use crate::pool::{PoolKey, family_of};
 use crate::ruleset::{Family, text};
 use crate::scheduler::{BackendId, Load};
 
@@ -189,10 +189,10 @@ impl Engine {
             service: service.name.clone(),
             address: backend.address,
             id: id.0,
-            forward: backend.forward.unwrap_or(service.forward),
+            forward: service.forward_of(backend),
             weight: backend.weight,
             state: state(backend),
-            slots: self.slots_of(service, Family::of(backend.address.address), id),
+            slots: self.slots_of(service, backend, id),
             active: load.active,
             inactive: load.inactive,
             connections: total.connections + total.chosen,
@@ -201,10 +201,10 @@ impl Engine {
         })
     }
 
-    fn slots_of(&self, service: &Service, family: Family, id: BackendId) -> usize {
-        if !families(service).any(|it| it == family) {
+    fn slots_of(&self, service: &Service, backend: &Backend, id: BackendId) -> usize {
+        let Some(family) = family_of(service, backend) else {
             return 0;
-        }
+        };
         let pool = self.pools.get(&PoolKey {
             service: service.name.clone(),
             family,

@@ -51,23 +51,17 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
                 listen.push(Listen::Mark(index as u32 + 1));
             }
             let backend = |((last, v6), forward): ((u8, bool), Option<Forward>)| Backend {
-                address: Endpoint {
+                forward,
+                ..Backend::at(Endpoint {
                     address: address(v6, last + 1),
                     port: Some(80),
-                },
-                weight: 1,
-                drain: false,
-                forward,
+                })
             };
             Service {
-                name: format!("s{index}"),
-                listen,
                 forward: if full { Forward::FullNat } else { Forward::Nat },
-                source: vec![],
-                scheduler: Default::default(),
                 slots: 1 << slots,
-                manage_vip: None,
                 backends: backends.into_iter().map(backend).collect(),
+                ..Service::named(format!("s{index}"), listen)
             }
         },
     )
@@ -138,14 +132,11 @@ proptest! {
 #[test]
 fn a_weight_is_slots_and_nothing_else() {
     let mut ids = BackendIds::default();
-    let backend = |last: u8| Backend {
-        address: Endpoint {
+    let backend = |last: u8| {
+        Backend::at(Endpoint {
             address: [10, 1, 0, last].into(),
             port: Some(80),
-        },
-        weight: 1,
-        drain: false,
-        forward: None,
+        })
     };
     let listen = Listen::Socket {
         protocol: Protocol::Tcp,
@@ -153,14 +144,9 @@ fn a_weight_is_slots_and_nothing_else() {
         ports: vec![PortRange { first: 80, last: 80 }],
     };
     let service = Service {
-        name: "web".into(),
-        listen: vec![listen],
-        forward: Forward::Nat,
-        source: vec![],
-        scheduler: Default::default(),
         slots: 16,
-        manage_vip: None,
         backends: vec![backend(11), backend(12)],
+        ..Service::named("web", vec![listen])
     };
     let config = Config {
         services: vec![service],

@@ -10,7 +10,7 @@ use crate::config::{Backend, Config, Forward, Listen, PortRange, Service};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::kernel::MarkMask;
-use crate::pool::{PoolKey, families};
+use crate::pool::{PoolKey, families, members};
 use crate::scheduler::{BackendId, Dispatch};
 
 /// jhash's seed, the same on every director, so that several of them choose alike.
@@ -72,14 +72,10 @@ pub fn build(
             };
             builder.listeners(service);
             builder.scheduler(service, tables.get(&key));
-            if uses_tc(service) {
+            if service.uses_tc() {
                 builder.refused();
             }
-            for backend in service
-                .backends
-                .iter()
-                .filter(|it| Family::of(it.address.address) == family)
-            {
+            for backend in members(service, family) {
                 if let Some(id) = ids.get(&service.name, backend.address) {
                     builder.backend(service, backend, id, facts);
                 }
@@ -189,12 +185,16 @@ impl Builder<'_> {
 
     /// A backend's chain, the ways to it, and where its packets are counted.
     fn backend(&mut self, service: &Service, backend: &Backend, id: BackendId, facts: &Facts) {
-        let forward = backend.forward.unwrap_or(service.forward);
-        let by_tc = matches!(forward, Forward::Dr | Forward::Tun);
+        let forward = service.forward_of(backend);
+        let by_tc = forward.uses_tc();
         let local = by_tc && facts.local.contains(&backend.address.address);
+        // Only a tunnel leads to a backend of the other family, and nothing that comes here has passed one.
+        let far = Family::of(backend.address.address) != self.family;
         let bits = self.mark.bits(id);
         let rules = if local {
             vec![vec![Statement::ClearPriority, Statement::Accept]]
+        } else if far {
+            vec![vec![Statement::RejectTcp], vec![Statement::Reject]]
         } else if by_tc {
             self.by_tc(backend, bits)
         } else {
@@ -208,11 +208,11 @@ impl Builder<'_> {
         self.chain(backend_chain(id), None, rules.into_iter().map(rule).collect());
         self.elements(MapName::Backends)
             .insert(Key::Backend(id), Some(backend_chain(id)));
-        if uses_tc(service) && (local || !by_tc) {
+        if service.uses_tc() && (local || !by_tc) {
             self.elements(MapName::Chosen)
                 .insert(Key::Chosen(id), Some(backend_chain(id)));
         }
-        if local {
+        if local || far {
             return;
         }
         self.elements(MapName::Sent).insert(Key::Mark(bits), None);
@@ -363,17 +363,6 @@ fn bare(statements: Vec<Statement>) -> Rule {
 /// Such a rule of one statement.
 fn plain(statement: Statement) -> Rule {
     bare(vec![statement])
-}
-
-/// Whether packets can come to a service through the tc program.
-fn uses_tc(service: &Service) -> bool {
-    let by_tc = |forward| matches!(forward, Forward::Dr | Forward::Tun);
-    match service.backends.as_slice() {
-        [] => by_tc(service.forward),
-        backends => backends
-            .iter()
-            .any(|it| by_tc(it.forward.unwrap_or(service.forward))),
-    }
 }
 
 /// The protocols in which a service may be asked.

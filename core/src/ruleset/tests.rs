@@ -13,10 +13,8 @@ use crate::scheduler::Dispatch;
 
 fn backend(address: &str, forward: Option<Forward>) -> Backend {
     Backend {
-        address: address.parse().unwrap(),
-        weight: 1,
-        drain: false,
         forward,
+        ..Backend::at(address.parse().unwrap())
     }
 }
 
@@ -27,14 +25,9 @@ fn service(name: &str, listen: &[&str], backends: Vec<Backend>) -> Service {
         ports: vec![PortRange { first: 80, last: 80 }],
     };
     Service {
-        name: name.into(),
-        listen: listen.iter().map(socket).collect(),
-        forward: Forward::Nat,
-        source: vec![],
-        scheduler: Default::default(),
         slots: 16,
-        manage_vip: None,
         backends,
+        ..Service::named(name, listen.iter().map(socket).collect())
     }
 }
 

@@ -34,6 +34,9 @@ impl From<&Candidate> for Backend {
         if candidate.draining {
             state |= BackendState::DRAINING;
         }
+        if candidate.overloaded {
+            state |= BackendState::OVERLOADED;
+        }
         Self {
             id: candidate.id.0.into(),
             weight: candidate.weight,

@@ -88,6 +88,7 @@ pub(super) fn backend(id: u16, weight: u32) -> Candidate {
         address: Ipv4Addr::from(0x0a01_0000 + u32::from(id)).into(),
         port: 8080,
         draining: false,
+        overloaded: false,
     }
 }
 
