@@ -22,7 +22,7 @@ use crate::ids::BackendIds;
 use crate::kernel::{Doors, NftError};
 use crate::plan::{Observed, Plan, plan};
 use crate::pool::{PoolKey, candidates, pools};
-use crate::ruleset::build::{Facts, build, service_chain};
+use crate::ruleset::build::{Facts, build, follows_weights, service_chain};
 use crate::ruleset::{Family, Ruleset};
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{BackendId, Candidate};
@@ -131,12 +131,14 @@ impl Engine {
         self.config = config;
         ids.handed_on(&self.ids).for_each(|id| self.ledger.forget(id));
         self.ids = ids;
+        let forgotten = self.forget_clients(&plan);
         let warnings = self.look_for_backends();
         Ok(Applied {
             plan: plan.to_string(),
             changed,
             addresses,
             cut: 0,
+            forgotten,
             dry_run,
             warnings,
         })
@@ -180,7 +182,11 @@ impl Engine {
                 weight: 0..=HIGHEST_WEIGHT,
                 ..
             }
-            | Edit::Drain { service, .. } => service,
+            | Edit::Drain { service, .. }
+                if !config.service(service).is_some_and(follows_weights) =>
+            {
+                service
+            }
             _ => {
                 let problems = check_with(&config, &self.catalog);
                 if !problems.is_empty() {

@@ -15,6 +15,8 @@ use crate::ruleset::Family;
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{BackendId, Load};
 
+mod persistence;
+
 /// Connections as a test wants them.
 #[derive(Clone, Default)]
 struct FakeConntrack(Arc<Mutex<BTreeMap<BackendId, Load>>>);

@@ -19,6 +19,8 @@ pub struct ModelKernel {
     pub commits: usize,
     /// Refuse commits.
     pub refuse: bool,
+    /// Refuse to forget clients.
+    pub refuse_forgetting: bool,
 }
 
 impl ModelKernel {
@@ -257,7 +259,8 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
         if kernel.observed.generation != generation {
             return Err(NftError::Stale);
         }
-        if kernel.refuse {
+        let forgets = |op: &Op| matches!(op, Op::Forget(..));
+        if kernel.refuse || kernel.refuse_forgetting && plan.ops.iter().any(forgets) {
             let source = std::io::Error::from_raw_os_error(libc::EINVAL);
             return Err(NftError::Refused {
                 step: plan.ops[0].to_string(),
