@@ -36,6 +36,29 @@ impl Engine {
         forgotten
     }
 
+    /// A plan that makes a table anew, with the clients that the table remembered.
+    pub(super) fn with_clients(&mut self, mut plan: Plan) -> Plan {
+        let anew = plan.ops.iter().filter_map(|op| match op {
+            Op::DeleteTable(family) => Some(*family),
+            _ => None,
+        });
+        let anew: BTreeSet<Family> = anew.collect();
+        let made = plan.ops.iter().filter_map(|op| match op {
+            Op::AddIdMap(family, map) if map.is_dynamic() && anew.contains(family) => {
+                Some((*family, map.clone()))
+            }
+            _ => None,
+        });
+        for (family, map) in made.collect::<Vec<_>>() {
+            // Where they cannot be read they are new clients, which is no reason not to make the table.
+            let clients = self.doors.nft.remembered(family, &map).unwrap_or_default();
+            if !clients.is_empty() {
+                plan.ops.push(Op::Remember(family, map, clients));
+            }
+        }
+        plan
+    }
+
     /// The maps of clients whose services have lost backends by a plan.
     fn bereft(&self, plan: &Plan) -> BTreeSet<(Family, IdMap)> {
         let mut maps = BTreeSet::new();

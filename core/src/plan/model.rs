@@ -150,6 +150,11 @@ impl ModelKernel {
                     }
                 }
             }
+            Op::Remember(family, map, clients) => {
+                self.table(*family)?.ids.get(map).ok_or(missing("map"))?;
+                let there = self.remembered.entry((*family, map.clone())).or_default();
+                there.extend(clients.iter().map(|it| (Key::Address(it.client), it.backend)));
+            }
             Op::Forget(family, map, ids) => {
                 let there = self.remembered.entry((*family, map.clone())).or_default();
                 for (key, id) in ids {

@@ -214,6 +214,23 @@ fn the_list_shows_where_clients_go_and_no_more_than_asked_for() {
 }
 
 #[test]
+fn a_table_made_anew_remembers_its_clients() {
+    let mut bench = Bench::new();
+    bench.apply(&config(KEEP)).unwrap();
+    bench.come(own(), &[("web", "10.1.0.12:80"), ("web", "10.1.0.11:80")]);
+    bench.come(group(), &[("http", "10.1.0.12:80")]);
+    let before = bench.kernel.lock().unwrap().remembered.clone();
+    {
+        let mut kernel = bench.kernel.lock().unwrap();
+        kernel.observed.generation += 1;
+        kernel.observed.tables.get_mut(&Family::V4).unwrap().damage = Some("a foreign set".into());
+    }
+    bench.engine.repair().unwrap();
+    assert_eq!(bench.engine.repairs, 1);
+    assert_eq!(bench.kernel.lock().unwrap().remembered, before);
+}
+
+#[test]
 fn clients_that_cannot_be_forgotten_stop_no_change() {
     let mut bench = Bench::new();
     bench.apply(&config(KEEP)).unwrap();
