@@ -4,6 +4,7 @@
 //! director finds the tables, plans against them and sends only what differs.
 
 mod addresses;
+mod clients;
 mod counting;
 pub mod engine;
 mod error;

@@ -24,7 +24,7 @@ use crate::kernel::{BackendTraffic, Doors};
 use crate::plan::{Observed, Plan, plan};
 use crate::pool::PoolKey;
 use crate::ruleset::Ruleset;
-use crate::ruleset::build::{build, service_chain};
+use crate::ruleset::build::{build, follows_weights, service_chain};
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{BackendId, Candidate};
 use crate::tc::{self, Facts};
@@ -151,12 +151,14 @@ impl Engine {
         self.config = config;
         ids.handed_on(&self.ids).for_each(|id| self.ledger.forget(id));
         self.ids = ids;
+        let forgotten = self.forget_clients(&plan);
         let warnings = self.look_for_backends();
         Ok(Applied {
             plan: in_words(&plan, &steps),
             changed,
             addresses,
             cut: 0,
+            forgotten,
             dry_run,
             warnings,
         })
@@ -203,7 +205,11 @@ impl Engine {
                 weight: 0..=HIGHEST_WEIGHT,
                 ..
             }
-            | Edit::Drain { service, .. } => service,
+            | Edit::Drain { service, .. }
+                if !config.service(service).is_some_and(follows_weights) =>
+            {
+                service
+            }
             _ => {
                 let problems = check_with(&config, &self.catalog);
                 if !problems.is_empty() {
@@ -237,7 +243,7 @@ impl Engine {
             return Ok(plan);
         };
         self.quiesce_tc(changed);
-        let standing = self.standing(config, &self.ids, &self.tc.facts);
+        let standing = self.candidates_now(config, &self.ids, &self.tc.facts);
         for (key, backends) in standing.into_iter().filter(|(key, _)| key.service == service) {
             plan.ops.extend(self.redraw(&key, backends)?.ops);
         }
@@ -288,7 +294,7 @@ impl Engine {
     ) -> Result<(BTreeMap<PoolKey, DispatchTable>, BTreeMap<PoolKey, RunningPool>), ApplyError> {
         let mut fresh = BTreeMap::new();
         let mut refill = Vec::new();
-        let standing = self.standing(config, ids, facts);
+        let standing = self.candidates_now(config, ids, facts);
         let mut tables = BTreeMap::new();
         for (key, candidates) in standing {
             let Some(service) = config.service(&key.service) else {
@@ -330,7 +336,7 @@ impl Engine {
 
     /// Tells the schedulers again about the configuration that stays.
     fn restore_schedulers(&mut self) {
-        for (key, candidates) in self.standing(&self.config, &self.ids, &self.tc.facts) {
+        for (key, candidates) in self.candidates_now(&self.config, &self.ids, &self.tc.facts) {
             if self
                 .pools
                 .get(&key)

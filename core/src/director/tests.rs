@@ -19,6 +19,8 @@ use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{BackendId, Load};
 use crate::tc::TcState;
 
+mod persistence;
+
 /// An engine, and everything around it that a test looks at.
 struct Bench {
     engine: Engine,

@@ -179,7 +179,7 @@ impl Engine {
         }
     }
 
-    fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
+    pub(super) fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
         match service {
             Some(name) if self.config.service(name).is_none() => Err(ViewError::NoService(name.to_owned())),
             _ => Ok(()),
