@@ -7,6 +7,7 @@ mod addresses;
 mod counting;
 pub mod engine;
 mod error;
+mod flows;
 mod ledger;
 mod lock;
 mod pools;

@@ -67,8 +67,8 @@ pub struct Inspection {
     pub bytes: usize,
     /// The version of the contract that this wvs speaks, and that the plugin fits.
     pub contract: &'static str,
-    /// How its tables are used with these parameters: `cycle`, or `hash` with what is hashed. None if it does not
-    /// start with them.
+    /// How it is used with these parameters: `cycle`, `hash` with what is hashed, or `flow`. None if it does not start
+    /// with them.
     pub kind: Option<String>,
     /// Whether it looks at connections.
     pub looks_at_connections: bool,
@@ -173,6 +173,7 @@ fn kind(dispatch: Dispatch) -> String {
     use wvs_core::scheduler::HashKey;
     let key = match dispatch {
         Dispatch::Cycle => return "cycle".to_owned(),
+        Dispatch::Flow => return "flow".to_owned(),
         Dispatch::Hash(HashKey::Source) => "source",
         Dispatch::Hash(HashKey::SourceAndPort) => "source-and-port",
         Dispatch::Hash(HashKey::Destination) => "destination",

@@ -92,20 +92,26 @@ fn values(parameter: &Parameter) -> String {
 
 /// What calls cost: the fastest and the one in the middle.
 pub fn prices(prices: &[Price], paint: Paint) -> String {
+    let asked = prices.iter().any(|price| price.pick.is_some());
     let mut table = Table::new(&[
         Column::Right("BACKENDS"),
         Column::Right("SLOTS"),
-        Column::Right("FILL"),
+        Column::Right(if asked { "PICK" } else { "FILL" }),
         Column::Right("MEDIAN"),
         Column::Right("UPDATE"),
         Column::Right("OBSERVE"),
     ]);
     for price in prices {
+        let answer = price.pick.or(price.fill);
         let cells = [
             price.backends.to_string(),
-            price.slots.to_string(),
-            time(price.fill.best_ns),
-            time(price.fill.median_ns),
+            if asked {
+                String::new()
+            } else {
+                price.slots.to_string()
+            },
+            best(answer),
+            answer.map(|cost| time(cost.median_ns)).unwrap_or_default(),
             best(Some(price.update)),
             best(price.observe),
         ];

@@ -9,7 +9,9 @@ use crate::dispatch::DispatchTable;
 use crate::pool::PoolKey;
 use crate::ruleset::build::HASH_SEED;
 use crate::scheduler::catalog::{Catalog, CatalogError};
-use crate::scheduler::{BackendId, Candidate, Dispatch, Load, ParamError, Plugin, Source, State, Supervised};
+use crate::scheduler::{
+    BackendId, Candidate, Dispatch, Load, NewFlow, ParamError, Pick, Plugin, Source, State, Supervised,
+};
 
 /// A pool with its scheduler.
 #[derive(Debug)]
@@ -144,6 +146,11 @@ impl RunningPool {
         self.table = self.aligned(outcome.into_table(), position);
     }
 
+    /// Who gets a new connection, where the scheduler is asked for each.
+    pub fn pick(&mut self, flow: &NewFlow, now: Instant) -> Pick {
+        self.scheduler.pick(flow, now)
+    }
+
     /// Has the plan of a scheduler that looks at load begin at the slot that the kernel draws next.
     fn aligned(&self, mut table: DispatchTable, position: Option<u64>) -> DispatchTable {
         if let (Dispatch::Cycle, true, Some(position)) = (table.dispatch, self.wants_load(), position) {
@@ -184,6 +191,8 @@ impl RunningPool {
             health,
             calls: status.calls,
             failures: status.failures,
+            picks: status.picks,
+            stand_ins: status.stand_ins,
             last_error: status.last_error,
         }
     }

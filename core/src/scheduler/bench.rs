@@ -2,28 +2,34 @@
 
 use std::time::{Duration, Instant};
 
-use super::conform::sample_backends;
-use super::{CallError, Instance, Load, Plugin};
+use super::conform::{sample_backends, sample_flow};
+use super::{CallError, Dispatch, Instance, Load, Plugin};
 
 /// The services that are measured: so many backends.
 const SERVICES: [u16; 3] = [10, 1000, 10_000];
 /// A call is repeated this often, or for so long.
 const RUNS: usize = 200;
 const PATIENCE: Duration = Duration::from_millis(300);
+/// Picks are measured together: looking at the clock takes a tenth of one.
+const PICKS: u32 = 256;
 
 /// What calls cost in a service of one size.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Price {
     /// So many backends.
     pub backends: usize,
-    /// So many slots in the table.
+    /// So many slots in the table; 0 if it makes none.
     pub slots: u32,
     /// Telling it the backends.
     pub update: Cost,
     /// Telling it the connections, if it wants to know them.
     pub observe: Option<Cost>,
-    /// Having it make a table.
-    pub fill: Cost,
+    /// Having it make a table, if it makes tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<Cost>,
+    /// Having it choose for one connection, if it is asked for each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pick: Option<Cost>,
 }
 
 /// Nanoseconds of one call, with what the host does for it.
@@ -62,12 +68,29 @@ fn price(instance: &mut Instance, count: u16, slots: u32) -> Result<Price, CallE
     } else {
         None
     };
+    let asked = instance.dispatch() == Dispatch::Flow;
+    let (fill, pick) = if asked {
+        (None, Some(picks(instance)?))
+    } else {
+        (Some(repeat(|| instance.fill(slots).map(drop))?), None)
+    };
     Ok(Price {
         backends: backends.len(),
-        slots,
+        slots: if asked { 0 } else { slots },
         update,
         observe,
-        fill: repeat(|| instance.fill(slots).map(drop))?,
+        fill,
+        pick,
+    })
+}
+
+/// The price of one pick among many.
+fn picks(instance: &mut Instance) -> Result<Cost, CallError> {
+    let flows: Vec<_> = (0..PICKS).map(sample_flow).collect();
+    let all = repeat(|| flows.iter().try_for_each(|flow| instance.pick(flow).map(drop)))?;
+    Ok(Cost {
+        best_ns: all.best_ns / u64::from(PICKS),
+        median_ns: all.median_ns / u64::from(PICKS),
     })
 }
 

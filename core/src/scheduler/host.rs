@@ -8,13 +8,13 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Config, Engine};
 
-use super::contract::{World, load, policy, table};
+use super::contract::{World, flows, load, policy, table};
 use super::description::{Description, ParamError};
-use super::instance::{CallError, Instance};
+use super::instance::Instance;
 use super::sandbox::{Limits, Sandbox};
 use super::ticker::Ticker;
 use super::vet::{LoadPluginError, Outside};
-use super::wrap;
+use super::{CallError, wrap};
 
 /// Why there is no host for plugins at all.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,7 @@ impl PluginHost {
                 reason: format!("{error:#}"),
             })?;
         let parts = self
-            .compile(&component)
+            .compile(&component, &outside)
             .map_err(|error| LoadPluginError::Compile {
                 name: owned(),
                 reason: format!("{error:#}"),
@@ -124,17 +124,21 @@ impl PluginHost {
             name: owned(),
             reason,
         })?;
-        plugin.refuse_per_flow()?;
         Ok(plugin)
     }
 
-    fn compile(&self, component: &[u8]) -> wasmtime::Result<Parts> {
+    fn compile(&self, component: &[u8], outside: &Outside) -> wasmtime::Result<Parts> {
         let component = Component::from_binary(&self.0.engine, component)?;
         let pre = self.0.linker.instantiate_pre(&component)?;
+        // What is there must be right; what is not there is not missed.
+        let table = outside.offers("table").then(|| table::GuestIndices::new(&pre));
+        let flows = outside.offers("flows").then(|| flows::GuestIndices::new(&pre));
+        let load = outside.offers("load").then(|| load::GuestIndices::new(&pre));
         Ok(Parts {
             policy: policy::GuestIndices::new(&pre)?,
-            table: table::GuestIndices::new(&pre)?,
-            load: load::GuestIndices::new(&pre).ok(),
+            table: table.transpose()?,
+            flows: flows.transpose()?,
+            load: load.transpose()?,
             pre,
         })
     }
@@ -154,7 +158,8 @@ pub struct Plugin {
 pub(super) struct Parts {
     pub(super) pre: InstancePre<Sandbox>,
     pub(super) policy: policy::GuestIndices,
-    pub(super) table: table::GuestIndices,
+    pub(super) table: Option<table::GuestIndices>,
+    pub(super) flows: Option<flows::GuestIndices>,
     pub(super) load: Option<load::GuestIndices>,
 }
 
@@ -192,10 +197,10 @@ impl Plugin {
         self.parts.load.is_some()
     }
 
-    /// How long its calls may take, [`observe`](Instance::observe) excepted.
+    /// How much it may use.
     #[must_use]
-    pub fn call_limit(&self) -> std::time::Duration {
-        self.shared.limits.call
+    pub fn limits(&self) -> Limits {
+        self.shared.limits
     }
 
     /// Every parameter with its value: the given one, or else its default.
@@ -216,19 +221,5 @@ impl Plugin {
     /// If the plugin fails, or refuses the parameters.
     pub fn start(&self, params: &[(String, String)], seed: u64) -> Result<Instance, CallError> {
         Instance::start(self, params, seed)
-    }
-
-    /// The kind of dispatch may depend on parameters; what it is by default is known now. Other
-    /// faults are not of interest here: the plugin may need parameters to start at all.
-    fn refuse_per_flow(&self) -> Result<(), LoadPluginError> {
-        let Ok(defaults) = self.check_params(&BTreeMap::new()) else {
-            return Ok(());
-        };
-        match self.start(&defaults, 0) {
-            Err(CallError::PerFlow { .. }) => Err(LoadPluginError::PerFlow {
-                name: self.name().to_owned(),
-            }),
-            _ => Ok(()),
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::supervise::{State, Supervision};
-use super::{CallError, Candidate, Dispatch, Instance, Load, Plugin};
+use super::{BackendId, CallError, Candidate, Dispatch, Instance, Load, NewFlow, Plugin};
 use crate::dispatch::{DispatchTable, smooth_round_robin};
 
 /// A table, and where it comes from. All entries name usable backends.
@@ -46,7 +46,16 @@ impl TableOutcome {
     }
 }
 
-/// Where the table in use comes from.
+/// Who gets a new connection, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// The backend; `None` means that the connection is refused.
+    pub backend: Option<BackendId>,
+    /// The plugin, or the director itself.
+    pub source: Source,
+}
+
+/// Where the table or the last choice comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
@@ -71,6 +80,10 @@ pub struct Status {
     pub source: Option<Source>,
     /// How often it was asked for a table.
     pub calls: u64,
+    /// How often it chose for a new connection.
+    pub picks: u64,
+    /// How often the director's round robin chose instead.
+    pub stand_ins: u64,
     /// How long the last table took, with all it needed.
     pub last_call: Duration,
     /// How long the slowest took.
@@ -86,12 +99,48 @@ pub struct Supervised {
     instance: Option<Instance>,
     /// What the instance knows.
     told: Option<Vec<Candidate>>,
+    /// What it is to know, so that another instance can be told.
+    service: Service,
     supervision: Supervision,
     /// As the plugin made it, not repaired: a backend that comes back finds its entries.
     last: Option<DispatchTable>,
     /// Known once the plugin has been configured.
     dispatch: Option<Dispatch>,
     status: Status,
+}
+
+/// A service as it was when a table was last asked for.
+#[derive(Debug, Default)]
+struct Service {
+    candidates: Vec<Candidate>,
+    loads: Vec<Load>,
+    /// The director's round robin, for connections that a plugin which is asked for each cannot decide.
+    turns: Vec<Option<BackendId>>,
+    /// Whose turn it is.
+    turn: usize,
+}
+
+impl Service {
+    fn change(&mut self, candidates: &[Candidate], loads: &[Load], slots: u32) {
+        if self.candidates != candidates || self.turns.len() != slots as usize {
+            self.candidates = candidates.to_vec();
+            self.turns = smooth_round_robin(candidates, slots);
+        }
+        self.loads = loads.to_vec();
+    }
+
+    fn next_turn(&mut self) -> Option<BackendId> {
+        let backend = self.turns.get(self.turn % self.turns.len().max(1)).copied();
+        self.turn = self.turn.wrapping_add(1);
+        backend.flatten()
+    }
+
+    fn turns(&self) -> DispatchTable {
+        DispatchTable {
+            dispatch: Dispatch::Flow,
+            slots: self.turns.clone(),
+        }
+    }
 }
 
 impl Supervised {
@@ -104,6 +153,7 @@ impl Supervised {
             seed,
             instance: None,
             told: None,
+            service: Service::default(),
             supervision: Supervision::default(),
             last: None,
             dispatch: None,
@@ -113,6 +163,8 @@ impl Supervised {
                 last_error: None,
                 source: None,
                 calls: 0,
+                picks: 0,
+                stand_ins: 0,
                 last_call: Duration::ZERO,
                 max_call: Duration::ZERO,
             },
@@ -125,7 +177,7 @@ impl Supervised {
         &self.plugin
     }
 
-    /// How its tables are used, if it has been configured.
+    /// How it is used, if it has been configured.
     #[must_use]
     pub fn dispatch(&self) -> Option<Dispatch> {
         self.dispatch
@@ -143,6 +195,9 @@ impl Supervised {
 
     /// A table for these backends, in any case. `loads` has one entry per candidate, or none at
     /// all. Only what changed is told to the plugin.
+    ///
+    /// That of a plugin which is asked for each connection is the director's own round robin, for when the director
+    /// is away; it is as fresh as what the plugin was told.
     pub fn table(
         &mut self,
         candidates: &[Candidate],
@@ -150,15 +205,56 @@ impl Supervised {
         slots: u32,
         now: Instant,
     ) -> TableOutcome {
-        let outcome = match self.ask(candidates, loads, slots, now) {
+        self.service.change(candidates, loads, slots);
+        let outcome = match self.ask(slots, now) {
             Some(table) => {
                 self.last = Some(table.clone());
                 TableOutcome::Fresh(table)
             }
-            None => self.without_plugin(candidates, slots),
+            None => self.without_plugin(slots),
         };
         self.status.source = Some(outcome.source());
         outcome
+    }
+
+    /// Who gets a new connection: an answer in any case, from the plugin if it may be asked and answers. `now` need
+    /// not be exact to the second.
+    pub fn pick(&mut self, flow: &NewFlow, now: Instant) -> Pick {
+        // At most twice, as for a table.
+        while self.may_pick(now) {
+            match self.try_pick(flow) {
+                Ok(backend) => {
+                    self.succeeded();
+                    self.status.picks += 1;
+                    self.status.source = Some(Source::Plugin);
+                    let source = Source::Plugin;
+                    return Pick { backend, source };
+                }
+                Err(error) => self.take_failure(&error, now),
+            }
+        }
+        self.status.stand_ins += 1;
+        self.status.source = Some(Source::Fallback);
+        Pick {
+            backend: self.service.next_turn(),
+            source: Source::Fallback,
+        }
+    }
+
+    /// A plugin that has refused an update is asked again when there is another one, and not for each connection.
+    fn may_pick(&self, now: Instant) -> bool {
+        let refused = self.instance.is_some() && self.told.is_none();
+        !refused && self.supervision.may_try(now)
+    }
+
+    fn try_pick(&mut self, flow: &NewFlow) -> Result<Option<BackendId>, CallError> {
+        if self.instance.is_none() {
+            self.prepare()?;
+        }
+        match &mut self.instance {
+            Some(instance) => instance.pick(flow),
+            None => Ok(None),
+        }
     }
 
     /// Uses another plugin or other parameters from now on. Failures are forgotten, unless nothing
@@ -181,17 +277,11 @@ impl Supervised {
     }
 
     /// The plugin's table, if it may be asked and answers.
-    fn ask(
-        &mut self,
-        candidates: &[Candidate],
-        loads: &[Load],
-        slots: u32,
-        now: Instant,
-    ) -> Option<DispatchTable> {
+    fn ask(&mut self, slots: u32, now: Instant) -> Option<DispatchTable> {
         // At most twice: after a second failure in a row `now` is before the next try.
         while self.supervision.may_try(now) {
             let begun = Instant::now();
-            let answer = self.attempt(candidates, loads, slots);
+            let answer = self.attempt(slots);
             self.count_call(begun.elapsed());
             match answer {
                 Ok(table) => {
@@ -199,12 +289,10 @@ impl Supervised {
                     return Some(table);
                 }
                 Err(error) => {
-                    let alive = self.instance.is_some() && matches!(error, CallError::Refused { .. });
-                    self.note(&error, alive);
-                    if alive {
+                    self.take_failure(&error, now);
+                    if self.instance.is_some() {
                         return None;
                     }
-                    self.failed(now);
                 }
             }
         }
@@ -212,33 +300,45 @@ impl Supervised {
     }
 
     /// Starts the plugin if need be, tells it what it does not know, and asks.
-    fn attempt(
-        &mut self,
-        candidates: &[Candidate],
-        loads: &[Load],
-        slots: u32,
-    ) -> Result<DispatchTable, CallError> {
+    fn attempt(&mut self, slots: u32) -> Result<DispatchTable, CallError> {
+        let dispatch = self.prepare()?;
+        if dispatch == Dispatch::Flow {
+            return Ok(self.service.turns());
+        }
+        let slots = match &mut self.instance {
+            Some(instance) => instance.fill(slots)?,
+            None => Vec::new(),
+        };
+        Ok(DispatchTable { dispatch, slots })
+    }
+
+    /// Starts the plugin if need be, and tells it what it does not know.
+    fn prepare(&mut self) -> Result<Dispatch, CallError> {
         let instance = match &mut self.instance {
             Some(instance) => instance,
             none => none.insert(self.plugin.start(&self.params, self.seed)?),
         };
         let dispatch = instance.dispatch();
         self.dispatch = Some(dispatch);
-        if self.told.as_deref() != Some(candidates) {
+        let Service {
+            candidates, loads, ..
+        } = &self.service;
+        if self.told.as_ref() != Some(candidates) {
             // Half an update may have been taken in, so until it is through nothing is known.
             self.told = None;
             instance.update(candidates)?;
-            self.told = Some(candidates.to_vec());
+            self.told = Some(candidates.clone());
         }
         if loads.len() == candidates.len() {
             instance.observe(loads)?;
         }
-        let slots = instance.fill(slots)?;
-        Ok(DispatchTable { dispatch, slots })
+        Ok(dispatch)
     }
 
-    fn without_plugin(&self, candidates: &[Candidate], slots: u32) -> TableOutcome {
+    fn without_plugin(&self, slots: u32) -> TableOutcome {
+        let candidates = &self.service.candidates;
         match &self.last {
+            _ if self.dispatch == Some(Dispatch::Flow) => TableOutcome::Fallback(self.service.turns()),
             Some(last) => {
                 let mut table = last.resized(slots);
                 table.repair(candidates);
@@ -251,6 +351,15 @@ impl Supervised {
         }
     }
 
+    /// Notes what went wrong. What the plugin refused it lives on with; after anything else it is started anew.
+    fn take_failure(&mut self, error: &CallError, now: Instant) {
+        let alive = self.instance.is_some() && matches!(error, CallError::Refused { .. });
+        self.note(error, alive);
+        if !alive {
+            self.failed(now);
+        }
+    }
+
     fn count_call(&mut self, took: Duration) {
         self.status.calls += 1;
         self.status.last_call = took;
@@ -260,7 +369,7 @@ impl Supervised {
     fn note(&mut self, error: &CallError, alive: bool) {
         let text = error.to_string();
         if alive {
-            tracing::warn!(plugin = self.plugin.name(), "{text}; the last table is kept");
+            tracing::warn!(plugin = self.plugin.name(), "{text}; it is asked again when something changes");
         } else {
             tracing::warn!(plugin = self.plugin.name(), "{text}");
         }
