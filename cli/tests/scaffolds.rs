@@ -103,7 +103,11 @@ fn the_header_decides_for_each_connection_too() {
     let Some(file) = make(&project) else { return };
     let ran = plugin(&["check", &file]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stdout.contains("it decides for each connection; it does not look at connections"), "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains("it decides for each connection; it does not look at connections"),
+        "{ran:?}"
+    );
     assert_eq!(inspect(&file)["kind"], "flow");
     let prices = plugin(&["bench", &file]);
     assert_eq!((prices.code, prices.stdout.contains("PICK")), (0, true), "{prices:?}");

@@ -231,7 +231,7 @@ fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
         path: options.config.clone(),
         source,
     })?;
-    let catalog = Catalog::new()?;
+    let catalog = reading::catalog(options, &text)?;
     let name = options.config.display().to_string();
     let config = reading::checked(&text, &name, &catalog).map_err(RunError::Apply)?;
     let doors = open_doors()?;

@@ -1,9 +1,13 @@
 //! What calls of a plugin cost.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::conform::{sample_backends, sample_flow};
-use super::{CallError, Dispatch, Instance, Load, Plugin};
+use super::{
+    CallError, Dispatch, Instance, Limits, Load, LoadPluginError, Plugin, PluginHost, StartHostError,
+};
+use crate::kernel::code::{CodeStore, CodeStoreError};
 
 /// The services that are measured: so many backends.
 const SERVICES: [u16; 3] = [10, 1000, 10_000];
@@ -12,6 +16,55 @@ const RUNS: usize = 200;
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Picks are measured together: looking at the clock takes a tenth of one.
 const PICKS: u32 = 256;
+
+/// What the start of a plugin costs: loading, describing and configuring it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct StartCost {
+    /// Where it has to be compiled.
+    pub compiled: Cost,
+    /// Where it was compiled before.
+    pub kept: Cost,
+}
+
+/// Why a start could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum StartCostError {
+    /// Nothing can be kept on this machine.
+    #[error("cannot keep a compiled plugin for the measurement")]
+    Keep(#[from] CodeStoreError),
+    /// No plugin can be run on this machine.
+    #[error(transparent)]
+    Host(#[from] StartHostError),
+    /// It is no scheduler.
+    #[error(transparent)]
+    Load(#[from] LoadPluginError),
+    /// It fails.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Measures a plugin's start. What is compiled is kept in `scratch` meanwhile, a directory that nobody else has.
+///
+/// # Errors
+/// If it cannot be started, or its code cannot be kept.
+pub fn start(
+    name: &str,
+    bytes: &[u8],
+    params: &[(String, String)],
+    scratch: &Path,
+) -> Result<StartCost, StartCostError> {
+    let compiling = PluginHost::new(Limits::default())?;
+    let keeping = PluginHost::with_code(Limits::default(), Some(CodeStore::open(scratch)?))?;
+    keeping.load(name, bytes)?;
+    let started = |host: &PluginHost| -> Result<(), StartCostError> {
+        host.load(name, bytes)?.start(params, 1)?;
+        Ok(())
+    };
+    Ok(StartCost {
+        compiled: repeat(|| started(&compiling))?,
+        kept: repeat(|| started(&keeping))?,
+    })
+}
 
 /// What calls cost in a service of one size.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -94,7 +147,7 @@ fn picks(instance: &mut Instance) -> Result<Cost, CallError> {
     })
 }
 
-fn repeat(mut call: impl FnMut() -> Result<(), CallError>) -> Result<Cost, CallError> {
+fn repeat<E>(mut call: impl FnMut() -> Result<(), E>) -> Result<Cost, E> {
     let begun = Instant::now();
     let mut times = Vec::with_capacity(RUNS);
     while times.is_empty() || (times.len() < RUNS && begun.elapsed() < PATIENCE) {

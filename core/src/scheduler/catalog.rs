@@ -2,19 +2,25 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::{FindPluginError, Limits, LoadPluginError, Plugin, PluginHost, StartHostError, find, locate};
 use crate::config::check::{PluginProblem, Plugins};
 use crate::config::{DirectorSettings, SchedulerSpec};
+use crate::kernel::code::CodeStore;
+
+/// Where compiled plugins are kept, below the state directory.
+const CODE: &str = "plugin-cache";
 
 /// Finds and compiles schedulers. Compiling takes tens of milliseconds, so a plugin is compiled once, however
-/// many services use it; a file is read again when its time or size has changed.
-#[derive(Debug)]
+/// many services use it; a file is read again when it is another one.
+///
+/// A clone is the same catalog, for another thread.
+#[derive(Clone, Debug)]
 pub struct Catalog {
     host: PluginHost,
-    compiled: Mutex<Compiled>,
+    compiled: Arc<Mutex<Compiled>>,
 }
 
 /// What was compiled, by plugin directory and name, and from which version of its file.
@@ -37,9 +43,23 @@ pub enum CatalogError {
 impl Catalog {
     /// Starts the host of the plugins.
     pub fn new() -> Result<Self, StartHostError> {
+        Self::with_code(None)
+    }
+
+    /// The same; and what is compiled is kept below a directory, if that can be used.
+    pub fn keeping(state_dir: &Path) -> Result<Self, StartHostError> {
+        let dir = state_dir.join(CODE);
+        let code = CodeStore::open(&dir).inspect_err(|error| {
+            let error = crate::chain(error);
+            tracing::warn!("plugins are compiled at each start: {error}");
+        });
+        Self::with_code(code.ok())
+    }
+
+    fn with_code(code: Option<CodeStore>) -> Result<Self, StartHostError> {
         Ok(Catalog {
-            host: PluginHost::new(Limits::default())?,
-            compiled: Mutex::default(),
+            host: PluginHost::with_code(Limits::default(), code)?,
+            compiled: Arc::default(),
         })
     }
 
@@ -49,14 +69,18 @@ impl Catalog {
         let stamp = locate(&director.plugin_dir, &spec.plugin)
             .as_deref()
             .and_then(stamp);
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, plugin)) = compiled.get(&key).filter(|(of, _)| *of == stamp) {
+        if let Some((_, plugin)) = self.compiled().get(&key).filter(|(of, _)| *of == stamp) {
             return Ok(plugin.clone());
         }
+        // Without the lock: compiling may take seconds, and others need only what is compiled already.
         let (bytes, _) = find(&director.plugin_dir, &spec.plugin)?;
         let plugin = self.host.load(&spec.plugin, &bytes)?;
-        compiled.insert(key, (stamp, plugin.clone()));
+        self.compiled().insert(key, (stamp, plugin.clone()));
         Ok(plugin)
+    }
+
+    fn compiled(&self) -> MutexGuard<'_, Compiled> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

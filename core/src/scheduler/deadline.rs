@@ -64,7 +64,8 @@ fn ticks(time: Duration) -> u64 {
     u64::try_from(whole + 1).unwrap_or(u64::MAX)
 }
 
-fn cpu_time() -> Duration {
+/// The CPU time of this thread.
+pub(super) fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
