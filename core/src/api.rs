@@ -79,6 +79,9 @@ pub struct SchedulerView {
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Why the plugin's new version is not used, where its file has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// How a scheduler is doing.

@@ -15,6 +15,7 @@ mod reading;
 mod reconcile;
 mod server;
 mod store;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -217,6 +218,7 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
             next_look = Instant::now() + LOOK;
         }
         engine.reschedule(now);
+        engine.swap_plugins(now);
         let until = engine.next_schedule().min(next_look);
         match todo.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(step) => step(&mut engine),
@@ -248,7 +250,7 @@ pub fn first_table(
     service: &Service,
     candidates: Vec<Candidate>,
 ) -> Result<DispatchTable, StartError> {
-    Ok(pools::RunningPool::start(catalog, config, service, candidates)?
+    Ok(pools::RunningPool::start(catalog, config, service, candidates, None)?
         .table()
         .clone())
 }

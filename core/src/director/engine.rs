@@ -13,6 +13,7 @@ use super::error::ApplyError;
 use super::ledger::Ledger;
 use super::pools::RunningPool;
 use super::store::{ManagedAddresses, Running, Store};
+use super::swap::Swaps;
 use crate::api::{Applied, Edit};
 use crate::config::check::check_with;
 use crate::config::{Config, HIGHEST_WEIGHT};
@@ -48,6 +49,7 @@ pub struct Engine {
     pub(super) unreachable: BTreeMap<IpAddr, String>,
     pub(super) started: Instant,
     pub(super) clock: Clock,
+    pub(super) swaps: Swaps,
 }
 
 impl Engine {
@@ -78,6 +80,7 @@ impl Engine {
             unreachable: BTreeMap::new(),
             started: Instant::now(),
             clock: Clock::new(Instant::now()),
+            swaps: Swaps::new(Instant::now()),
         })
     }
 
@@ -235,7 +238,7 @@ impl Engine {
     }
 
     /// How many connections the kernel has drawn so far, where that makes a difference for a pool's table.
-    fn position(&mut self, key: &PoolKey) -> Result<Option<u64>, NftError> {
+    pub(super) fn position(&mut self, key: &PoolKey) -> Result<Option<u64>, NftError> {
         match self.pools.get(key) {
             Some(pool) if pool.wants_load() => self
                 .doors
@@ -269,7 +272,8 @@ impl Engine {
                     }
                 }
                 _ => {
-                    let pool = RunningPool::start(&self.catalog, config, service, candidates)?;
+                    let pool =
+                        RunningPool::start(&self.catalog, config, service, candidates, self.pools.get(&key))?;
                     fresh.insert(key, pool);
                 }
             }

@@ -1,5 +1,7 @@
 //! The engine against a model of the kernel.
 
+mod swap;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};

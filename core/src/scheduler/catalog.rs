@@ -1,9 +1,9 @@
 //! The schedulers at hand: found, compiled once, and checked against configurations.
 
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use super::{FindPluginError, Limits, LoadPluginError, Plugin, PluginHost, StartHostError, find, locate};
 use crate::config::check::{PluginProblem, Plugins};
@@ -24,10 +24,21 @@ pub struct Catalog {
 }
 
 /// What was compiled, by plugin directory and name, and from which version of its file.
-type Compiled = HashMap<(PathBuf, String), (Option<Stamp>, Plugin)>;
+type Compiled = HashMap<(PathBuf, String), (Version, Plugin)>;
 
-/// What tells one version of a file from the next: path, time of change, size. None for what is built in.
-type Stamp = (PathBuf, SystemTime, u64);
+/// What tells one version of a plugin from the next without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version(Option<Stamp>);
+
+/// What is known of a file; nothing of what is built in. A file that is put in the place of another may have its
+/// size and time of change, but not its inode and the time when that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    path: PathBuf,
+    size: u64,
+    inode: (u64, u64),
+    changed: [(i64, i64); 2],
+}
 
 /// Why there is no such scheduler to start.
 #[derive(Debug, thiserror::Error)]
@@ -63,19 +74,28 @@ impl Catalog {
         })
     }
 
+    /// Which version of a plugin there is now.
+    #[must_use]
+    pub fn version(&self, director: &DirectorSettings, spec: &SchedulerSpec) -> Version {
+        version(&director.plugin_dir, &spec.plugin)
+    }
+
     /// The plugin that a service asks for.
     pub fn plugin(&self, director: &DirectorSettings, spec: &SchedulerSpec) -> Result<Plugin, CatalogError> {
-        let key = (director.plugin_dir.clone(), spec.plugin.clone());
-        let stamp = locate(&director.plugin_dir, &spec.plugin)
-            .as_deref()
-            .and_then(stamp);
-        if let Some((_, plugin)) = self.compiled().get(&key).filter(|(of, _)| *of == stamp) {
+        self.at(&director.plugin_dir, &spec.plugin)
+    }
+
+    /// The plugin of that name or path.
+    pub fn at(&self, plugin_dir: &Path, plugin: &str) -> Result<Plugin, CatalogError> {
+        let key = (plugin_dir.to_owned(), plugin.to_owned());
+        let version = version(plugin_dir, plugin);
+        if let Some((_, plugin)) = self.compiled().get(&key).filter(|(of, _)| *of == version) {
             return Ok(plugin.clone());
         }
         // Without the lock: compiling may take seconds, and others need only what is compiled already.
-        let (bytes, _) = find(&director.plugin_dir, &spec.plugin)?;
-        let plugin = self.host.load(&spec.plugin, &bytes)?;
-        self.compiled().insert(key, (stamp, plugin.clone()));
+        let (bytes, _) = find(plugin_dir, plugin)?;
+        let plugin = self.host.load(plugin, &bytes)?;
+        self.compiled().insert(key, (version, plugin.clone()));
         Ok(plugin)
     }
 
@@ -84,9 +104,22 @@ impl Catalog {
     }
 }
 
+fn version(plugin_dir: &Path, plugin: &str) -> Version {
+    let path = locate(plugin_dir, plugin);
+    Version(path.as_deref().and_then(stamp))
+}
+
 fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = path.metadata().ok()?;
-    Some((path.to_owned(), metadata.modified().ok()?, metadata.len()))
+    let found = path.metadata().ok()?;
+    Some(Stamp {
+        path: path.to_owned(),
+        size: found.len(),
+        inode: (found.dev(), found.ino()),
+        changed: [
+            (found.mtime(), found.mtime_nsec()),
+            (found.ctime(), found.ctime_nsec()),
+        ],
+    })
 }
 
 impl Plugins for Catalog {
