@@ -93,9 +93,18 @@ pub struct SchedulerView {
     pub calls: u64,
     /// Failed calls so far.
     pub failures: u64,
+    /// Connections that it chose for, where it is asked for each.
+    #[serde(default)]
+    pub picks: u64,
+    /// Connections that the built-in round robin chose for instead.
+    #[serde(default)]
+    pub stand_ins: u64,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Why the plugin's new version is not used, where its file has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// How a scheduler is doing.

@@ -138,6 +138,9 @@ fn scheduler(service: &str, family: Family, plugin: &str, dispatch: Dispatch) ->
         dispatch,
         health: SchedulerHealth::Running,
         calls: 4_711,
+        refused: None,
+        picks: 0,
+        stand_ins: 0,
         failures: 0,
         last_error: None,
     }

@@ -14,6 +14,7 @@ use super::forwarding::TcPlane;
 use super::ledger::Ledger;
 use super::pools::RunningPool;
 use super::store::{ManagedAddresses, Running, Store};
+use super::swap::Swaps;
 use crate::api::{Applied, Edit};
 use crate::config::check::check_with;
 use crate::config::{Config, HIGHEST_WEIGHT};
@@ -57,6 +58,7 @@ pub struct Engine {
     pub(super) tc_traffic: BTreeMap<BackendId, BackendTraffic>,
     /// The backends that have as many connections as they may.
     pub(super) overloaded: BTreeSet<BackendId>,
+    pub(super) swaps: Swaps,
 }
 
 impl Engine {
@@ -91,6 +93,7 @@ impl Engine {
             unreachable: BTreeMap::new(),
             started: Instant::now(),
             clock: Clock::new(Instant::now()),
+            swaps: Swaps::new(Instant::now()),
         })
     }
 
@@ -267,7 +270,7 @@ impl Engine {
     }
 
     /// How many connections the kernel has drawn so far, where that makes a difference for a pool's table.
-    fn position(&mut self, key: &PoolKey) -> Result<Option<u64>, ApplyError> {
+    pub(super) fn position(&mut self, key: &PoolKey) -> Result<Option<u64>, ApplyError> {
         if !self.pools.get(key).is_some_and(|pool| pool.wants_load()) {
             return Ok(None);
         }
@@ -308,7 +311,8 @@ impl Engine {
                     }
                 }
                 _ => {
-                    let pool = RunningPool::start(&self.catalog, config, service, candidates)?;
+                    let pool =
+                        RunningPool::start(&self.catalog, config, service, candidates, self.pools.get(&key))?;
                     fresh.insert(key, pool);
                 }
             }

@@ -154,7 +154,10 @@ impl Engine {
         let before = std::mem::replace(&mut self.tc.desired, state);
         match self.doors.tc.make(&steps, &mut self.tc.installed) {
             Ok(()) => {
-                let gone = before.backends.keys().filter(|id| !self.tc.desired.backends.contains_key(id));
+                let gone = before
+                    .backends
+                    .keys()
+                    .filter(|id| !self.tc.desired.backends.contains_key(id));
                 for id in gone {
                     // It still has connections, but no client is to come back to it.
                     self.doors.tc.forget_clients(*id)?;

@@ -1,6 +1,7 @@
 //! The engine against a model of the kernel.
 
 mod fakes;
+mod swap;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};

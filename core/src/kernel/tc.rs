@@ -10,9 +10,8 @@ use wvs_tc_bpf::layout::{
     STATE_TIME_WAIT,
 };
 use wvs_tc_bpf::{
-    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PersistentEntry,
-    PinLock, RunError, Sizes, Sweep,
-    Timeouts, tick,
+    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PersistentEntry, PinLock,
+    RunError, Sizes, Sweep, Timeouts, tick,
 };
 
 use crate::dispatch::DispatchTable;
@@ -146,12 +145,24 @@ fn held(maps: &Maps) -> Result<TcState, MapError> {
     for (number, settings) in maps.services()? {
         let table = maps.table(number)?;
         // One with another seed is none of ours, and is made anew.
-        let table = table.filter(|it| it.seed == HASH_SEED).map_or_else(DispatchTable::empty, |it| DispatchTable {
-            dispatch: dispatch(it.kind),
-            slots: it.slots.into_iter().map(|slot| slot.map(BackendId)).collect(),
-        });
-        let pins = maps.pins(u16::try_from(number).unwrap_or(u16::MAX))?.into_iter().collect();
-        state.services.insert(number, TcService { settings, table, pins });
+        let table = table
+            .filter(|it| it.seed == HASH_SEED)
+            .map_or_else(DispatchTable::empty, |it| DispatchTable {
+                dispatch: dispatch(it.kind),
+                slots: it.slots.into_iter().map(|slot| slot.map(BackendId)).collect(),
+            });
+        let pins = maps
+            .pins(u16::try_from(number).unwrap_or(u16::MAX))?
+            .into_iter()
+            .collect();
+        state.services.insert(
+            number,
+            TcService {
+                settings,
+                table,
+                pins,
+            },
+        );
     }
     Ok(state)
 }
@@ -163,6 +174,7 @@ fn dispatch(kind: Kind) -> Dispatch {
         Kind::SourceAndPort => Dispatch::Hash(HashKey::SourceAndPort),
         Kind::Destination => Dispatch::Hash(HashKey::Destination),
         Kind::Both => Dispatch::Hash(HashKey::Both),
+        Kind::Flow => Dispatch::Flow,
     }
 }
 
@@ -174,6 +186,7 @@ fn kind(dispatch: Dispatch) -> Kind {
         Dispatch::Hash(HashKey::SourceAndPort) => Kind::SourceAndPort,
         Dispatch::Hash(HashKey::Destination) => Kind::Destination,
         Dispatch::Hash(HashKey::Both) => Kind::Both,
+        Dispatch::Flow => Kind::Flow,
     }
 }
 

@@ -164,7 +164,7 @@ impl Builder<'_> {
         let slots = table.map_or_else(|| vec![None; size as usize], |table| table.slots.clone());
         self.table.slots.insert(map.clone(), slots);
         let choose = match table.map_or(Dispatch::Cycle, |table| table.dispatch) {
-            Dispatch::Cycle => Statement::Cycle { map, size },
+            Dispatch::Cycle | Dispatch::Flow => Statement::Cycle { map, size },
             Dispatch::Hash(key) => Statement::Hash {
                 map,
                 size,

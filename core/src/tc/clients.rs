@@ -60,7 +60,10 @@ pub fn settings(service: &Service, number: u32, groups: &BTreeMap<&str, u16>) ->
 
 /// The pins of one family of a service.
 pub fn pins(service: &Service, family: Family, ids: &BackendIds) -> BTreeSet<Pin> {
-    let of_family = service.pins.iter().filter(|pin| Family::of(pin.client.address) == family);
+    let of_family = service
+        .pins
+        .iter()
+        .filter(|pin| Family::of(pin.client.address) == family);
     of_family
         .filter_map(|pin| {
             let backend = members(service, family).find(|it| it.address == pin.backend)?;
