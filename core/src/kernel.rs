@@ -4,9 +4,12 @@
 
 pub mod announce;
 pub mod conntrack;
+mod fou;
+mod links;
 mod netlink;
 pub mod nft;
 pub mod probe;
+pub mod real_server;
 mod sysctl;
 pub mod vip;
 

@@ -29,26 +29,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct RouteSocket {
     runtime: Runtime,
-    handle: Handle,
+    pub(super) handle: Handle,
 }
 
 /// An interface as far as virtual addresses need it.
 #[derive(Clone, Debug)]
-struct Interface {
-    name: String,
-    index: u32,
+pub(super) struct Interface {
+    pub(super) name: String,
+    pub(super) index: u32,
     /// Its hardware address, where neighbours ask for one.
-    hardware: Option<[u8; 6]>,
+    pub(super) hardware: Option<[u8; 6]>,
 }
 
 /// An address that stands on an interface.
 #[derive(Clone, Debug)]
-struct Standing {
-    address: IpAddr,
-    message: AddressMessage,
+pub(super) struct Standing {
+    pub(super) address: IpAddr,
+    pub(super) message: AddressMessage,
 }
 
-fn to_io(error: &Error) -> io::Error {
+pub(super) fn to_io(error: &Error) -> io::Error {
     match error {
         Error::NetlinkError(error) => match error.code {
             Some(code) => io::Error::from_raw_os_error(code.get().saturating_abs()),
@@ -58,7 +58,7 @@ fn to_io(error: &Error) -> io::Error {
     }
 }
 
-async fn collect<T>(answers: impl Stream<Item = Result<T, Error>>) -> io::Result<Vec<T>> {
+pub(super) async fn collect<T>(answers: impl Stream<Item = Result<T, Error>>) -> io::Result<Vec<T>> {
     let mut answers = pin!(answers);
     let mut all = Vec::new();
     while let Some(answer) = answers.next().await {
@@ -85,7 +85,7 @@ impl RouteSocket {
         Ok(RouteSocket { runtime, handle })
     }
 
-    fn wait<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    pub(super) fn wait<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let bounded = async { tokio::time::timeout(PATIENCE, work).await };
         self.runtime
             .block_on(bounded)
@@ -238,7 +238,7 @@ impl Addresses for RouteSocket {
 }
 
 impl Interface {
-    fn read(link: &LinkMessage) -> Option<Self> {
+    pub(super) fn read(link: &LinkMessage) -> Option<Self> {
         let name = link.attributes.iter().find_map(|it| match it {
             LinkAttribute::IfName(name) => Some(name.clone()),
             _ => None,
@@ -261,7 +261,7 @@ impl Interface {
 }
 
 impl Standing {
-    fn read(message: AddressMessage) -> Option<Self> {
+    pub(super) fn read(message: AddressMessage) -> Option<Self> {
         // IFA_LOCAL is the address; IFA_ADDRESS is the peer where there is one, and the only one of IPv6.
         let local = message.attributes.iter().find_map(|it| match it {
             AddressAttribute::Local(address) => Some(*address),
