@@ -85,6 +85,7 @@ pub fn run(args: &RunArgs, socket: &Path) -> Result<(), LocalError> {
         config: args.config.clone(),
         socket: socket.to_owned(),
         state_dir: args.state_dir.clone(),
+        pin_dir: args.pin_dir.clone(),
     })
     .map_err(|error| match error {
         director::RunError::Apply(director::ApplyError::Faults(faults)) => LocalError::Faulty {
@@ -107,8 +108,8 @@ pub fn ruleset(path: &Path) -> Result<String, LocalError> {
 
 /// Removes all of ours from the kernel when no director does: the tables, and the addresses that the state
 /// directory tells of.
-pub fn teardown(state_dir: &Path) -> Result<Torn, LocalError> {
-    offline::teardown(state_dir).map_err(|error| LocalError::Teardown(error.into()))
+pub fn teardown(state_dir: &Path, pin_dir: &Path) -> Result<Torn, LocalError> {
+    offline::teardown(state_dir, pin_dir).map_err(|error| LocalError::Teardown(error.into()))
 }
 
 /// One thing that a director needs of this machine.

@@ -15,6 +15,8 @@
 //!
 //! A request that fails is answered with [`Failure`] and a status of 4xx (the request's fault) or 5xx.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Backend, Endpoint, Forward, Service};
@@ -47,8 +49,28 @@ pub struct Status {
     pub repairs: u64,
     /// The schedulers, one per pool.
     pub schedulers: Vec<SchedulerView>,
+    /// The tc program of direct routing and tunnels, where a service uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tc: Option<TcView>,
     /// What is not as it should be, in words that name the fix. Empty where all is well.
     pub warnings: Vec<String>,
+}
+
+/// How the tc program is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcView {
+    /// The interfaces that it is attached to.
+    pub interfaces: Vec<String>,
+    /// Where its maps and attachments are pinned.
+    pub pin_dir: String,
+    /// Connections in its tables, by the last sweep.
+    pub connections: usize,
+    /// Connections that have run out since the director started.
+    pub expired: u64,
+    /// Packets that were dropped, by reason, since the maps were made.
+    pub drops: BTreeMap<String, u64>,
+    /// What else happened besides forwarding.
+    pub events: BTreeMap<String, u64>,
 }
 
 /// How a scheduler is.
@@ -162,6 +184,10 @@ pub enum BackendState {
     Quiesced,
     /// It is being drained: it keeps what it has.
     Draining,
+    /// It has as many connections as it may: it keeps what it has.
+    Full,
+    /// No packet can be sent to it.
+    Unreachable,
 }
 
 /// Tracked connections.
@@ -210,7 +236,7 @@ pub enum Edit {
     /// Adds a service.
     AddService {
         /// All of it.
-        service: Service,
+        service: Box<Service>,
     },
     /// Removes a service.
     RemoveService {

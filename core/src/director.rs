@@ -7,6 +7,7 @@ mod addresses;
 mod counting;
 pub mod engine;
 mod error;
+mod forwarding;
 mod ledger;
 mod lock;
 mod pools;
@@ -14,6 +15,7 @@ mod reading;
 mod reconcile;
 mod server;
 mod store;
+mod tc_views;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -54,6 +56,8 @@ pub struct RunOptions {
     pub socket: PathBuf,
     /// Overrides `director.state_dir`.
     pub state_dir: Option<PathBuf>,
+    /// Overrides `director.pin_dir`.
+    pub pin_dir: Option<PathBuf>,
 }
 
 /// Why a director does not run.
@@ -216,6 +220,7 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
             next_look = Instant::now() + LOOK;
         }
         engine.reschedule(now);
+        engine.look_after_tc(now);
         let until = engine.next_schedule().min(next_look);
         match todo.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(step) => step(&mut engine),
@@ -236,6 +241,7 @@ fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
     let doors = open_doors()?;
     let store = Store::open(options.state_dir.as_ref().unwrap_or(&config.director.state_dir))?;
     let mut engine = Engine::new(doors, catalog, store, options.config.clone()).map_err(RunError::Apply)?;
+    engine.pin_dir.clone_from(&options.pin_dir);
     engine.resume(config, &text).map_err(RunError::Apply)?;
     Ok(engine)
 }

@@ -1,6 +1,6 @@
 //! The director of wvs, the WebAssembly virtual server.
 //!
-//! Decisions are pure and live in [`config`], [`ruleset`] and [`plan`]; [`kernel`] applies and observes;
+//! Decisions are pure and live in [`config`], [`ruleset`], [`tc`] and [`plan`]; [`kernel`] applies and observes;
 //! [`scheduler`] runs plugins; [`director`] is the process that ties them together.
 
 #![deny(unsafe_code)]
@@ -21,6 +21,7 @@ pub mod pool;
 pub mod real_server;
 pub mod ruleset;
 pub mod scheduler;
+pub mod tc;
 
 /// An error and its causes on one line, for messages that are printed elsewhere.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

@@ -8,9 +8,13 @@ use crate::config::Config;
 use crate::config::read::read_with;
 use crate::director::{Store, StoreError, text_of};
 use crate::ids::{BackendIds, TooManyBackends};
+use crate::kernel::tc::{TcError, TcSettings};
 use crate::kernel::{AddressError, HostError, NftError, open_doors, probe};
 use crate::pool::pools;
-use crate::ruleset::{build::build, text};
+use crate::ruleset::{
+    build::{Facts, build},
+    text,
+};
 use crate::scheduler::StartHostError;
 use crate::scheduler::catalog::Catalog;
 
@@ -67,7 +71,7 @@ pub fn ruleset(path: &Path) -> Result<String, CheckError> {
             tables.insert(key, table);
         }
     }
-    Ok(text::ruleset(&build(&config, &ids, &tables)))
+    Ok(text::ruleset(&build(&config, &ids, &tables, &Facts::default())))
 }
 
 /// Why a teardown failed.
@@ -79,6 +83,9 @@ pub enum TeardownError {
     /// The tables cannot be removed.
     #[error("cannot remove the tables")]
     Tables(#[from] NftError),
+    /// The tc program cannot be removed.
+    #[error("cannot remove the forwarding program")]
+    Tc(#[from] TcError),
     /// An address cannot be removed.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -88,10 +95,14 @@ pub enum TeardownError {
 }
 
 /// Removes what a director left in the kernel: its tables, and the addresses that it wrote down in its state
-/// directory.
-pub fn teardown(state_dir: &Path) -> Result<Torn, TeardownError> {
+/// directory; and the tc program with all that is pinned below `pin_dir`.
+pub fn teardown(state_dir: &Path, pin_dir: &Path) -> Result<Torn, TeardownError> {
     let mut doors = open_doors()?;
-    let tables = doors.nft.teardown()?;
+    let mut tables = doors.nft.teardown()?;
+    tables |= doors.tc.teardown(&TcSettings {
+        pin_dir: pin_dir.into(),
+        max_flows: 0,
+    })?;
     let store = Store::open(state_dir)?;
     let mut addresses = Vec::new();
     for (address, interface) in store.addresses()? {

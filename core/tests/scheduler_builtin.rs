@@ -16,6 +16,8 @@ fn candidate(id: u16, weight: u32) -> Candidate {
         address,
         port: 8080,
         draining: false,
+        overloaded: false,
+        down: false,
     }
 }
 

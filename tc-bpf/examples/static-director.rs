@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::net::IpAddr;
 
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, Sizes, Target, Way};
+use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, ServiceSettings, Sizes, Target, Way};
 
 fn mac(text: &str) -> Result<[u8; 6], Box<dyn Error>> {
     let bytes = text.split(':').map(|part| u8::from_str_radix(part, 16));
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         slots.push(Some(id));
     }
     maps.set_table(0, Kind::Cycle, 1, &slots)?;
-    maps.set_service(0, false)?;
+    maps.set_service(0, &ServiceSettings::default())?;
     maps.set_limits(0, 100)?;
     let (vip, port): (IpAddr, u16) = (vip.parse()?, port.parse()?);
     for proto in [6, 17] {

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use aya::{Ebpf, EbpfLoader};
 
-use crate::attach::{AttachError, Attached, Attachment, Hooks};
+use crate::attach::{AttachError, Attached, Attacher};
+use crate::attachments::{Attachment, Hooks};
 use crate::layout::Plain;
-use crate::loader::{LoadError, RunError, RunOutcome, classifier, load_program, run};
+use crate::loader::{LoadError, Meta, RunError, RunOutcome, classifier, load_program, run};
 use crate::pin;
 use crate::sys::Map;
 use crate::target::octets;
 
 const PROGRAM: &str = "wvs_decap";
+const LOCALS: &str = "decap_locals";
 
 /// The kernel refused an address.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +66,7 @@ impl Decapsulator {
             .load(crate::DECAP_OBJECT)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         load_program(&mut ebpf, PROGRAM)?;
-        let path = folder.join("decap_locals");
+        let path = folder.join(LOCALS);
         let locals = Map::open(&path).map_err(|source| LoadError::Foreign { path, source })?;
         Ok(Self { folder, ebpf, locals })
     }
@@ -89,18 +91,12 @@ impl Decapsulator {
             interface: interface.into(),
             source: Box::new(source),
         })?;
-        let hooks = Hooks {
-            folder: self.folder.join("links"),
-            program: Some(program),
-        };
-        hooks.attach(interface)
+        let hooks = Hooks::of(&self.folder, LOCALS);
+        Attacher { hooks, program }.attach(interface)
     }
 
-    fn hooks(root: &Path) -> Hooks<'static> {
-        Hooks {
-            folder: root.join("decap").join("links"),
-            program: None,
-        }
+    fn hooks(root: &Path) -> Hooks {
+        Hooks::of(&root.join("decap"), LOCALS)
     }
 
     /// What is attached.
@@ -110,7 +106,7 @@ impl Decapsulator {
 
     /// Detaches it from an interface; says whether it was attached.
     pub fn detach(root: &Path, interface: &str) -> Result<bool, AttachError> {
-        Self::hooks(root).detach(interface)
+        Self::hooks(root).detach(|attachment| attachment.interface == interface)
     }
 
     /// The addresses where tunnels end.
@@ -147,11 +143,11 @@ impl Decapsulator {
     }
 
     fn locals(root: &Path) -> std::io::Result<Map<Local, u32>> {
-        Map::open(&root.join("decap").join("decap_locals"))
+        Map::open(&root.join("decap").join(LOCALS))
     }
 
     /// Runs it on a made-up packet.
     pub fn run(&self, packet: &[u8]) -> Result<RunOutcome, RunError> {
-        run(&self.ebpf, PROGRAM, packet, 0)
+        run(&self.ebpf, PROGRAM, packet, Meta::default())
     }
 }

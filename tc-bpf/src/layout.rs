@@ -6,79 +6,21 @@
 //! Addresses and ports are in network byte order, IPv4 addresses in the last four bytes of sixteen, numbers in the
 //! machine's order. All padding is named, because the kernel compares keys byte by byte.
 
+mod declare;
+
 use std::fmt::Write as _;
 use std::mem::size_of;
 
+use declare::{InC, events, layout, numbers};
+
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A type that C and Rust lay out alike, valid for every pattern of bits.
 ///
 /// # Safety
 /// `repr(C)`, without implicit padding, and without bit patterns that are invalid.
 pub unsafe trait Plain: Copy + Default {}
-
-/// How a field is declared in C.
-trait InC {
-    fn declare(name: &str) -> String;
-}
-
-macro_rules! in_c {
-    ($($rust:ty => $c:literal),*) => {$(
-        impl InC for $rust {
-            fn declare(name: &str) -> String {
-                format!("{} {name}", $c)
-            }
-        }
-    )*};
-}
-in_c!(u8 => "__u8", u16 => "__u16", u32 => "__u32", u64 => "__u64");
-
-impl<T: InC, const N: usize> InC for [T; N] {
-    fn declare(name: &str) -> String {
-        format!("{}[{N}]", T::declare(name))
-    }
-}
-
-macro_rules! layout {
-    ($($(#[$doc:meta])* struct $name:ident = $c:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[repr(C)]
-            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            pub struct $name {
-                $($(#[$field_doc])* pub $field: $type,)*
-            }
-
-            impl Default for $name {
-                fn default() -> Self {
-                    // SAFETY: unsigned integers and arrays of them may be zero.
-                    unsafe { std::mem::zeroed() }
-                }
-            }
-
-            // SAFETY: repr(C) of unsigned integers and arrays of them; the sum of the fields' sizes is asserted
-            // to be the size of the whole, so there is no padding.
-            unsafe impl Plain for $name {}
-            const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$type>())*);
-        )*
-
-        fn c_structs(out: &mut String) {
-            $(
-                let _ = writeln!(out, "\nstruct {} {{", stringify!($c));
-                $(let _ = writeln!(out, "\t{};", <$type as InC>::declare(stringify!($field)));)*
-                // Elements of maps and variables of the program may always be read by whole words.
-                let align = if size_of::<$name>() % 8 == 0 { 8 } else { 4 };
-                let _ = writeln!(out, "}} __attribute__((aligned({align})));");
-                let _ = writeln!(
-                    out, "_Static_assert(sizeof(struct {0}) == {1}, \"{0}\");", stringify!($c), size_of::<$name>());
-                $(let _ = writeln!(
-                    out, "_Static_assert(__builtin_offsetof(struct {0}, {1}) == {2}, \"{0}.{1}\");",
-                    stringify!($c), stringify!($field), std::mem::offset_of!($name, $field));)*
-            )*
-        }
-    };
-}
 
 layout! {
     /// A connection of IPv4, as the client's packets name it. Maps `flows4`, `half_open4`.
@@ -237,19 +179,9 @@ layout! {
 
     /// What a service has done besides what its backends count, on one CPU. Map `service_stats`.
     struct ServiceStats = service_stats {
-        /// Packets it has dropped because no backend takes them.
+        /// Packets handed to nftables to be refused, because no backend takes them.
         refused: u64,
     }
-}
-
-macro_rules! numbers {
-    ($($(#[$doc:meta])* $name:ident: $type:ty = $value:expr;)*) => {
-        $($(#[$doc])* pub const $name: $type = $value;)*
-
-        fn c_numbers(out: &mut String) {
-            $(let _ = writeln!(out, "#define {} {:#x}", stringify!($name), $value);)*
-        }
-    };
 }
 
 numbers! {
@@ -258,8 +190,14 @@ numbers! {
     /// A listener is a firewall mark.
     KIND_MARK: u8 = 1;
 
+    /// What a packet's priority is when nftables takes it on: this, and the backend's id in the low half. An id of 0
+    /// means that no backend takes it: it is to be refused.
+    PRIORITY_TAG: u32 = 0x7776_0000;
+
     /// UDP without connections: every packet is scheduled.
     SERVICE_ONE_PACKET: u32 = 1;
+    /// The service was set: for those who read the map.
+    SERVICE_KNOWN: u32 = 1 << 31;
 
     /// Network address translation: the packet goes up to nftables.
     METHOD_NAT: u8 = 1;
@@ -302,43 +240,9 @@ numbers! {
     GATE_TICKS: u32 = 5;
 }
 
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $c:ident, $drop:literal, $text:literal;)*) => {
-        /// What happens besides forwarding. Map `events` counts them for each CPU.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u32)]
-        pub enum Event {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Event {
-            /// All of them, in the map's order.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// A name for metrics and tables.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// Whether the packet was lost.
-            #[must_use]
-            pub const fn is_drop(self) -> bool {
-                match self { $(Self::$name => $drop,)* }
-            }
-        }
-
-        fn c_events(out: &mut String) {
-            let _ = writeln!(out, "\nenum event {{");
-            $(let _ = writeln!(out, "\t{} = {},", stringify!($c), Event::$name as u32);)*
-            let _ = writeln!(out, "}};");
-        }
-    };
-}
-
 events! {
-    /// No slot named a backend that exists.
-    NoBackend = EVENT_NO_BACKEND, true, "no-backend";
+    /// Handed to nftables to be refused: no slot named a backend that exists.
+    NoBackend = EVENT_NO_BACKEND, false, "no-backend";
     /// Too big for the way to the backend; the client was told.
     TooBig = EVENT_TOO_BIG, true, "too-big";
     /// Too big, and the client was not told: the limit of messages, or a packet without DF.

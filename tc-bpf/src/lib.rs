@@ -6,23 +6,35 @@
 //! The kernel state is complete by itself: maps and attachments are pinned, and go on without anybody.
 
 mod attach;
+mod attachments;
+mod clsact;
 mod decap;
 pub mod filter;
 mod flows;
+mod installed;
 mod jhash;
 pub mod layout;
 mod loader;
+mod lock;
 mod maps;
 pub mod model;
 pub mod pin;
+mod restore;
+mod service;
+mod sweep;
 mod sys;
 mod target;
 
-pub use attach::{AttachError, Attached, Attachment, Hook};
+pub use attach::{AttachError, Attached, Hook};
+pub use attachments::{AtIngress, Attachment};
 pub use decap::{DecapError, Decapsulator};
-pub use flows::{Counts, Flows, Sweep, Timeouts, tick};
-pub use loader::{Forwarder, LoadError, RunError, RunOutcome, Sizes};
+pub use flows::{Flows, tick};
+pub use installed::Table;
+pub use loader::{Forwarder, LoadError, Meta, RunError, RunOutcome, Sizes};
+pub use lock::{LockError, PinLock};
 pub use maps::{MapError, Maps, NewTable, OpenError};
+pub use service::ServiceSettings;
+pub use sweep::{Counts, Sweep, Timeouts};
 pub use target::{Kind, Listen, Method, Target, Way};
 
 /// The forwarding program.

@@ -138,6 +138,15 @@ pub struct RunError {
     source: Box<ProgramError>,
 }
 
+/// What a packet has besides its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// The firewall mark.
+    pub mark: u32,
+    /// The priority.
+    pub priority: u32,
+}
+
 /// What the program made of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOutcome {
@@ -147,6 +156,8 @@ pub struct RunOutcome {
     pub packet: Vec<u8>,
     /// Its mark afterwards; of [`Forwarder::explain`] the backend's id.
     pub mark: u32,
+    /// Its priority afterwards: with [`crate::layout::PRIORITY_TAG`], what nftables is to do with it.
+    pub priority: u32,
 }
 
 /// The program and its maps, in the kernel and pinned.
@@ -163,7 +174,8 @@ const TIME: &str = "wvs_clock";
 
 impl Forwarder {
     /// Loads the program with the maps pinned below `root` (on a BPF file system), or makes and pins them.
-    /// Nothing is attached yet, and what is attached goes on. Linux 5.12.
+    /// Nothing is attached yet, and what is attached goes on. Who means to change anything takes the
+    /// [`crate::PinLock`] first. Linux 5.12.
     pub fn load(root: &Path, sizes: &Sizes) -> Result<Self, LoadError> {
         let folder = prepare(root)?;
         check_sizes(&folder, sizes)?;
@@ -193,11 +205,17 @@ impl Forwarder {
         &self.maps
     }
 
-    /// Instructions that the verifier walked through (Linux 5.16).
-    #[must_use]
-    pub fn verified_instructions(&self) -> Option<u32> {
-        let program = self.ebpf.program(INGRESS)?;
-        program.info().ok()?.verified_instruction_count()
+    /// The programs, and through how many instructions the verifier walked for each (Linux 5.16).
+    pub fn verified_instructions(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.ebpf
+            .programs()
+            .filter_map(|(name, program)| Some((name, program.info().ok()?.verified_instruction_count()?)))
+    }
+
+    /// The kernel's number of the program that is attached: [`crate::Attachment`] has it.
+    pub fn program(&self) -> Result<u32, ProgramError> {
+        let program = self.ebpf.program(INGRESS);
+        Ok(program.ok_or(ProgramError::UnexpectedProgramType)?.info()?.id())
     }
 
     pub(crate) fn ingress(&mut self) -> Result<&mut SchedClassifier, ProgramError> {
@@ -206,12 +224,18 @@ impl Forwarder {
 
     /// Runs the program on a packet as if it had arrived (BPF_PROG_TEST_RUN), with all that follows for the tables.
     pub fn run(&self, packet: &[u8], mark: u32) -> Result<RunOutcome, RunError> {
-        run(&self.ebpf, INGRESS, packet, mark)
+        run(&self.ebpf, INGRESS, packet, Meta { mark, priority: 0 })
     }
 
-    /// Asks which backend a packet would go to, without consequences. The mark of the answer is its id; 0 is none.
+    /// The same with what programs before ours may have set.
+    pub fn run_with(&self, packet: &[u8], meta: Meta) -> Result<RunOutcome, RunError> {
+        run(&self.ebpf, INGRESS, packet, meta)
+    }
+
+    /// Asks which backend a packet would go to, without consequences. The mark of the answer is its id; 0 is none, and
+    /// then the priority is [`crate::layout::PRIORITY_TAG`] if a service refuses it.
     pub fn explain(&self, packet: &[u8], mark: u32) -> Result<RunOutcome, RunError> {
-        run(&self.ebpf, EXPLAIN, packet, mark)
+        run(&self.ebpf, EXPLAIN, packet, Meta { mark, priority: 0 })
     }
 }
 
@@ -296,15 +320,21 @@ fn check_sizes(folder: &Path, sizes: &Sizes) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// The fields of `struct __sk_buff` up to those that a made-up packet may have: `mark` is the third.
+/// `struct __sk_buff`, and where it has the fields that a made-up packet may have.
 const CONTEXT: usize = 192;
 const MARK_AT: usize = 8;
+const PRIORITY_AT: usize = 32;
+
+fn word(context: &[u8; CONTEXT], at: usize) -> u32 {
+    let bytes = context.get(at..).and_then(<[u8]>::first_chunk);
+    bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+}
 
 pub(crate) fn run(
     ebpf: &Ebpf,
     program: &'static str,
     packet: &[u8],
-    mark: u32,
+    meta: Meta,
 ) -> Result<RunOutcome, RunError> {
     let failed = |source| RunError {
         program,
@@ -316,7 +346,8 @@ pub(crate) fn run(
         None => return Err(failed(ProgramError::UnexpectedProgramType)),
     };
     let mut context = [0; CONTEXT];
-    context[MARK_AT..MARK_AT + 4].copy_from_slice(&mark.to_ne_bytes());
+    context[MARK_AT..MARK_AT + 4].copy_from_slice(&meta.mark.to_ne_bytes());
+    context[PRIORITY_AT..PRIORITY_AT + 4].copy_from_slice(&meta.priority.to_ne_bytes());
     let mut after = [0; CONTEXT];
     let mut out = vec![0; packet.len() + 256];
     let result = classifier
@@ -329,11 +360,10 @@ pub(crate) fn run(
         })
         .map_err(failed)?;
     out.truncate(result.data_size_out as usize);
-    let (_, words) = after.split_at(MARK_AT);
-    let mark = words.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
     Ok(RunOutcome {
         verdict: result.return_value as i32,
         packet: out,
-        mark,
+        mark: word(&after, MARK_AT),
+        priority: word(&after, PRIORITY_AT),
     })
 }

@@ -10,16 +10,20 @@ use std::net::IpAddr;
 use crate::filter;
 use crate::jhash::nft_slot;
 use crate::layout::{
-    Event, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN, STATE_TIME_WAIT,
+    Event, PRIORITY_TAG, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
+    STATE_TIME_WAIT,
 };
+use crate::service::ServiceSettings;
 use crate::target::{Kind, Listen, Method, Target};
 use parse::{Extent, Packet, Parsed, TCP, UDP};
 
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It goes on unchanged.
+    /// It goes on as if the program were not there.
     Pass,
+    /// It goes on with this priority.
+    HandUp(u32),
     /// It is lost.
     Drop,
     /// It leaves with these bytes.
@@ -55,7 +59,7 @@ struct Table {
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     listeners: BTreeMap<Listen, u32>,
-    one_packet: BTreeMap<u32, bool>,
+    services: BTreeMap<u32, ServiceSettings>,
     tables: BTreeMap<u32, Table>,
     cycles: BTreeMap<u32, u64>,
     backends: BTreeMap<u16, Target>,
@@ -72,8 +76,8 @@ impl Model {
     }
 
     /// As [`crate::Maps::set_service`].
-    pub fn set_service(&mut self, service: u32, one_packet: bool) {
-        self.one_packet.insert(service, one_packet);
+    pub fn set_service(&mut self, service: u32, settings: ServiceSettings) {
+        self.services.insert(service, settings);
     }
 
     /// As [`crate::Maps::set_table`].
@@ -111,7 +115,7 @@ impl Model {
             return Outcome::Pass;
         }
         match self.decide(frame, mark) {
-            Ok((packet, _, target)) => self.forward(frame, &packet, &target),
+            Ok((packet, id, target)) => self.forward(frame, &packet, id, &target),
             Err(outcome) => outcome,
         }
     }
@@ -237,9 +241,10 @@ impl Model {
         let chosen = self.choose(service, packet, stateless);
         let Some((id, target)) = chosen.and_then(|id| Some((id, *self.backends.get(&id)?))) else {
             self.count(Event::NoBackend);
-            return Err(Outcome::Drop);
+            return Err(Outcome::HandUp(PRIORITY_TAG));
         };
-        let one_packet = packet.proto == UDP && self.one_packet.get(&service).copied().unwrap_or(false);
+        let settings = self.services.get(&service).copied().unwrap_or_default();
+        let one_packet = packet.proto == UDP && settings.one_packet;
         if opens && !one_packet {
             let state = match (tcp, is_syn(packet)) {
                 (false, _) => STATE_DATAGRAM,
@@ -269,9 +274,10 @@ impl Model {
         table.slots[nft_slot(&key, table.seed, slots as u32) as usize]
     }
 
-    fn forward(&mut self, frame: &[u8], packet: &Packet, target: &Target) -> Outcome {
+    fn forward(&mut self, frame: &[u8], packet: &Packet, id: u16, target: &Target) -> Outcome {
         let overhead = match (target.method, target.address) {
-            (Method::Nat | Method::Local, _) => return Outcome::Pass,
+            (Method::Nat | Method::Local, _) if matches!(packet.proto, 1 | 58) => return Outcome::Pass,
+            (Method::Nat | Method::Local, _) => return Outcome::HandUp(PRIORITY_TAG | u32::from(id)),
             (Method::DirectRouting, _) => 0,
             (Method::Tunnel, IpAddr::V4(_)) => 20,
             (Method::Tunnel, IpAddr::V6(_)) => 40,

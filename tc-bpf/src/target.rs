@@ -24,6 +24,15 @@ pub(crate) fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
+/// An address of the maps again; `family` tells IPv4 from IPv6's addresses that look like it.
+pub(crate) fn address(octets: [u8; 16], family: u8) -> IpAddr {
+    let address = Ipv6Addr::from(octets);
+    match address.to_ipv4_mapped() {
+        Some(v4) if family == 4 => v4.into(),
+        _ => address.into(),
+    }
+}
+
 impl From<Listen> for Listener {
     fn from(listen: Listen) -> Self {
         match listen {
@@ -60,13 +69,13 @@ impl From<Listener> for Listen {
 /// How a backend gets its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// By nftables: the packet goes up untouched.
+    /// By nftables: the packet goes up with [`crate::layout::PRIORITY_TAG`] and the id.
     Nat,
     /// By its hardware address, with the virtual address in it.
     DirectRouting,
     /// Within another IP packet.
     Tunnel,
-    /// It is the director itself: the packet goes up untouched.
+    /// It is the director itself: the packet goes up likewise.
     Local,
 }
 
@@ -121,6 +130,33 @@ impl From<Target> for Backend {
     }
 }
 
+impl Target {
+    /// What a backend of the map is; `None` where there is none.
+    #[must_use]
+    pub fn of(backend: &Backend) -> Option<Self> {
+        let method = match backend.method {
+            METHOD_NAT => Method::Nat,
+            METHOD_DR => Method::DirectRouting,
+            METHOD_TUN => Method::Tunnel,
+            METHOD_LOCAL => Method::Local,
+            _ => return None,
+        };
+        let macs = (backend.mac, backend.source_mac);
+        let way = Way {
+            ifindex: backend.ifindex,
+            mtu: backend.mtu,
+            macs: (macs != Default::default()).then_some(macs),
+            source: (backend.source != [0; 16]).then(|| address(backend.source, backend.family)),
+        };
+        Some(Self {
+            method,
+            address: address(backend.address, backend.family),
+            generation: backend.generation,
+            way: (way.ifindex > 0).then_some(way),
+        })
+    }
+}
+
 /// How a dispatch table is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -148,6 +184,20 @@ impl Kind {
             Self::Both => TABLE_BOTH,
         }
     }
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn of(number: u32) -> Option<Self> {
+        [
+            Self::Cycle,
+            Self::Source,
+            Self::SourceAndPort,
+            Self::Destination,
+            Self::Both,
+        ]
+        .into_iter()
+        .find(|kind| kind.number() == number)
+    }
 }
 
 #[cfg(test)]
@@ -163,5 +213,48 @@ mod tests {
         ] {
             assert_eq!(Listen::from(Listener::from(listen)), listen);
         }
+    }
+
+    #[test]
+    fn backends_survive_the_map() {
+        let way = Way {
+            ifindex: 3,
+            mtu: 1500,
+            macs: None,
+            source: None,
+        };
+        let macs = Some(([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]));
+        for (method, address, way) in [
+            (Method::Nat, "10.0.0.1", None),
+            (Method::Local, "fd00::1", None),
+            (Method::DirectRouting, "10.0.0.1", Some(way)),
+            (Method::DirectRouting, "fd00::1", Some(Way { macs, ..way })),
+            (
+                Method::Tunnel,
+                "10.0.0.1",
+                Some(Way {
+                    source: "10.0.0.2".parse().ok(),
+                    ..way
+                }),
+            ),
+            (
+                Method::Tunnel,
+                "fd00::1",
+                Some(Way {
+                    macs,
+                    source: "fd00::2".parse().ok(),
+                    ..way
+                }),
+            ),
+        ] {
+            let target = Target {
+                method,
+                address: address.parse().unwrap(),
+                generation: 7,
+                way,
+            };
+            assert_eq!(Target::of(&Backend::from(target)), Some(target));
+        }
+        assert_eq!(Target::of(&Backend::default()), None);
     }
 }

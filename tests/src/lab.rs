@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::addresses::{self, DIRECTOR, backend_host, client_hosts};
+use crate::bpffs::BpfFs;
 use crate::clients::Client;
 use crate::namespace::Namespace;
 use crate::servers::{RealServer, ServerOptions};
@@ -50,6 +52,7 @@ pub struct Lab {
     client: Namespace,
     director: Namespace,
     backends: Vec<Namespace>,
+    bpf: BpfFs,
 }
 
 impl Lab {
@@ -69,6 +72,7 @@ impl Lab {
             client: named("client"),
             director: named("director"),
             backends: (1..=options.backends).map(|n| named(&format!("rs{n}"))).collect(),
+            bpf: BpfFs::mount(&format!("{prefix}bpf"))?,
         };
         stale::create(&lab.names())?;
         lab.set_up(&options)?;
@@ -136,6 +140,11 @@ impl Lab {
     /// A client on the director itself.
     pub fn local_client(&self) -> Client {
         Client::new(self.director.clone())
+    }
+
+    /// Where the director pins what is to outlive it.
+    pub fn pin_dir(&self) -> PathBuf {
+        self.bpf.path().join("wvs")
     }
 
     /// The client's namespace.

@@ -35,6 +35,7 @@
 
 mod addresses;
 mod arrivals;
+mod bpffs;
 mod clients;
 mod config;
 mod connection;

@@ -211,8 +211,10 @@ impl Namespace {
             }))
         };
         self.run(|| {
-            poll(SETTLING, || unrouted().map_or_else(|error| Some(Err(error)), |it| (!it).then_some(Ok(()))))
-                .with_context(|| format!("addresses without a route in {} after {SETTLING:?}", self.name))?
+            poll(SETTLING, || {
+                unrouted().map_or_else(|error| Some(Err(error)), |it| (!it).then_some(Ok(())))
+            })
+            .with_context(|| format!("addresses without a route in {} after {SETTLING:?}", self.name))?
         })
     }
 

@@ -2,7 +2,7 @@
 
 use wvs_core::api::{
     Applied, BackendState, BackendView, Connection, Connections, SchedulerHealth, SchedulerView, ServiceView,
-    Status,
+    Status, TcView,
 };
 use wvs_core::config::Forward;
 use wvs_core::kernel::{Flow, Traffic};
@@ -141,12 +141,26 @@ pub fn healthy() -> Status {
             scheduler("web", Family::V4, "wlc", Dispatch::Cycle),
             scheduler("web", Family::V6, "sh", Dispatch::Hash(HashKey::Source)),
         ],
+        tc: None,
         warnings: vec![],
     }
 }
 
 pub fn degraded() -> Status {
     let mut status = healthy();
+    let counts = |all: &[(&str, u64)]| {
+        all.iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect()
+    };
+    status.tc = Some(TcView {
+        interfaces: vec!["eth0".to_owned()],
+        pin_dir: "/sys/fs/bpf/wvs".to_owned(),
+        connections: 12_345,
+        expired: 67,
+        drops: counts(&[("too-big", 3), ("vlan-tag", 0)]),
+        events: counts(&[("no-syn", 0), ("no-backend", 2)]),
+    });
     status.edited = true;
     status.schedulers[0].health = SchedulerHealth::BackingOff {
         retry_in: 65,

@@ -13,8 +13,14 @@ use crate::ruleset::build::slot_map;
 const ATTEMPTS: usize = 8;
 
 impl Engine {
-    /// Sends what changed in a pool's table.
+    /// Sends what changed in a pool's table, to both planes.
     pub(super) fn refresh(&mut self, key: &PoolKey) -> Result<Plan, ApplyError> {
+        self.refresh_tc([key])?;
+        self.refresh_slots(key)
+    }
+
+    /// Sends what changed in a pool's slots.
+    pub(super) fn refresh_slots(&mut self, key: &PoolKey) -> Result<Plan, ApplyError> {
         let Some(pool) = self.pools.get(key) else {
             return Ok(Plan::default());
         };

@@ -16,6 +16,7 @@ use crate::api::Edit;
 use crate::config::Config;
 use crate::file;
 use crate::ids::BackendIds;
+use crate::tc::ServiceNumbers;
 
 /// The files of a director's state directory.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct StoreError {
 const RUNNING: &str = "running.json";
 const IDS: &str = "backend-ids.json";
 const ADDRESSES: &str = "addresses.json";
+const SERVICES: &str = "service-numbers.json";
 
 impl Store {
     /// Opens the directory, and makes it where it is missing.
@@ -140,6 +142,19 @@ impl Store {
     /// Keeps the backend ids. Called before they reach the kernel.
     pub fn keep_ids(&self, ids: &BackendIds) -> Result<(), StoreError> {
         self.write(IDS, ids)
+    }
+
+    /// The service numbers handed out so far.
+    pub fn service_numbers(&self) -> Result<ServiceNumbers, StoreError> {
+        Ok(self.read(SERVICES)?.unwrap_or_default())
+    }
+
+    /// Keeps the service numbers. Called before they reach the kernel; where there were and are none, nothing is written.
+    pub fn keep_service_numbers(&self, numbers: &ServiceNumbers) -> Result<(), StoreError> {
+        if numbers.iter().next().is_none() && !self.dir.join(SERVICES).exists() {
+            return Ok(());
+        }
+        self.write(SERVICES, numbers)
     }
 
     /// The addresses put on interfaces so far.

@@ -11,11 +11,22 @@ use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::pool::pools;
 use crate::ruleset::Protocol;
-use crate::ruleset::build::build;
+use crate::ruleset::build::{Facts, build};
 use crate::scheduler::{Dispatch, HashKey};
 
+fn a_method() -> impl Strategy<Value = Option<Forward>> {
+    prop::sample::select(vec![
+        None,
+        None,
+        None,
+        Some(Forward::Dr),
+        Some(Forward::Tun),
+        Some(Forward::FullNat),
+    ])
+}
+
 fn a_service(index: usize) -> impl Strategy<Value = Service> {
-    let backends = prop::collection::btree_set((0u8..6, any::<bool>()), 0..5);
+    let backends = prop::collection::btree_map((0u8..6, any::<bool>()), a_method(), 0..5);
     let ports = prop::collection::btree_set(1u16..40, 1..4);
     (backends, ports, 4u32..6, any::<(bool, bool, bool)>()).prop_map(
         move |(backends, ports, slots, (ranges, full, marked))| {
@@ -29,7 +40,7 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
             };
             let mut listen: Vec<_> = [false, true]
                 .into_iter()
-                .filter(|v6| backends.iter().any(|(_, it)| it == v6) || backends.is_empty())
+                .filter(|v6| backends.keys().any(|(_, it)| it == v6) || backends.is_empty())
                 .map(|v6| Listen::Socket {
                     protocol: Protocol::Tcp,
                     address: address(v6, 100),
@@ -39,24 +50,18 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
             if marked {
                 listen.push(Listen::Mark(index as u32 + 1));
             }
-            let backend = |(last, v6): (u8, bool)| Backend {
-                address: Endpoint {
+            let backend = |((last, v6), forward): ((u8, bool), Option<Forward>)| Backend {
+                forward,
+                ..Backend::at(Endpoint {
                     address: address(v6, last + 1),
                     port: Some(80),
-                },
-                weight: 1,
-                drain: false,
-                forward: None,
+                })
             };
             Service {
-                name: format!("s{index}"),
-                listen,
                 forward: if full { Forward::FullNat } else { Forward::Nat },
-                source: vec![],
-                scheduler: Default::default(),
                 slots: 1 << slots,
-                manage_vip: None,
                 backends: backends.into_iter().map(backend).collect(),
+                ..Service::named(format!("s{index}"), listen)
             }
         },
     )
@@ -89,7 +94,15 @@ fn a_ruleset(config: &Config, ids: &mut BackendIds, salt: usize) -> Ruleset {
         (key, DispatchTable { dispatch, slots })
     };
     let tables: BTreeMap<_, _> = pools(config, ids).into_iter().map(table).collect();
-    build(config, ids, &tables)
+    // Backends that end in 2 are the director itself.
+    let backends = config.services.iter().flat_map(|it| &it.backends);
+    let local = backends
+        .map(|it| it.address.address)
+        .filter(|it| it.to_string().ends_with('2'));
+    let facts = Facts {
+        local: local.collect(),
+    };
+    build(config, ids, &tables, &facts)
 }
 
 proptest! {
@@ -119,14 +132,11 @@ proptest! {
 #[test]
 fn a_weight_is_slots_and_nothing_else() {
     let mut ids = BackendIds::default();
-    let backend = |last: u8| Backend {
-        address: Endpoint {
+    let backend = |last: u8| {
+        Backend::at(Endpoint {
             address: [10, 1, 0, last].into(),
             port: Some(80),
-        },
-        weight: 1,
-        drain: false,
-        forward: None,
+        })
     };
     let listen = Listen::Socket {
         protocol: Protocol::Tcp,
@@ -134,14 +144,9 @@ fn a_weight_is_slots_and_nothing_else() {
         ports: vec![PortRange { first: 80, last: 80 }],
     };
     let service = Service {
-        name: "web".into(),
-        listen: vec![listen],
-        forward: Forward::Nat,
-        source: vec![],
-        scheduler: Default::default(),
         slots: 16,
-        manage_vip: None,
         backends: vec![backend(11), backend(12)],
+        ..Service::named("web", vec![listen])
     };
     let config = Config {
         services: vec![service],

@@ -260,7 +260,7 @@ impl Instance {
             _ if id == NO_BACKEND => Ok(None),
             Some(true) => Ok(u16::try_from(id).ok().map(BackendId)),
             Some(false) => Err(format!(
-                "slot {slot} holds backend {id}, which takes no new connections (weight 0 or draining)"
+                "slot {slot} holds backend {id}, which takes no new connections (weight 0, draining or overloaded)"
             )),
             None => Err(format!("slot {slot} holds backend {id}, which was not in the last update")),
         };

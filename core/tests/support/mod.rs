@@ -7,6 +7,7 @@
 )]
 
 pub mod nft;
+pub mod peer;
 pub mod rulesets;
 
 use std::io::Write as _;

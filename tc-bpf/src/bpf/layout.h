@@ -5,7 +5,9 @@
 
 #define KIND_ADDRESS 0x0
 #define KIND_MARK 0x1
+#define PRIORITY_TAG 0x77760000
 #define SERVICE_ONE_PACKET 0x1
+#define SERVICE_KNOWN 0x80000000
 #define METHOD_NAT 0x1
 #define METHOD_DR 0x2
 #define METHOD_TUN 0x3

@@ -29,7 +29,8 @@ INLINE struct backend *established_backend(struct packet *p, __u32 now, int dry,
 	}
 	b = backend_of(f->backend, f->generation);
 	if (unlikely(!b)) {
-		count(EVENT_STALE);
+		if (!dry)
+			count(EVENT_STALE);
 		return 0;
 	}
 	*id = f->backend;
@@ -47,7 +48,7 @@ INLINE int may_open(const struct packet *p)
 	return p->proto != IPPROTO_TCP || !(p->flags & (TCP_RST | TCP_FIN));
 }
 
-/* Schedules: `*verdict` says what to do where there is no backend. */
+/* Schedules. `*verdict` says whether only to ask, and then what to do where there is no backend. */
 APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const struct settings *s, int *id,
 				  int *verdict)
 {
@@ -66,7 +67,7 @@ APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const
 		one_packet = service && service->flags & SERVICE_ONE_PACKET;
 	}
 	stateless = !may_open(p) || (p->proto == IPPROTO_TCP && !is_syn(p));
-	if (stateless)
+	if (stateless && !dry)
 		count(EVENT_NO_SYN);
 	if (!dry && !one_packet && may_open(p) && !gate_open(s, now)) {
 		count(EVENT_GATE);
@@ -76,12 +77,14 @@ APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const
 	key = chosen & 0xffff;
 	b = bpf_map_lookup_elem(&backends, &key);
 	if (!chosen || !b || !b->method) {
+		*verdict = hand_up(skb, 0);
+		if (dry)
+			return 0;
 		count(EVENT_NO_BACKEND);
 		key = found;
 		stats = bpf_map_lookup_elem(&service_stats, &key);
 		if (stats)
 			stats->refused++;
-		*verdict = TC_ACT_SHOT;
 		return 0;
 	}
 	*id = chosen;
@@ -150,9 +153,9 @@ INLINE int forward(struct __sk_buff *skb, struct packet *p, const struct setting
 	__u32 overhead = 0;
 
 	if (b->method != METHOD_DR && b->method != METHOD_TUN) {
-		/* nftables or the stack take it from here. */
 		account(skb, id, p->chosen);
-		return PASS;
+		/* Not only what opens a connection: conntrack may have lost it. An error conntrack relates by itself. */
+		return p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6 ? PASS : hand_up(skb, id);
 	}
 	if (unlikely(p->hop_limit <= 1)) {
 		count(EVENT_HOP_LIMIT);
@@ -198,7 +201,8 @@ SEC("classifier") int wvs_ingress(struct __sk_buff *skb)
 	return b ? forward(skb, &p, s, b, id) : verdict;
 }
 
-/* The same decision for a question: nothing is changed. The answer is the backend's id in the mark. */
+/* The same decision for a question: nothing is changed. The answer is the backend's id in the mark; where none takes
+ * the packet, the priority says so. */
 SEC("classifier") int wvs_explain(struct __sk_buff *skb)
 {
 	const struct settings *s;

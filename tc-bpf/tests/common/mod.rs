@@ -4,6 +4,7 @@
 
 pub mod lab;
 pub mod packet;
+pub mod serve;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

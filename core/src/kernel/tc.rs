@@ -1,0 +1,389 @@
+//! The door to the tc program: its maps, its attachments.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wvs_tc_bpf::layout::{
+    BackendStats, Event, FlowKey, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
+    STATE_TIME_WAIT,
+};
+use wvs_tc_bpf::{
+    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PinLock, RunError, Sizes, Sweep,
+    Timeouts, tick,
+};
+
+use crate::dispatch::DispatchTable;
+use crate::ruleset::Protocol;
+use crate::ruleset::build::HASH_SEED;
+use crate::scheduler::{BackendId, Dispatch, HashKey};
+use crate::tc::{MOST_LISTENERS, MOST_SERVICES, Step, TcService, TcState};
+
+/// New connections that each CPU may remember in a second; those above it go by the hash of the client.
+const INSERTS: u32 = 125_000;
+/// ICMP messages that each CPU may send in a second to clients whose packets are too big.
+const TOO_BIG_MESSAGES: u32 = 1000;
+/// An Ethernet header, which the program counts and operators do not.
+const ETHERNET: u64 = 14;
+
+/// Where the program's state lies, and how large it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcSettings {
+    /// The directory on a BPF file system.
+    pub pin_dir: PathBuf,
+    /// Connections of each family.
+    pub max_flows: u32,
+}
+
+/// Why the program or its maps did not do as they should.
+#[derive(Debug, thiserror::Error)]
+pub enum TcError {
+    /// It is not in the kernel.
+    #[error("the forwarding program cannot be brought up")]
+    Load(#[from] LoadError),
+    /// Another director uses the pin directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A map refused.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// It is not attached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// It did not run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// A connection of the program's tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcFlow {
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The client.
+    pub client: SocketAddr,
+    /// What it asked for.
+    pub target: SocketAddr,
+    /// The backend.
+    pub backend: BackendId,
+    /// The service that chose.
+    pub service: u16,
+    /// LVS's word for the client's half of it.
+    pub state: &'static str,
+    /// Its kind of state, for timeouts.
+    pub kind: u8,
+    /// How long the client has been silent.
+    pub silent: Duration,
+}
+
+/// The tc program: one per director, brought up when the first service needs it.
+pub trait Tc {
+    /// Whether a director has left something below a directory.
+    fn exists(&mut self, settings: &TcSettings) -> bool;
+    /// Loads the program, with the maps that are pinned or with new ones, and says what they hold but for tables. Does
+    /// nothing where it is loaded with these settings already.
+    fn open(&mut self, settings: &TcSettings) -> Result<Option<TcState>, TcError>;
+    /// Makes steps one after the other; `installed` follows each that was made.
+    fn make(&mut self, steps: &[Step], installed: &mut TcState) -> Result<(), TcError>;
+    /// The interfaces that the program is attached to now.
+    fn attachments(&mut self) -> Result<Vec<String>, TcError>;
+    /// Detaches it from an interface.
+    fn detach(&mut self, interface: &str) -> Result<(), TcError>;
+    /// Removes a backend, with the connections that are left.
+    fn forget(&mut self, id: BackendId) -> Result<usize, TcError>;
+    /// Lets go of the addresses that nobody listens on any more.
+    fn renew_filter(&mut self) -> Result<(), TcError>;
+    /// Counts and expires connections, by the timeouts of their services.
+    fn sweep(&mut self, timeouts: &BTreeMap<u16, Timeouts>) -> Result<Sweep, TcError>;
+    /// All connections.
+    fn flows(&mut self) -> Result<Vec<TcFlow>, TcError>;
+    /// What was sent to backends.
+    fn traffic(&mut self, ids: &[BackendId]) -> Result<BTreeMap<BackendId, BackendStats>, TcError>;
+    /// How often each event happened.
+    fn events(&mut self) -> Result<BTreeMap<Event, u64>, TcError>;
+    /// How many connections a service's cycle has handed out.
+    fn position(&mut self, service: u32) -> Result<u64, TcError>;
+    /// Which backend a packet would go to, by the program itself and without consequences.
+    fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Option<BackendId>, TcError>;
+    /// Detaches everything and removes all pins below a directory. Says whether there were any.
+    fn teardown(&mut self, settings: &TcSettings) -> Result<bool, TcError>;
+}
+
+/// The program in the kernel.
+#[derive(Debug, Default)]
+pub struct TcProgram {
+    loaded: Option<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    settings: TcSettings,
+    forwarder: Forwarder,
+    _lock: PinLock,
+}
+
+impl TcProgram {
+    fn forwarder(&mut self) -> Option<&mut Forwarder> {
+        self.loaded.as_mut().map(|it| &mut it.forwarder)
+    }
+}
+
+/// What the maps hold.
+fn held(maps: &Maps) -> Result<TcState, MapError> {
+    let mut state = TcState {
+        listeners: maps.listeners()?,
+        ..TcState::default()
+    };
+    for (id, target) in maps.backends()? {
+        state.backends.insert(BackendId(id), target);
+    }
+    for (number, settings) in maps.services()? {
+        let table = maps.table(number)?;
+        // One with another seed is none of ours, and is made anew.
+        let table = table.filter(|it| it.seed == HASH_SEED).map_or_else(DispatchTable::empty, |it| DispatchTable {
+            dispatch: dispatch(it.kind),
+            slots: it.slots.into_iter().map(|slot| slot.map(BackendId)).collect(),
+        });
+        state.services.insert(number, TcService { settings, table });
+    }
+    Ok(state)
+}
+
+fn dispatch(kind: Kind) -> Dispatch {
+    match kind {
+        Kind::Cycle => Dispatch::Cycle,
+        Kind::Source => Dispatch::Hash(HashKey::Source),
+        Kind::SourceAndPort => Dispatch::Hash(HashKey::SourceAndPort),
+        Kind::Destination => Dispatch::Hash(HashKey::Destination),
+        Kind::Both => Dispatch::Hash(HashKey::Both),
+    }
+}
+
+/// A dispatch table in the program's words.
+fn kind(dispatch: Dispatch) -> Kind {
+    match dispatch {
+        Dispatch::Cycle => Kind::Cycle,
+        Dispatch::Hash(HashKey::Source) => Kind::Source,
+        Dispatch::Hash(HashKey::SourceAndPort) => Kind::SourceAndPort,
+        Dispatch::Hash(HashKey::Destination) => Kind::Destination,
+        Dispatch::Hash(HashKey::Both) => Kind::Both,
+    }
+}
+
+impl Tc for TcProgram {
+    fn exists(&mut self, settings: &TcSettings) -> bool {
+        wvs_tc_bpf::pin::folder(&settings.pin_dir).exists()
+    }
+
+    fn open(&mut self, settings: &TcSettings) -> Result<Option<TcState>, TcError> {
+        if self.loaded.as_ref().is_some_and(|it| it.settings == *settings) {
+            return Ok(None);
+        }
+        let lock = match self.loaded.take() {
+            Some(loaded) if loaded.settings.pin_dir == settings.pin_dir => loaded._lock,
+            _ => PinLock::take(&settings.pin_dir)?,
+        };
+        let sizes = Sizes {
+            listeners: MOST_LISTENERS,
+            services: MOST_SERVICES,
+            backends: u32::from(u16::MAX) + 1,
+            flows4: settings.max_flows,
+            flows6: settings.max_flows,
+            ..Sizes::default()
+        };
+        let forwarder = Forwarder::load(&settings.pin_dir, &sizes)?;
+        forwarder.maps().set_limits(INSERTS, TOO_BIG_MESSAGES)?;
+        let state = held(forwarder.maps())?;
+        self.loaded = Some(Loaded {
+            settings: settings.clone(),
+            forwarder,
+            _lock: lock,
+        });
+        Ok(Some(state))
+    }
+
+    fn make(&mut self, steps: &[Step], installed: &mut TcState) -> Result<(), TcError> {
+        let Some(forwarder) = self.forwarder() else {
+            return Ok(());
+        };
+        let mut rest = steps;
+        while let Some(step) = rest.first() {
+            let maps = forwarder.maps();
+            let mut made = 1;
+            match step {
+                Step::Backend(id, target) => {
+                    if installed
+                        .backends
+                        .get(id)
+                        .is_some_and(|it| it.generation != target.generation)
+                    {
+                        maps.clear_backend_stats(id.0)?;
+                    }
+                    maps.set_backend(id.0, target)?;
+                }
+                Step::Service(number, settings) => maps.set_service(*number, settings)?,
+                Step::Table(..) => {
+                    let tables: Vec<_> = rest.iter().map_while(Step::table).collect();
+                    made = tables.len();
+                    set_tables(maps, &tables)?;
+                }
+                Step::Listen(listen, number) => maps.set_listener(*listen, *number)?,
+                Step::Attach(interface) => drop(forwarder.attach(interface)?),
+                Step::Unlisten(listen) => drop(maps.remove_listener(*listen)?),
+                Step::RemoveService(number) => maps.remove_service(*number)?,
+            }
+            let (done, left) = rest.split_at(made);
+            done.iter().for_each(|step| installed.follow(step));
+            rest = left;
+        }
+        Ok(())
+    }
+
+    fn attachments(&mut self) -> Result<Vec<String>, TcError> {
+        let Some(Loaded { settings, .. }) = &self.loaded else {
+            return Ok(Vec::new());
+        };
+        let all = Forwarder::attachments(&settings.pin_dir)?;
+        let alive = all.into_iter().filter(|it| it.program.is_some());
+        Ok(alive.map(|it| it.interface).collect())
+    }
+
+    fn detach(&mut self, interface: &str) -> Result<(), TcError> {
+        if let Some(Loaded { settings, .. }) = &self.loaded {
+            Forwarder::detach(&settings.pin_dir, interface)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, id: BackendId) -> Result<usize, TcError> {
+        let Some(forwarder) = self.forwarder() else {
+            return Ok(0);
+        };
+        forwarder.maps().remove_backend(id.0)?;
+        Ok(forwarder.maps().cut(id.0)?)
+    }
+
+    fn renew_filter(&mut self) -> Result<(), TcError> {
+        self.forwarder()
+            .map_or(Ok(()), |it| Ok(it.maps().renew_filter()?))
+    }
+
+    fn sweep(&mut self, timeouts: &BTreeMap<u16, Timeouts>) -> Result<Sweep, TcError> {
+        let Some(forwarder) = self.forwarder() else {
+            return Ok(Sweep::default());
+        };
+        let maps = forwarder.maps();
+        let of = |service| timeouts.get(&service).copied().unwrap_or_default();
+        Ok(maps.sweep(of, maps.now()?)?)
+    }
+
+    fn flows(&mut self) -> Result<Vec<TcFlow>, TcError> {
+        let Some(forwarder) = self.forwarder() else {
+            return Ok(Vec::new());
+        };
+        let (now, tick) = (forwarder.maps().now()?, tick());
+        let flows = forwarder.maps().flows()?;
+        Ok(flows
+            .iter()
+            .filter_map(|(key, flow)| {
+                let (client, target) = ends(key);
+                let ticks = now.wrapping_sub(flow.seen) as i32;
+                Some(TcFlow {
+                    protocol: Protocol::ALL.into_iter().find(|it| it.number() == key.proto)?,
+                    client,
+                    target,
+                    backend: BackendId(flow.backend),
+                    service: flow.service,
+                    state: state_name(flow.state),
+                    kind: flow.state,
+                    silent: tick.saturating_mul(ticks.max(0).unsigned_abs()),
+                })
+            })
+            .collect())
+    }
+
+    fn traffic(&mut self, ids: &[BackendId]) -> Result<BTreeMap<BackendId, BackendStats>, TcError> {
+        let Some(forwarder) = self.forwarder() else {
+            return Ok(BTreeMap::new());
+        };
+        let maps = forwarder.maps();
+        ids.iter()
+            .map(|&id| {
+                let mut stats = maps.backend_stats(id.0)?;
+                stats.bytes = stats.bytes.saturating_sub(ETHERNET * stats.packets);
+                Ok((id, stats))
+            })
+            .collect()
+    }
+
+    fn events(&mut self) -> Result<BTreeMap<Event, u64>, TcError> {
+        self.forwarder()
+            .map_or_else(|| Ok(BTreeMap::new()), |it| Ok(it.maps().events()?))
+    }
+
+    fn position(&mut self, service: u32) -> Result<u64, TcError> {
+        self.forwarder().map_or(Ok(0), |it| Ok(it.maps().cycle(service)?))
+    }
+
+    fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Option<BackendId>, TcError> {
+        let Some(forwarder) = self.forwarder() else {
+            return Ok(None);
+        };
+        let answer = forwarder.explain(frame, mark)?.mark;
+        Ok(u16::try_from(answer).ok().filter(|id| *id != 0).map(BackendId))
+    }
+
+    fn teardown(&mut self, settings: &TcSettings) -> Result<bool, TcError> {
+        self.loaded = None;
+        Ok(Forwarder::teardown(&settings.pin_dir)?)
+    }
+}
+
+fn set_tables(maps: &Maps, tables: &[(u32, &DispatchTable)]) -> Result<(), MapError> {
+    let slots: Vec<Vec<Option<u16>>> = tables
+        .iter()
+        .map(|(_, table)| table.slots.iter().map(|slot| slot.map(|id| id.0)).collect())
+        .collect();
+    let new: Vec<_> = tables
+        .iter()
+        .zip(&slots)
+        .map(|((service, table), slots)| NewTable {
+            service: *service,
+            kind: kind(table.dispatch),
+            seed: HASH_SEED,
+            slots,
+        })
+        .collect();
+    maps.set_tables(&new)
+}
+
+/// Client and virtual address of an entry.
+fn ends(key: &FlowKey) -> (SocketAddr, SocketAddr) {
+    let bytes = &key.addresses;
+    let address = |at: usize| -> IpAddr {
+        if key.family == 4 {
+            let at = at / 4;
+            IpAddr::from([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        } else {
+            let mut octets = [0; 16];
+            octets.copy_from_slice(&bytes[at..at + 16]);
+            IpAddr::from(octets)
+        }
+    };
+    let (source, destination) = (u16::from_be(key.sport), u16::from_be(key.dport));
+    (SocketAddr::new(address(0), source), SocketAddr::new(address(16), destination))
+}
+
+/// LVS's names (`ipvsadm -lnc`).
+fn state_name(state: u8) -> &'static str {
+    match state {
+        STATE_SYN => "SYN_RECV",
+        STATE_ESTABLISHED => "ESTABLISHED",
+        STATE_FIN => "FIN_WAIT",
+        STATE_TIME_WAIT => "TIME_WAIT",
+        STATE_CLOSED => "CLOSE",
+        STATE_DATAGRAM => "UDP",
+        _ => "NONE",
+    }
+}
