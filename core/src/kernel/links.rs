@@ -44,13 +44,13 @@ pub(super) struct DefaultRoute {
 const IMPOSSIBLE: &str = "wvs/none";
 
 impl RouteSocket {
-    pub(super) fn links(&self) -> io::Result<Vec<Link>> {
+    pub(super) fn all_links(&self) -> io::Result<Vec<Link>> {
         let links = self.wait(collect(self.handle.link().get().execute()))?;
         Ok(links.iter().filter_map(Link::read).collect())
     }
 
     /// The addresses of all interfaces by the interface's number, with the length of their prefixes.
-    pub(super) fn all_addresses(&self) -> io::Result<Vec<(u32, IpAddr, u8)>> {
+    pub(super) fn addresses_with_networks(&self) -> io::Result<Vec<(u32, IpAddr, u8)>> {
         let all = self.wait(collect(self.handle.address().get().execute()))?;
         let standing = all.into_iter().filter_map(Standing::read);
         Ok(standing
@@ -83,7 +83,7 @@ impl RouteSocket {
         match self.make(device.name(), device, checksum) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 // There may be one such device without a fixed other end, of whatever name.
-                let links = self.links()?;
+                let links = self.all_links()?;
                 links.iter().any(|it| it.name == device.name()).then_some(()).ok_or(error)
             }
             outcome => outcome,
@@ -117,7 +117,7 @@ impl RouteSocket {
 
     /// Brings a device up.
     pub(super) fn bring_up(&self, device: Device) -> io::Result<()> {
-        let Some(link) = self.links()?.into_iter().find(|it| it.name == device.name()) else {
+        let Some(link) = self.all_links()?.into_iter().find(|it| it.name == device.name()) else {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));
         };
         let mut message = LinkMessage::default();
@@ -131,7 +131,7 @@ impl RouteSocket {
     /// Removes a device of ours. Says whether it was there; one of another kind is not.
     pub(super) fn remove_device(&self, device: Device) -> io::Result<bool> {
         let is_ours = |it: &Link| it.name == device.name() && it.kind.as_deref() == Some(device.kind());
-        let Some(link) = self.links()?.into_iter().find(is_ours) else {
+        let Some(link) = self.all_links()?.into_iter().find(is_ours) else {
             return Ok(false);
         };
         let request = self.handle.link().del(link.index);

@@ -68,7 +68,7 @@ impl HostDoor {
     }
 
     fn interfaces(&self, links: &[Link]) -> Result<BTreeMap<String, Interface>, DoorError> {
-        let addresses = self.routes.all_addresses().map_err(failed("read the addresses"))?;
+        let addresses = self.routes.addresses_with_networks().map_err(failed("read the addresses"))?;
         let interface = |link: &Link| {
             let of_it = addresses.iter().filter(|(index, ..)| *index == link.index);
             let interface = Interface {
@@ -155,7 +155,7 @@ impl Door for HostDoor {
     }
 
     fn see(&mut self, wish: &Wish, trying: bool) -> Result<Seen, DoorError> {
-        let links = self.routes.links().map_err(failed("read the interfaces"))?;
+        let links = self.routes.all_links().map_err(failed("read the interfaces"))?;
         let mut ways = BTreeMap::new();
         for family in Family::ALL {
             ways.extend(self.way(family, &links)?.map(|way| (family, way)));
