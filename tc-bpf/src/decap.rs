@@ -128,16 +128,18 @@ impl Decapsulator {
         }
     }
 
-    /// Removes what is pinned, if it is attached nowhere.
+    /// Removes what is pinned, if it is attached nowhere and no tunnels end.
     pub fn sweep(root: &Path) -> Result<(), AttachError> {
-        if !Self::attachments(root)?.is_empty() {
+        let path = root.join("decap");
+        let failed = |source| AttachError::List {
+            path: path.clone(),
+            source,
+        };
+        if !Self::attachments(root)?.is_empty() || !Self::addresses(root).map_err(failed)?.is_empty() {
             return Ok(());
         }
-        let path = root.join("decap");
         match std::fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(AttachError::List { path, source })
-            }
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(failed(source)),
             _ => Ok(()),
         }
     }

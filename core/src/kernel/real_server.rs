@@ -67,6 +67,12 @@ impl HostDoor {
         Ok(self.decapsulator.insert(loaded))
     }
 
+    /// Removes the decapsulator's pins when nothing needs them.
+    fn sweep(&mut self) -> Result<(), DoorError> {
+        self.decapsulator = None;
+        Decapsulator::sweep(&self.pin_dir).map_err(failed("remove the decapsulator"))
+    }
+
     fn interfaces(&self, links: &[Link]) -> Result<BTreeMap<String, Interface>, DoorError> {
         let addresses = self.routes.addresses_with_networks().map_err(failed("read the addresses"))?;
         let interface = |link: &Link| {
@@ -255,20 +261,18 @@ impl Door for HostDoor {
             // The device is ours, and goes with the change that made it.
             Change::Up { .. } => Ok(Unmade::Already),
             Change::TunnelEnd { address } => {
+                let action = format!("let no tunnels end at {address}");
                 let removed = Decapsulator::forget(&self.pin_dir, *address);
-                removed
-                    .map(became)
-                    .map_err(failed(format!("let no tunnels end at {address}")))
+                let removed = removed.map_err(failed(action))?;
+                self.sweep()?;
+                Ok(became(removed))
             }
             Change::Decapsulator { interface } => {
-                self.decapsulator = None;
-                let removed = Decapsulator::detach(&self.pin_dir, interface).and_then(|removed| {
-                    Decapsulator::sweep(&self.pin_dir)?;
-                    Ok(removed)
-                });
-                removed
-                    .map(became)
-                    .map_err(failed(format!("detach the decapsulator from {interface}")))
+                let action = format!("detach the decapsulator from {interface}");
+                let removed = Decapsulator::detach(&self.pin_dir, interface);
+                let removed = removed.map_err(failed(action))?;
+                self.sweep()?;
+                Ok(became(removed))
             }
             Change::Address { address, interface } => {
                 let removed = self.routes.remove(*address, interface);
