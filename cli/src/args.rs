@@ -5,6 +5,7 @@ mod edit;
 mod local;
 mod plugin;
 mod read;
+mod real_server;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, ManArgs, RunArgs};
 pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject};
 pub use read::{BackendsArgs, ConnectionsArgs, Export, PersistenceArgs};
+pub use real_server::{Places, RealServerCommand, SetupArgs, StatusArgs, UndoArgs};
 
 use crate::exit;
 
@@ -119,6 +121,9 @@ pub enum Command {
     /// Write, check and measure schedulers of your own
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Make this host a real server of direct routing or tunnels, and back
+    #[command(subcommand)]
+    RealServer(RealServerCommand),
     /// Find out whether this machine has what a director needs
     #[command(after_help = "Example:\n  wvs doctor")]
     Doctor,

@@ -4,6 +4,7 @@ mod change;
 mod edit;
 mod plugin;
 mod read;
+mod real_server;
 
 use crate::args::{Cli, Command, ConfigCommand, Export};
 use crate::client::Client;
@@ -45,6 +46,7 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
         Command::Add(add) => edit::add(&client()?, add, output)?,
         Command::Remove(remove) => edit::remove(&client()?, remove, output)?,
         Command::Plugin(command) => return plugin::execute(command, output),
+        Command::RealServer(command) => return real_server::execute(command, output),
         Command::Doctor => return doctor(socket, output),
         Command::Config(ConfigCommand::Default) => output.data(local::default_config().as_bytes())?,
         Command::Completions(args) => output.data(&local::completions(args.shell))?,

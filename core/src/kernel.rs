@@ -5,9 +5,12 @@
 pub mod announce;
 pub mod code;
 pub mod conntrack;
+mod fou;
+mod links;
 mod netlink;
 pub mod nft;
 pub mod probe;
+pub mod real_server;
 mod routes;
 mod sysctl;
 pub mod tc;
