@@ -7,10 +7,12 @@ mod addresses;
 mod counting;
 pub mod engine;
 mod error;
+mod explain;
 mod forwarding;
 mod ledger;
 mod lock;
 mod pools;
+mod program;
 mod reading;
 mod reconcile;
 mod server;
@@ -19,6 +21,7 @@ mod tc_views;
 #[cfg(test)]
 mod tests;
 mod views;
+mod ways;
 
 use std::io;
 use std::path::PathBuf;

@@ -4,6 +4,7 @@
 //! for what arrives from the network, the ruleset for clients on the director itself, by the same table.
 
 mod build;
+mod frame;
 mod numbers;
 mod plan;
 mod route;
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wvs_tc_bpf::{Listen, ServiceSettings, Target};
 
 pub use build::{Facts, build, wanted_interfaces};
+pub use frame::frame;
 pub use numbers::{ServiceNumbers, TooManyServices};
 pub use plan::{Step, Words, plan};
 pub use route::{NoWay, Route, target};

@@ -1,5 +1,7 @@
 //! The door to the tc program: its maps, its attachments.
 
+mod look;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -10,9 +12,11 @@ use wvs_tc_bpf::layout::{
     STATE_TIME_WAIT,
 };
 use wvs_tc_bpf::{
-    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PinLock, RunError, Sizes, Sweep,
-    Timeouts, tick,
+    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PinLock, ProgramError,
+    RunError, Sizes, Sweep, Timeouts, tick,
 };
+
+pub use look::{Answer, Inventory};
 
 use crate::dispatch::DispatchTable;
 use crate::ruleset::Protocol;
@@ -54,6 +58,9 @@ pub enum TcError {
     /// It did not run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The kernel says nothing of it.
+    #[error("the kernel does not describe the program")]
+    Program(#[from] ProgramError),
 }
 
 /// A connection of the program's tables.
@@ -67,6 +74,8 @@ pub struct TcFlow {
     pub target: SocketAddr,
     /// The backend.
     pub backend: BackendId,
+    /// The generation of its id.
+    pub generation: u16,
     /// The service that chose.
     pub service: u16,
     /// LVS's word for the client's half of it.
@@ -104,8 +113,12 @@ pub trait Tc {
     fn events(&mut self) -> Result<BTreeMap<Event, u64>, TcError>;
     /// How many connections a service's cycle has handed out.
     fn position(&mut self, service: u32) -> Result<u64, TcError>;
-    /// Which backend a packet would go to, by the program itself and without consequences.
-    fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Option<BackendId>, TcError>;
+    /// What would become of a packet, by the program itself and without consequences.
+    fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Answer, TcError>;
+    /// How many packets of services were refused because nobody takes them.
+    fn refused(&mut self, services: &[u32]) -> Result<BTreeMap<u32, u64>, TcError>;
+    /// All that is in the kernel, read back; nothing where the program is not loaded.
+    fn inventory(&mut self) -> Result<Option<Inventory>, TcError>;
     /// Detaches everything and removes all pins below a directory. Says whether there were any.
     fn teardown(&mut self, settings: &TcSettings) -> Result<bool, TcError>;
 }
@@ -141,10 +154,12 @@ fn held(maps: &Maps) -> Result<TcState, MapError> {
     for (number, settings) in maps.services()? {
         let table = maps.table(number)?;
         // One with another seed is none of ours, and is made anew.
-        let table = table.filter(|it| it.seed == HASH_SEED).map_or_else(DispatchTable::empty, |it| DispatchTable {
-            dispatch: dispatch(it.kind),
-            slots: it.slots.into_iter().map(|slot| slot.map(BackendId)).collect(),
-        });
+        let table = table
+            .filter(|it| it.seed == HASH_SEED)
+            .map_or_else(DispatchTable::empty, |it| DispatchTable {
+                dispatch: dispatch(it.kind),
+                slots: it.slots.into_iter().map(|slot| slot.map(BackendId)).collect(),
+            });
         state.services.insert(number, TcService { settings, table });
     }
     Ok(state)
@@ -294,6 +309,7 @@ impl Tc for TcProgram {
                     client,
                     target,
                     backend: BackendId(flow.backend),
+                    generation: flow.generation,
                     service: flow.service,
                     state: state_name(flow.state),
                     kind: flow.state,
@@ -326,12 +342,27 @@ impl Tc for TcProgram {
         self.forwarder().map_or(Ok(0), |it| Ok(it.maps().cycle(service)?))
     }
 
-    fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Option<BackendId>, TcError> {
+    fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Answer, TcError> {
+        self.forwarder()
+            .map_or(Ok(Answer::NotOurs), |it| Ok(look::ask(it, frame, mark)?))
+    }
+
+    fn refused(&mut self, services: &[u32]) -> Result<BTreeMap<u32, u64>, TcError> {
         let Some(forwarder) = self.forwarder() else {
+            return Ok(BTreeMap::new());
+        };
+        let of = |&service: &u32| Ok((service, forwarder.maps().service_stats(service)?.refused));
+        services.iter().map(of).collect()
+    }
+
+    fn inventory(&mut self) -> Result<Option<Inventory>, TcError> {
+        let Some(Loaded {
+            settings, forwarder, ..
+        }) = &self.loaded
+        else {
             return Ok(None);
         };
-        let answer = forwarder.explain(frame, mark)?.mark;
-        Ok(u16::try_from(answer).ok().filter(|id| *id != 0).map(BackendId))
+        look::inventory(settings, forwarder).map(Some)
     }
 
     fn teardown(&mut self, settings: &TcSettings) -> Result<bool, TcError> {
