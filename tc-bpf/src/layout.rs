@@ -69,8 +69,8 @@ layout! {
         service: u16,
         /// One of `STATE_*`.
         state: u8,
-        /// Zero.
-        pad: u8,
+        /// `FLOW_*`.
+        flags: u8,
         /// When it began, in the kernel's ticks.
         opened: u32,
     }
@@ -91,8 +91,58 @@ layout! {
     struct Service = service {
         /// `SERVICE_*`.
         flags: u32,
+        /// Of persistence: services of one group share their clients' backends.
+        group: u16,
         /// Zero.
-        pad: u32,
+        pad: u16,
+        /// How long a persistent client may be away, in the kernel's ticks.
+        timeout: u32,
+        /// What of an IPv4 address names a persistent client.
+        mask4: [u8; 4],
+        /// Of an IPv6 address.
+        mask6: [u8; 16],
+    }
+
+    /// A persistent client. Maps `persistent`, `persistent_new`.
+    struct PersistentKey = persistent_key {
+        /// Its masked address, 4 or 16 bytes, then zeros.
+        address: [u8; 16],
+        /// The group of services.
+        group: u16,
+        /// 4 or 6.
+        family: u8,
+        /// Zero.
+        pad: u8,
+    }
+
+    /// What it has got.
+    struct Persistent = persistent {
+        /// Its backend.
+        backend: u16,
+        /// The generation of the backend's id.
+        generation: u16,
+        /// When it last began a connection, in the kernel's ticks.
+        seen: u32,
+    }
+
+    /// Clients that the operator has pinned. Map `pins`: of several that match, the longest prefix counts.
+    struct PinKey = pin_key {
+        /// [`PIN_PREFIX`] and the bits of the address.
+        prefix: u32,
+        /// The service.
+        service: u16,
+        /// 4 or 6.
+        family: u16,
+        /// 4 or 16 bytes, then zeros.
+        address: [u8; 16],
+    }
+
+    /// Where they are pinned to.
+    struct Pinned = pinned {
+        /// The backend.
+        backend: u16,
+        /// Its generation.
+        generation: u16,
     }
 
     /// A backend. Map `backends`, by backend id; all zero where there is none.
@@ -115,8 +165,10 @@ layout! {
         method: u8,
         /// 4 or 6: of `address` and `source`.
         family: u8,
+        /// `BACKEND_*`.
+        flags: u8,
         /// Zero.
-        pad: [u8; 10],
+        pad: [u8; 9],
     }
 
     /// A datagram whose first fragment has passed. Map `fragments`.
@@ -196,8 +248,23 @@ numbers! {
 
     /// UDP without connections: every packet is scheduled.
     SERVICE_ONE_PACKET: u32 = 1;
+    /// Clients keep their backends.
+    SERVICE_PERSISTENT: u32 = 2;
+    /// Not those of quiesced backends.
+    SERVICE_EXPIRE_QUIESCED: u32 = 4;
+    /// Clients may be pinned.
+    SERVICE_PINS: u32 = 8;
     /// The service was set: for those who read the map.
     SERVICE_KNOWN: u32 = 1 << 31;
+
+    /// The bits of a pin's key that are no address: service and family.
+    PIN_PREFIX: u32 = 32;
+
+    /// The backend takes no new clients.
+    BACKEND_QUIESCED: u8 = 1;
+
+    /// The connection's client keeps its backend.
+    FLOW_PERSISTENT: u8 = 1;
 
     /// Network address translation: the packet goes up to nftables.
     METHOD_NAT: u8 = 1;

@@ -19,6 +19,7 @@ mod loader;
 mod lock;
 mod maps;
 pub mod model;
+mod persist;
 pub mod pin;
 mod restore;
 mod service;
@@ -37,7 +38,8 @@ pub use inventory::{MapFacts, ProgramFacts};
 pub use loader::{Forwarder, LoadError, Meta, RunError, RunOutcome, Sizes};
 pub use lock::{LockError, PinLock};
 pub use maps::{MapError, Maps, NewTable, OpenError};
-pub use service::ServiceSettings;
+pub use persist::PersistentEntry;
+pub use service::{Persistence, Pin, ServiceSettings, WhenQuiesced};
 pub use sweep::{Counts, Sweep, Timeouts};
 pub use target::{Kind, Listen, Method, Target, Way};
 

@@ -26,6 +26,10 @@ pub struct Sizes {
     pub half_open: u32,
     /// Fragmented datagrams on their way.
     pub fragments: u32,
+    /// Clients that keep their backends, 96 bytes each; as many again of which one packet was seen.
+    pub persistent: u32,
+    /// Pins; they take memory when they are set.
+    pub pins: u32,
 }
 
 impl Default for Sizes {
@@ -38,12 +42,14 @@ impl Default for Sizes {
             flows6: 1 << 18,
             half_open: 1 << 16,
             fragments: 8_192,
+            persistent: 1 << 16,
+            pins: 1 << 16,
         }
     }
 }
 
 impl Sizes {
-    fn by_map(&self) -> [(&'static str, u32); 12] {
+    fn by_map(&self) -> [(&'static str, u32); 15] {
         [
             ("listeners", self.listeners),
             ("services", self.services),
@@ -57,6 +63,9 @@ impl Sizes {
             ("half_open4", self.half_open),
             ("half_open6", self.half_open),
             ("fragments", self.fragments),
+            ("persistent", self.persistent),
+            ("persistent_new", self.persistent),
+            ("pins", self.pins),
         ]
     }
 }

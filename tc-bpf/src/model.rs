@@ -3,6 +3,7 @@
 
 mod output;
 mod parse;
+mod persist;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -13,9 +14,10 @@ use crate::layout::{
     Event, PRIORITY_TAG, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
     STATE_TIME_WAIT,
 };
-use crate::service::ServiceSettings;
+use crate::service::{Pin, ServiceSettings};
 use crate::target::{Kind, Listen, Method, Target};
 use parse::{Extent, Packet, Parsed, TCP, UDP};
+use persist::Client;
 
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ struct Entry {
     backend: u16,
     generation: u16,
     state: u8,
+    /// The service whose client keeps the backend.
+    persistent: Option<u32>,
 }
 
 /// A service's table.
@@ -66,6 +70,8 @@ pub struct Model {
     established: HashMap<Connection, Entry>,
     half_open: HashMap<Connection, Entry>,
     fragments: HashMap<(IpAddr, IpAddr, u32, u8), (u16, u16)>,
+    pins: BTreeMap<u32, Vec<Pin>>,
+    persistent: HashMap<Client, (u16, u16)>,
     events: BTreeMap<Event, u64>,
 }
 
@@ -212,6 +218,9 @@ impl Model {
         if matches!(entry.state, STATE_ESTABLISHED | STATE_DATAGRAM) {
             self.half_open.remove(&name);
             self.established.insert(name, entry);
+            if let Some(service) = entry.persistent {
+                self.prove(service, packet, (entry.backend, entry.generation));
+            }
         } else {
             self.half_open.insert(name, entry);
         }
@@ -238,12 +247,18 @@ impl Model {
         if stateless {
             self.count(Event::NoSyn);
         }
-        let chosen = self.choose(service, packet, stateless);
+        let settings = self.services.get(&service).copied().unwrap_or_default();
+        let pinned = self.pinned(service, &settings, packet);
+        let kept = pinned.or_else(|| self.kept(&settings, packet));
+        let chosen = kept.or_else(|| self.choose(service, packet, stateless));
         let Some((id, target)) = chosen.and_then(|id| Some((id, *self.backends.get(&id)?))) else {
             self.count(Event::NoBackend);
             return Err(Outcome::HandUp(PRIORITY_TAG));
         };
-        let settings = self.services.get(&service).copied().unwrap_or_default();
+        let persistent = settings.persistence.is_some() && pinned.is_none();
+        if opens && persistent {
+            self.keep(&settings, packet, (id, target.generation));
+        }
         let one_packet = packet.proto == UDP && settings.one_packet;
         if opens && !one_packet {
             let state = match (tcp, is_syn(packet)) {
@@ -255,6 +270,7 @@ impl Model {
                 backend: id,
                 generation: target.generation,
                 state,
+                persistent: persistent.then_some(service),
             };
             self.half_open.insert(packet.connection, entry);
         }

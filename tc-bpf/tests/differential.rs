@@ -5,6 +5,7 @@
 mod common;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use common::packet::{Ip, TCP, UDP, framed, tcp, udp};
 use common::{Sandbox, address, chain};
@@ -12,7 +13,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wvs_tc_bpf::model::{Model, Outcome};
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Meta, Method, ServiceSettings, Target, Way};
+use wvs_tc_bpf::{
+    Forwarder, Kind, Listen, Meta, Method, Persistence, Pin, ServiceSettings, Target, Way, WhenQuiesced,
+};
 
 const SEED: u32 = 0x7776_7300;
 /// The last one is no service's.
@@ -28,6 +31,9 @@ enum Step {
     Backend(u16, Target),
     Gone(u16),
     Table(u32, Kind, Vec<Option<u16>>),
+    Service(u32, ServiceSettings),
+    Pins(u16, Vec<Pin>),
+    Forget(u16),
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -35,8 +41,9 @@ fn target() -> impl Strategy<Value = Target> {
         4 => Just(Method::DirectRouting), 6 => Just(Method::Tunnel), 1 => Just(Method::Nat), 1 => Just(Method::Local)
     ];
     let mtu = prop_oneof![3 => Just(1500_u16), 1 => 100_u16..400];
-    (method, any::<bool>(), 1_u16..3, mtu, any::<bool>(), any::<u8>()).prop_map(
-        |(method, v6, generation, mtu, macs, last)| Target {
+    let quiesced = prop_oneof![4 => Just(false), 1 => Just(true)];
+    (method, any::<bool>(), 1_u16..3, mtu, any::<bool>(), any::<u8>(), quiesced).prop_map(
+        |(method, v6, generation, mtu, macs, last, quiesced)| Target {
             method,
             address: address(&if v6 {
                 format!("fd00::{last:x}")
@@ -50,6 +57,7 @@ fn target() -> impl Strategy<Value = Target> {
                 macs: macs.then_some(([2, 0, 0, 0, 1, last], [2, 0, 0, 0, 2, last])),
                 source: Some(address(if v6 { "fd00::1" } else { "10.1.0.1" })),
             }),
+            quiesced,
         },
     )
 }
@@ -64,6 +72,50 @@ fn table() -> impl Strategy<Value = (Kind, Vec<Option<u16>>)> {
     ]);
     let slot = prop_oneof![9 => (1_u16..5).prop_map(Some), 1 => Just(None)];
     (kind, prop::collection::vec(slot, 1..20))
+}
+
+fn settings() -> impl Strategy<Value = ServiceSettings> {
+    let masks = (
+        prop::sample::select(vec![0_u8, 24, 31, 32]),
+        prop::sample::select(vec![0_u8, 48, 127, 128]),
+    );
+    let kept = (0_u16..2, masks, any::<bool>()).prop_map(|(group, (mask, mask6), keep)| Persistence {
+        group,
+        // The model knows no time.
+        timeout: Duration::from_secs(10_000),
+        mask,
+        mask6,
+        when_quiesced: if keep {
+            WhenQuiesced::Keep
+        } else {
+            WhenQuiesced::Expire
+        },
+    });
+    (prop::option::of(kept), any::<bool>(), any::<bool>()).prop_map(|(persistence, one_packet, pins)| {
+        ServiceSettings {
+            one_packet,
+            persistence,
+            pins,
+        }
+    })
+}
+
+fn pins() -> impl Strategy<Value = Vec<Pin>> {
+    let client = prop::sample::select([CLIENTS4, CLIENTS6].concat());
+    let pin =
+        (client, 0_u8..=128, 1_u16..5, 1_u16..3).prop_map(|(client, prefix, backend, generation)| Pin {
+            client: address(client),
+            prefix: if client.contains(':') { prefix } else { prefix / 4 },
+            backend,
+            generation,
+        });
+    prop::collection::vec(pin, 0..4).prop_map(|mut pins| {
+        // Of two pins of one prefix, one holds; which one, the model would have to be told.
+        let network = |pin: &Pin| (pin.client.is_ipv4(), pin.prefix);
+        pins.sort_by_key(network);
+        pins.dedup_by_key(|pin| network(pin));
+        pins
+    })
 }
 
 fn ends() -> impl Strategy<Value = (IpAddr, IpAddr)> {
@@ -195,6 +247,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1_u16..5, target()).prop_map(|(id, target)| Step::Backend(id, target)),
         1 => (1_u16..5).prop_map(Step::Gone),
         1 => (0_u32..4, table()).prop_map(|(service, (kind, slots))| Step::Table(service, kind, slots)),
+        1 => (0_u32..4, settings()).prop_map(|(service, settings)| Step::Service(service, settings)),
+        1 => (0_u16..4, pins()).prop_map(|(service, pins)| Step::Pins(service, pins)),
+        1 => (1_u16..5).prop_map(Step::Forget),
     ]
 }
 
@@ -229,6 +284,7 @@ impl Both {
         for service in 0..4 {
             let settings = ServiceSettings {
                 one_packet: service == 1,
+                ..ServiceSettings::default()
             };
             both.forwarder.maps().set_service(service, &settings).unwrap();
             both.model.set_service(service, settings);
@@ -250,6 +306,18 @@ impl Both {
             Step::Table(service, kind, slots) => {
                 maps.set_table(*service, *kind, SEED, slots).unwrap();
                 self.model.set_table(*service, *kind, SEED, slots);
+            }
+            Step::Service(service, settings) => {
+                maps.set_service(*service, settings).unwrap();
+                self.model.set_service(*service, *settings);
+            }
+            Step::Pins(service, pins) => {
+                maps.set_pins(*service, pins).unwrap();
+                self.model.set_pins((*service).into(), pins);
+            }
+            Step::Forget(backend) => {
+                maps.forget_persistent(*backend).unwrap();
+                self.model.forget_persistent(*backend);
             }
             Step::Packet(frame, mark) => self.packet(frame, *mark),
         }
@@ -301,6 +369,8 @@ impl Both {
             .unwrap_or_else(|error| panic!("{}", chain(&error)));
         let (established, half_open) = self.model.connections();
         assert_eq!(flows.len(), established + half_open);
+        let clients = self.forwarder.maps().persistent_entries().unwrap();
+        assert_eq!(clients.len(), self.model.persistent_clients());
     }
 }
 

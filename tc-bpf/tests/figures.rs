@@ -26,6 +26,7 @@ fn sweeps_and_table_switches_are_cheap() {
         address: address("10.0.0.1"),
         generation: 1,
         way: None,
+        quiesced: false,
     };
     maps.set_backend(7, &local).unwrap();
     maps.set_table(1, Kind::Cycle, 1, &[Some(7)]).unwrap();

@@ -146,6 +146,7 @@ fn what_is_installed_can_be_read_back() {
             service,
             ServiceSettings {
                 one_packet: service == 7,
+                ..ServiceSettings::default()
             },
         )
     }));

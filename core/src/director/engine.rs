@@ -233,6 +233,10 @@ impl Engine {
     /// A change of weights alone touches one service's tables, however many services there are.
     fn reweigh(&mut self, config: &Config, service: &str) -> Result<Plan, ApplyError> {
         let mut plan = Plan::default();
+        let Some(changed) = config.service(service) else {
+            return Ok(plan);
+        };
+        self.quiesce_tc(changed);
         let standing = self.standing(config, &self.ids, &self.tc.facts);
         for (key, backends) in standing.into_iter().filter(|(key, _)| key.service == service) {
             plan.ops.extend(self.redraw(&key, backends)?.ops);

@@ -53,15 +53,11 @@ impl Engine {
         for id in table.slots.iter().flatten() {
             *shares.entry(*id).or_default() += 1;
         }
-        let settings = Words(&service.settings).to_string();
         PoolView {
             number,
             service: pool.map(|it| it.service.clone()),
             family: pool.map(|it| it.family),
-            settings: Some(settings.trim().to_owned())
-                .filter(|it| !it.is_empty())
-                .into_iter()
-                .collect(),
+            settings: in_words(service),
             dispatch: table.dispatch,
             slots: table.slots.len(),
             empty: table.slots.iter().filter(|slot| slot.is_none()).count(),
@@ -87,6 +83,20 @@ impl Engine {
             bytes: 0,
         }
     }
+}
+
+/// What is special about a service.
+fn in_words(service: &TcService) -> Vec<String> {
+    let pins = match service.pins.len() {
+        0 => None,
+        pins => Some(format!("{pins} pinned prefixes")),
+    };
+    let settings = Words(&service.settings).to_string();
+    let settings = settings
+        .split(", ")
+        .filter(|it| !it.is_empty())
+        .map(str::to_owned);
+    settings.chain(pins).collect()
 }
 
 fn listener_view((listen, number): (&Listen, &u32)) -> ListenerView {

@@ -1,25 +1,22 @@
 //! The door to the tc program: its maps, its attachments.
 
+mod flows;
 mod look;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wvs_tc_bpf::layout::{
-    BackendStats, Event, FlowKey, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
-    STATE_TIME_WAIT,
-};
+use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{
-    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PinLock, ProgramError,
-    RunError, Sizes, Sweep, Timeouts, tick,
+    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PersistentEntry, PinLock,
+    ProgramError, RunError, Sizes, Sweep, Timeouts, tick,
 };
 
+pub use flows::TcFlow;
 pub use look::{Answer, Inventory};
 
 use crate::dispatch::DispatchTable;
-use crate::ruleset::Protocol;
 use crate::ruleset::build::HASH_SEED;
 use crate::scheduler::{BackendId, Dispatch, HashKey};
 use crate::tc::{MOST_LISTENERS, MOST_SERVICES, Step, TcService, TcState};
@@ -63,29 +60,6 @@ pub enum TcError {
     Program(#[from] ProgramError),
 }
 
-/// A connection of the program's tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcFlow {
-    /// TCP, UDP or SCTP.
-    pub protocol: Protocol,
-    /// The client.
-    pub client: SocketAddr,
-    /// What it asked for.
-    pub target: SocketAddr,
-    /// The backend.
-    pub backend: BackendId,
-    /// The generation of its id.
-    pub generation: u16,
-    /// The service that chose.
-    pub service: u16,
-    /// LVS's word for the client's half of it.
-    pub state: &'static str,
-    /// Its kind of state, for timeouts.
-    pub kind: u8,
-    /// How long the client has been silent.
-    pub silent: Duration,
-}
-
 /// The tc program: one per director, brought up when the first service needs it.
 pub trait Tc {
     /// Whether a director has left something below a directory.
@@ -101,6 +75,10 @@ pub trait Tc {
     fn detach(&mut self, interface: &str) -> Result<(), TcError>;
     /// Removes a backend, with the connections that are left.
     fn forget(&mut self, id: BackendId) -> Result<usize, TcError>;
+    /// Lets the clients that a backend keeps be scheduled anew.
+    fn forget_clients(&mut self, id: BackendId) -> Result<usize, TcError>;
+    /// The clients that keep their backends, and how long ago each began its last connection.
+    fn persistent(&mut self) -> Result<Vec<(PersistentEntry, Duration)>, TcError>;
     /// Lets go of the addresses that nobody listens on any more.
     fn renew_filter(&mut self) -> Result<(), TcError>;
     /// Counts and expires connections, by the timeouts of their services.
@@ -160,7 +138,16 @@ fn held(maps: &Maps) -> Result<TcState, MapError> {
                 dispatch: dispatch(it.kind),
                 slots: it.slots.into_iter().map(|slot| slot.map(BackendId)).collect(),
             });
-        state.services.insert(number, TcService { settings, table });
+        let pins = maps.pins(u16::try_from(number).unwrap_or(u16::MAX))?;
+        let pins = pins.into_iter().collect();
+        state.services.insert(
+            number,
+            TcService {
+                settings,
+                table,
+                pins,
+            },
+        );
     }
     Ok(state)
 }
@@ -243,6 +230,10 @@ impl Tc for TcProgram {
                     made = tables.len();
                     set_tables(maps, &tables)?;
                 }
+                Step::Pins(number, pins) => {
+                    let all: Vec<_> = pins.iter().copied().collect();
+                    maps.set_pins(u16::try_from(*number).unwrap_or(u16::MAX), &all)?;
+                }
                 Step::Listen(listen, number) => maps.set_listener(*listen, *number)?,
                 Step::Attach(interface) => drop(forwarder.attach(interface)?),
                 Step::Unlisten(listen) => drop(maps.remove_listener(*listen)?),
@@ -279,6 +270,24 @@ impl Tc for TcProgram {
         Ok(forwarder.maps().cut(id.0)?)
     }
 
+    fn forget_clients(&mut self, id: BackendId) -> Result<usize, TcError> {
+        self.forwarder()
+            .map_or(Ok(0), |it| Ok(it.maps().forget_persistent(id.0)?))
+    }
+
+    fn persistent(&mut self) -> Result<Vec<(PersistentEntry, Duration)>, TcError> {
+        let Some(forwarder) = self.forwarder() else {
+            return Ok(Vec::new());
+        };
+        let (now, tick) = (forwarder.maps().now()?, tick());
+        let entries = forwarder.maps().persistent_entries()?;
+        let aged = |entry: PersistentEntry| {
+            let ticks = now.wrapping_sub(entry.seen) as i32;
+            (entry, tick.saturating_mul(ticks.max(0).unsigned_abs()))
+        };
+        Ok(entries.into_iter().map(aged).collect())
+    }
+
     fn renew_filter(&mut self) -> Result<(), TcError> {
         self.forwarder()
             .map_or(Ok(()), |it| Ok(it.maps().renew_filter()?))
@@ -294,29 +303,8 @@ impl Tc for TcProgram {
     }
 
     fn flows(&mut self) -> Result<Vec<TcFlow>, TcError> {
-        let Some(forwarder) = self.forwarder() else {
-            return Ok(Vec::new());
-        };
-        let (now, tick) = (forwarder.maps().now()?, tick());
-        let flows = forwarder.maps().flows()?;
-        Ok(flows
-            .iter()
-            .filter_map(|(key, flow)| {
-                let (client, target) = ends(key);
-                let ticks = now.wrapping_sub(flow.seen) as i32;
-                Some(TcFlow {
-                    protocol: Protocol::ALL.into_iter().find(|it| it.number() == key.proto)?,
-                    client,
-                    target,
-                    backend: BackendId(flow.backend),
-                    generation: flow.generation,
-                    service: flow.service,
-                    state: state_name(flow.state),
-                    kind: flow.state,
-                    silent: tick.saturating_mul(ticks.max(0).unsigned_abs()),
-                })
-            })
-            .collect())
+        self.forwarder()
+            .map_or_else(|| Ok(Vec::new()), |it| Ok(flows::list(it.maps())?))
     }
 
     fn traffic(&mut self, ids: &[BackendId]) -> Result<BTreeMap<BackendId, BackendStats>, TcError> {
@@ -387,34 +375,4 @@ fn set_tables(maps: &Maps, tables: &[(u32, &DispatchTable)]) -> Result<(), MapEr
         })
         .collect();
     maps.set_tables(&new)
-}
-
-/// Client and virtual address of an entry.
-fn ends(key: &FlowKey) -> (SocketAddr, SocketAddr) {
-    let bytes = &key.addresses;
-    let address = |at: usize| -> IpAddr {
-        if key.family == 4 {
-            let at = at / 4;
-            IpAddr::from([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        } else {
-            let mut octets = [0; 16];
-            octets.copy_from_slice(&bytes[at..at + 16]);
-            IpAddr::from(octets)
-        }
-    };
-    let (source, destination) = (u16::from_be(key.sport), u16::from_be(key.dport));
-    (SocketAddr::new(address(0), source), SocketAddr::new(address(16), destination))
-}
-
-/// LVS's names (`ipvsadm -lnc`).
-fn state_name(state: u8) -> &'static str {
-    match state {
-        STATE_SYN => "SYN_RECV",
-        STATE_ESTABLISHED => "ESTABLISHED",
-        STATE_FIN => "FIN_WAIT",
-        STATE_TIME_WAIT => "TIME_WAIT",
-        STATE_CLOSED => "CLOSE",
-        STATE_DATAGRAM => "UDP",
-        _ => "NONE",
-    }
 }

@@ -403,7 +403,7 @@ mod tests {
                 .collect::<Vec<_>>(),
             [2]
         );
-        let ruleset = build(&config, &ids, &BTreeMap::new());
+        let ruleset = build(&config, &ids, &BTreeMap::new(), &Facts::default());
         assert_eq!(ruleset.tables.keys().collect::<Vec<_>>(), [&Family::V4]);
         let statements = |address: &str| {
             let id = ids.get("web", address.parse().expect("an address"));

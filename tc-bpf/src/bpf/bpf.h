@@ -13,6 +13,9 @@
 #define SEC(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
 #define APART static __attribute__((noinline))
+/* The verifier looks at such a function once, for any arguments, and not again for each call. It asks that pointers are
+ * tested, and takes nothing but a number for an answer. */
+#define ONCE __attribute__((noinline))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 

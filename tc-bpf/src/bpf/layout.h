@@ -7,7 +7,13 @@
 #define KIND_MARK 0x1
 #define PRIORITY_TAG 0x77760000
 #define SERVICE_ONE_PACKET 0x1
+#define SERVICE_PERSISTENT 0x2
+#define SERVICE_EXPIRE_QUIESCED 0x4
+#define SERVICE_PINS 0x8
 #define SERVICE_KNOWN 0x80000000
+#define PIN_PREFIX 0x20
+#define BACKEND_QUIESCED 0x1
+#define FLOW_PERSISTENT 0x1
 #define METHOD_NAT 0x1
 #define METHOD_DR 0x2
 #define METHOD_TUN 0x3
@@ -84,7 +90,7 @@ struct flow {
 	__u32 seen;
 	__u16 service;
 	__u8 state;
-	__u8 pad;
+	__u8 flags;
 	__u32 opened;
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct flow) == 16, "flow");
@@ -93,7 +99,7 @@ _Static_assert(__builtin_offsetof(struct flow, generation) == 2, "flow.generatio
 _Static_assert(__builtin_offsetof(struct flow, seen) == 4, "flow.seen");
 _Static_assert(__builtin_offsetof(struct flow, service) == 8, "flow.service");
 _Static_assert(__builtin_offsetof(struct flow, state) == 10, "flow.state");
-_Static_assert(__builtin_offsetof(struct flow, pad) == 11, "flow.pad");
+_Static_assert(__builtin_offsetof(struct flow, flags) == 11, "flow.flags");
 _Static_assert(__builtin_offsetof(struct flow, opened) == 12, "flow.opened");
 
 struct listener {
@@ -110,11 +116,61 @@ _Static_assert(__builtin_offsetof(struct listener, kind) == 19, "listener.kind")
 
 struct service {
 	__u32 flags;
-	__u32 pad;
+	__u16 group;
+	__u16 pad;
+	__u32 timeout;
+	__u8 mask4[4];
+	__u8 mask6[16];
 } __attribute__((aligned(8)));
-_Static_assert(sizeof(struct service) == 8, "service");
+_Static_assert(sizeof(struct service) == 32, "service");
 _Static_assert(__builtin_offsetof(struct service, flags) == 0, "service.flags");
-_Static_assert(__builtin_offsetof(struct service, pad) == 4, "service.pad");
+_Static_assert(__builtin_offsetof(struct service, group) == 4, "service.group");
+_Static_assert(__builtin_offsetof(struct service, pad) == 6, "service.pad");
+_Static_assert(__builtin_offsetof(struct service, timeout) == 8, "service.timeout");
+_Static_assert(__builtin_offsetof(struct service, mask4) == 12, "service.mask4");
+_Static_assert(__builtin_offsetof(struct service, mask6) == 16, "service.mask6");
+
+struct persistent_key {
+	__u8 address[16];
+	__u16 group;
+	__u8 family;
+	__u8 pad;
+} __attribute__((aligned(4)));
+_Static_assert(sizeof(struct persistent_key) == 20, "persistent_key");
+_Static_assert(__builtin_offsetof(struct persistent_key, address) == 0, "persistent_key.address");
+_Static_assert(__builtin_offsetof(struct persistent_key, group) == 16, "persistent_key.group");
+_Static_assert(__builtin_offsetof(struct persistent_key, family) == 18, "persistent_key.family");
+_Static_assert(__builtin_offsetof(struct persistent_key, pad) == 19, "persistent_key.pad");
+
+struct persistent {
+	__u16 backend;
+	__u16 generation;
+	__u32 seen;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct persistent) == 8, "persistent");
+_Static_assert(__builtin_offsetof(struct persistent, backend) == 0, "persistent.backend");
+_Static_assert(__builtin_offsetof(struct persistent, generation) == 2, "persistent.generation");
+_Static_assert(__builtin_offsetof(struct persistent, seen) == 4, "persistent.seen");
+
+struct pin_key {
+	__u32 prefix;
+	__u16 service;
+	__u16 family;
+	__u8 address[16];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct pin_key) == 24, "pin_key");
+_Static_assert(__builtin_offsetof(struct pin_key, prefix) == 0, "pin_key.prefix");
+_Static_assert(__builtin_offsetof(struct pin_key, service) == 4, "pin_key.service");
+_Static_assert(__builtin_offsetof(struct pin_key, family) == 6, "pin_key.family");
+_Static_assert(__builtin_offsetof(struct pin_key, address) == 8, "pin_key.address");
+
+struct pinned {
+	__u16 backend;
+	__u16 generation;
+} __attribute__((aligned(4)));
+_Static_assert(sizeof(struct pinned) == 4, "pinned");
+_Static_assert(__builtin_offsetof(struct pinned, backend) == 0, "pinned.backend");
+_Static_assert(__builtin_offsetof(struct pinned, generation) == 2, "pinned.generation");
 
 struct backend {
 	__u8 address[16];
@@ -126,7 +182,8 @@ struct backend {
 	__u8 source_mac[6];
 	__u8 method;
 	__u8 family;
-	__u8 pad[10];
+	__u8 flags;
+	__u8 pad[9];
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct backend) == 64, "backend");
 _Static_assert(__builtin_offsetof(struct backend, address) == 0, "backend.address");
@@ -138,7 +195,8 @@ _Static_assert(__builtin_offsetof(struct backend, mac) == 40, "backend.mac");
 _Static_assert(__builtin_offsetof(struct backend, source_mac) == 46, "backend.source_mac");
 _Static_assert(__builtin_offsetof(struct backend, method) == 52, "backend.method");
 _Static_assert(__builtin_offsetof(struct backend, family) == 53, "backend.family");
-_Static_assert(__builtin_offsetof(struct backend, pad) == 54, "backend.pad");
+_Static_assert(__builtin_offsetof(struct backend, flags) == 54, "backend.flags");
+_Static_assert(__builtin_offsetof(struct backend, pad) == 55, "backend.pad");
 
 struct fragment_key {
 	__u8 addresses[32];

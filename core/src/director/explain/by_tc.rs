@@ -1,10 +1,13 @@
 //! Why the tc program chooses as it says.
 
+use std::net::IpAddr;
+
 use wvs_tc_bpf::layout::{STATE_CLOSED, STATE_FIN};
-use wvs_tc_bpf::{Listen, Method};
+use wvs_tc_bpf::{Listen, Method, Persistence};
 
 use super::{ExplainError, pool_of, refusal};
 use crate::api::{Because, Explain, Explanation, ForService, Plane, Then};
+use crate::config::Prefix;
 use crate::director::engine::Engine;
 use crate::director::tc_views::expires;
 use crate::kernel::tc::TcFlow;
@@ -12,7 +15,7 @@ use crate::ruleset::Protocol;
 use crate::ruleset::build::HASH_SEED;
 use crate::ruleset::draw::draw;
 use crate::scheduler::BackendId;
-use crate::tc::Words;
+use crate::tc::{TcService, Words};
 
 impl Engine {
     /// The program gives the packet to a backend.
@@ -118,16 +121,24 @@ impl Engine {
         })
     }
 
-    /// Whether the service's table names the backend for this packet, and how.
+    /// Why a service's new connection goes to this backend: in the order in which the program looks.
     fn reason_in_tc(
         &mut self,
         packet: &Explain,
         number: u32,
         id: BackendId,
     ) -> Result<Because, ExplainError> {
-        let Some(service) = self.tc.installed.services.get(&number) else {
+        let Some(service) = self.tc.installed.services.get(&number).cloned() else {
             return Ok(Because::Program);
         };
+        if let Some(client) = pin_of(&service, packet.from.ip(), id) {
+            return Ok(Because::Pin { client });
+        }
+        if let Some(persistence) = service.settings.persistence
+            && let Some(kept) = self.kept_client(&persistence, packet.from.ip(), id)?
+        {
+            return Ok(kept);
+        }
         let table = &service.table;
         let slots = table.slots.len() as u32;
         let ends = (packet.from, packet.to);
@@ -137,4 +148,40 @@ impl Engine {
             _ => Because::Program,
         })
     }
+
+    /// Whether a client keeps this backend from connections before.
+    fn kept_client(
+        &mut self,
+        persistence: &Persistence,
+        client: IpAddr,
+        id: BackendId,
+    ) -> Result<Option<Because>, ExplainError> {
+        let bits = if client.is_ipv4() {
+            persistence.mask
+        } else {
+            persistence.mask6
+        };
+        let client = Prefix::around(client, bits);
+        let entries = self.doors.tc.persistent()?;
+        let found = entries.into_iter().find(|(entry, silent)| {
+            (entry.group, entry.client) == (persistence.group, client.address)
+                && entry.backend == id.0
+                && *silent <= persistence.timeout
+        });
+        Ok(found.map(|(_, silent)| Because::Persistence {
+            client,
+            expires: persistence.timeout.saturating_sub(silent).as_secs() as u32,
+        }))
+    }
+}
+
+/// The pin that gives a client this backend: of several that match, the longest prefix counts.
+fn pin_of(service: &TcService, client: IpAddr, id: BackendId) -> Option<Prefix> {
+    let pins = service
+        .pins
+        .iter()
+        .map(|pin| (Prefix::around(pin.client, pin.prefix), pin.backend));
+    let matching = pins.filter(|(prefix, _)| prefix.contains(client));
+    let (prefix, backend) = matching.max_by_key(|(prefix, _)| prefix.length)?;
+    (backend == id.0).then_some(prefix)
 }
