@@ -3,6 +3,7 @@
 mod change;
 mod edit;
 mod local;
+mod look;
 mod plugin;
 mod read;
 
@@ -13,6 +14,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, ManArgs, RunArgs};
+pub use look::ExplainArgs;
 pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject};
 pub use read::{BackendsArgs, ConnectionsArgs, Export};
 
@@ -96,6 +98,8 @@ pub enum Command {
     Backends(BackendsArgs),
     /// Tracked connections
     Connections(ConnectionsArgs),
+    /// Which backend a packet would get, and why
+    Explain(ExplainArgs),
     /// Give a backend no new connections and let it keep those it has
     Drain(DrainArgs),
     /// Set a backend's weight

@@ -2,6 +2,7 @@
 
 mod change;
 mod edit;
+mod look;
 mod plugin;
 mod read;
 
@@ -31,6 +32,8 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
         Command::Services => read::services(&client()?, output)?,
         Command::Backends(args) => read::backends(&client()?, args, output)?,
         Command::Connections(args) => read::connections(&client()?, args, output)?,
+        Command::Explain(args) => look::explain(&client()?, args, output)?,
+        Command::Export(Export::Tc) => look::program(&client()?, output)?,
         Command::Export(Export::Config) => read::config(&client()?, output)?,
         Command::Export(Export::Nft(args)) => {
             let ruleset = match &args.config {
