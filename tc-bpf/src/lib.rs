@@ -13,6 +13,7 @@ mod decap;
 pub mod filter;
 mod flows;
 mod installed;
+mod inventory;
 mod jhash;
 pub mod layout;
 mod loader;
@@ -29,11 +30,14 @@ mod sweep;
 mod sys;
 mod target;
 
+pub use aya::programs::ProgramError;
+
 pub use attach::{AttachError, Attached, Hook};
 pub use attachments::{AtIngress, Attachment};
 pub use decap::{DecapError, Decapsulator};
 pub use flows::{Flows, tick};
 pub use installed::Table;
+pub use inventory::{MapFacts, ProgramFacts};
 pub use loader::{Forwarder, LoadError, Meta, RunError, RunOutcome, Sizes};
 pub use lock::{LockError, PinLock};
 pub use maps::{MapError, Maps, NewTable, OpenError};
