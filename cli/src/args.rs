@@ -15,7 +15,7 @@ pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, ManArgs, RunArgs};
 pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject};
-pub use read::{BackendsArgs, ConnectionsArgs, Export};
+pub use read::{BackendsArgs, ConnectionsArgs, Export, PersistenceArgs};
 pub use real_server::{Places, RealServerCommand, SetupArgs, StatusArgs, UndoArgs};
 
 use crate::exit;
@@ -98,6 +98,8 @@ pub enum Command {
     Backends(BackendsArgs),
     /// Tracked connections
     Connections(ConnectionsArgs),
+    /// Clients that stay with their backends from connection to connection
+    Persistence(PersistenceArgs),
     /// Give a backend no new connections and let it keep those it has
     Drain(DrainArgs),
     /// Set a backend's weight

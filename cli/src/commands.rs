@@ -32,6 +32,7 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
         Command::Services => read::services(&client()?, output)?,
         Command::Backends(args) => read::backends(&client()?, args, output)?,
         Command::Connections(args) => read::connections(&client()?, args, output)?,
+        Command::Persistence(args) => read::persistence(&client()?, args, output)?,
         Command::Export(Export::Config) => read::config(&client()?, output)?,
         Command::Export(Export::Nft(args)) => {
             let ruleset = match &args.config {

@@ -15,7 +15,7 @@ use wvs_core::config::{Config, sample, write};
 use wvs_core::kernel::probe;
 use wvs_core::{director, offline};
 
-pub use plugin::{Inspection, Parameter};
+pub use plugin::{Inspection, Parameter, Prices};
 
 use crate::args::{Cli, RunArgs};
 

@@ -3,6 +3,7 @@
 //! Nothing here decides anything: a door applies what it is given and reads what is there.
 
 pub mod announce;
+pub mod code;
 pub mod conntrack;
 mod fou;
 mod links;

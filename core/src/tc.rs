@@ -4,13 +4,14 @@
 //! for what arrives from the network, the ruleset for clients on the director itself, by the same table.
 
 mod build;
+mod clients;
 mod numbers;
 mod plan;
 mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wvs_tc_bpf::{Listen, ServiceSettings, Target};
+use wvs_tc_bpf::{Listen, Pin, ServiceSettings, Target};
 
 pub use build::{Facts, build, wanted_interfaces};
 pub use numbers::{ServiceNumbers, TooManyServices};
@@ -45,6 +46,19 @@ pub struct TcService {
     pub settings: ServiceSettings,
     /// Its schedule.
     pub table: DispatchTable,
+    /// Clients whose backend is given.
+    pub pins: BTreeSet<Pin>,
+}
+
+impl TcService {
+    /// One that nothing is known of.
+    pub fn unknown() -> Self {
+        TcService {
+            settings: ServiceSettings::default(),
+            table: DispatchTable::empty(),
+            pins: BTreeSet::new(),
+        }
+    }
 }
 
 impl TcState {

@@ -34,6 +34,7 @@ fn target(method: Method, text: &str) -> Result<Target, Box<dyn Error>> {
             macs: Some((mac(to)?, mac(from)?)),
             source: Some(source.parse()?),
         }),
+        quiesced: false,
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::layout::{Settings, TABLE_KIND_SHIFT, TABLE_SLOTS};
+use crate::layout::{SERVICE_PERSISTENT, Service, Settings, TABLE_KIND_SHIFT, TABLE_SLOTS};
 use crate::maps::{MapError, Maps, refused};
 use crate::service::ServiceSettings;
 use crate::sys::{self, Map};
@@ -55,6 +55,14 @@ impl Maps {
             })
             .map_err(refused("reading the services"))?;
         Ok(all)
+    }
+
+    /// Gives each service whose clients keep their backends to `see`.
+    pub(crate) fn persistent_services(&self, mut see: impl FnMut(&Service)) -> Result<(), MapError> {
+        let persistent = |service: &&Service| service.flags & SERVICE_PERSISTENT != 0;
+        self.services
+            .walk(|_, services| services.iter().filter(persistent).for_each(&mut see))
+            .map_err(refused("reading the services"))
     }
 
     /// All backends.

@@ -69,8 +69,8 @@ layout! {
         service: u16,
         /// One of `STATE_*`.
         state: u8,
-        /// Zero.
-        pad: u8,
+        /// `FLOW_*`.
+        flags: u8,
         /// When it began, in the kernel's ticks.
         opened: u32,
     }
@@ -91,8 +91,58 @@ layout! {
     struct Service = service {
         /// `SERVICE_*`.
         flags: u32,
+        /// Of persistence: services of one group share their clients' backends.
+        group: u16,
         /// Zero.
-        pad: u32,
+        pad: u16,
+        /// How long a persistent client may be away, in the kernel's ticks.
+        timeout: u32,
+        /// What of an IPv4 address names a persistent client.
+        mask4: [u8; 4],
+        /// Of an IPv6 address.
+        mask6: [u8; 16],
+    }
+
+    /// A persistent client. Maps `persistent`, `persistent_new`.
+    struct PersistentKey = persistent_key {
+        /// Its masked address, 4 or 16 bytes, then zeros.
+        address: [u8; 16],
+        /// The group of services.
+        group: u16,
+        /// 4 or 6.
+        family: u8,
+        /// Zero.
+        pad: u8,
+    }
+
+    /// What it has got.
+    struct Persistent = persistent {
+        /// Its backend.
+        backend: u16,
+        /// The generation of the backend's id.
+        generation: u16,
+        /// When it last began a connection, in the kernel's ticks.
+        seen: u32,
+    }
+
+    /// Clients that the operator has pinned. Map `pins`: of several that match, the longest prefix counts.
+    struct PinKey = pin_key {
+        /// [`PIN_PREFIX`] and the bits of the address.
+        prefix: u32,
+        /// The service.
+        service: u16,
+        /// 4 or 6.
+        family: u16,
+        /// 4 or 16 bytes, then zeros.
+        address: [u8; 16],
+    }
+
+    /// Where they are pinned to.
+    struct Pinned = pinned {
+        /// The backend.
+        backend: u16,
+        /// Its generation.
+        generation: u16,
     }
 
     /// A backend. Map `backends`, by backend id; all zero where there is none.
@@ -115,8 +165,54 @@ layout! {
         method: u8,
         /// 4 or 6: of `address` and `source`.
         family: u8,
+        /// `BACKEND_*`.
+        flags: u8,
         /// Zero.
-        pad: [u8; 10],
+        pad: [u8; 9],
+    }
+
+    /// A packet that begins a connection, and wants to know its backend. Ring `asked`; the whole frame follows.
+    struct Asked = asked {
+        /// The connection; of IPv4 as [`FlowKey4`] and zeros.
+        key: FlowKey,
+        /// The service.
+        service: u32,
+        /// The hash of the client's address and port, by the table's seed.
+        hash: u32,
+        /// The packet's mark.
+        mark: u32,
+        /// Where it arrived.
+        ifindex: u32,
+        /// When, in the kernel's ticks.
+        tick: u32,
+        /// Bytes of the frame.
+        length: u32,
+        /// Where in it the transport header is.
+        l4: u32,
+        /// Where the IP packet ends.
+        end: u32,
+        /// The VLAN tag that a device has taken off; 0 is none.
+        vlan_proto: u32,
+        /// Its content.
+        vlan_tci: u32,
+    }
+
+    /// User space's answer. Map `answers`.
+    struct Answer = answer {
+        /// The backend.
+        backend: u16,
+        /// Its generation.
+        generation: u16,
+        /// When it was given, in the kernel's ticks.
+        given: u32,
+    }
+
+    /// Whether there is somebody to ask. Map `asking`, one element.
+    struct Asking = asking {
+        /// When that one last looked for questions, in the kernel's ticks.
+        heartbeat: u32,
+        /// How long it may be silent, and how long answers hold; 0 means that nobody is there.
+        patience: u32,
     }
 
     /// A datagram whose first fragment has passed. Map `fragments`.
@@ -196,8 +292,23 @@ numbers! {
 
     /// UDP without connections: every packet is scheduled.
     SERVICE_ONE_PACKET: u32 = 1;
+    /// Clients keep their backends.
+    SERVICE_PERSISTENT: u32 = 2;
+    /// Not those of quiesced backends.
+    SERVICE_EXPIRE_QUIESCED: u32 = 4;
+    /// Clients may be pinned.
+    SERVICE_PINS: u32 = 8;
     /// The service was set: for those who read the map.
     SERVICE_KNOWN: u32 = 1 << 31;
+
+    /// The bits of a pin's key that are no address: service and family.
+    PIN_PREFIX: u32 = 32;
+
+    /// The backend takes no new clients.
+    BACKEND_QUIESCED: u8 = 1;
+
+    /// The connection's client keeps its backend.
+    FLOW_PERSISTENT: u8 = 1;
 
     /// Network address translation: the packet goes up to nftables.
     METHOD_NAT: u8 = 1;
@@ -231,10 +342,22 @@ numbers! {
     TABLE_DESTINATION: u32 = 3;
     /// By both addresses and ports.
     TABLE_BOTH: u32 = 4;
+    /// User space is asked; by source address and port where it does not answer.
+    TABLE_FLOW: u32 = 5;
     /// A table's element 0 is its kind, shifted by this, and the number of slots.
     TABLE_KIND_SHIFT: u32 = 24;
     /// The first element that is a slot; element 1 is the hash's seed.
     TABLE_SLOTS: u32 = 2;
+
+    /// Frames up to this size go to user space in small records: SYNs with all options.
+    ASKED_SMALL: usize = 184;
+    /// And up to this in large ones: datagrams of the usual MTU. Larger ones are not asked for: with records for 9,000
+    /// bytes a hundred packets would fill the ring, and who begins with such datagrams is not told to send them again.
+    ASKED_LARGE: usize = 1976;
+    /// Bytes of the ring: 3,800 SYNs.
+    ASKED_RING: usize = 1 << 20;
+    /// Answers that wait for their packets.
+    ANSWERS: u32 = 1 << 14;
 
     /// Limits hold for 2 to the power of this of the kernel's ticks: 128 ms with the usual 250 in a second.
     GATE_TICKS: u32 = 5;
@@ -267,6 +390,10 @@ events! {
     TableFull = EVENT_TABLE_FULL, false, "table-full";
     /// A TCP packet without entry that opens nothing; the hash of the client chose.
     NoSyn = EVENT_NO_SYN, false, "no-syn";
+    /// Handed to user space, which is asked for its backend.
+    Asked = EVENT_ASKED, false, "asked";
+    /// Not asked, because nobody answers, the ring is full, or the packet cannot arrive again; the hash chose.
+    Unasked = EVENT_UNASKED, false, "unasked";
 }
 
 /// The header `src/bpf/layout.h`.

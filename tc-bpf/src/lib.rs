@@ -7,6 +7,7 @@
 
 mod attach;
 mod attachments;
+mod checksum;
 mod clsact;
 mod decap;
 pub mod filter;
@@ -18,8 +19,11 @@ mod loader;
 mod lock;
 mod maps;
 pub mod model;
+mod persist;
 pub mod pin;
+mod questions;
 mod restore;
+mod ring;
 mod service;
 mod sweep;
 mod sys;
@@ -33,7 +37,9 @@ pub use installed::Table;
 pub use loader::{Forwarder, LoadError, Meta, RunError, RunOutcome, Sizes};
 pub use lock::{LockError, PinLock};
 pub use maps::{MapError, Maps, NewTable, OpenError};
-pub use service::ServiceSettings;
+pub use persist::PersistentEntry;
+pub use questions::{Question, Questions};
+pub use service::{Persistence, Pin, ServiceSettings, WhenQuiesced};
 pub use sweep::{Counts, Sweep, Timeouts};
 pub use target::{Kind, Listen, Method, Target, Way};
 

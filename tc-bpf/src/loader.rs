@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 
-use crate::maps::{CLOCK, Maps, OpenError};
+use crate::maps::{CLOCK, INJECT, Maps, OpenError};
 use crate::{pin, sys};
 
 /// How large the maps are. Another size than that of what is pinned is refused: it would be ignored otherwise.
@@ -26,6 +26,10 @@ pub struct Sizes {
     pub half_open: u32,
     /// Fragmented datagrams on their way.
     pub fragments: u32,
+    /// Clients that keep their backends, 96 bytes each; as many again of which one packet was seen.
+    pub persistent: u32,
+    /// Pins; they take memory when they are set.
+    pub pins: u32,
 }
 
 impl Default for Sizes {
@@ -38,12 +42,14 @@ impl Default for Sizes {
             flows6: 1 << 18,
             half_open: 1 << 16,
             fragments: 8_192,
+            persistent: 1 << 16,
+            pins: 1 << 16,
         }
     }
 }
 
 impl Sizes {
-    fn by_map(&self) -> [(&'static str, u32); 12] {
+    fn by_map(&self) -> [(&'static str, u32); 15] {
         [
             ("listeners", self.listeners),
             ("services", self.services),
@@ -57,6 +63,9 @@ impl Sizes {
             ("half_open4", self.half_open),
             ("half_open6", self.half_open),
             ("fragments", self.fragments),
+            ("persistent", self.persistent),
+            ("persistent_new", self.persistent),
+            ("pins", self.pins),
         ]
     }
 }
@@ -171,6 +180,7 @@ pub struct Forwarder {
 const INGRESS: &str = "wvs_ingress";
 const EXPLAIN: &str = "wvs_explain";
 const TIME: &str = "wvs_clock";
+const INJECTOR: &str = "wvs_inject";
 
 impl Forwarder {
     /// Loads the program with the maps pinned below `root` (on a BPF file system), or makes and pins them.
@@ -187,10 +197,11 @@ impl Forwarder {
         let mut ebpf = loader
             .load(crate::OBJECT)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
-        for name in [INGRESS, EXPLAIN, TIME] {
+        for name in [INGRESS, EXPLAIN, TIME, INJECTOR] {
             load_program(&mut ebpf, name)?;
         }
-        pin_clock(&mut ebpf, &folder.join(CLOCK))?;
+        pin_program(&mut ebpf, TIME, &folder.join(CLOCK))?;
+        pin_program(&mut ebpf, INJECTOR, &folder.join(INJECT))?;
         let maps = Maps::open(root)?;
         Ok(Self {
             root: root.to_owned(),
@@ -258,8 +269,8 @@ pub(crate) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Lo
         })
 }
 
-/// Pins the program that tells the time, in place of an older one.
-fn pin_clock(ebpf: &mut Ebpf, path: &Path) -> Result<(), LoadError> {
+/// Pins a program that user space runs, in place of an older one.
+fn pin_program(ebpf: &mut Ebpf, name: &'static str, path: &Path) -> Result<(), LoadError> {
     let unusable = |source: io::Error| LoadError::Folder {
         path: path.to_owned(),
         source,
@@ -268,10 +279,10 @@ fn pin_clock(ebpf: &mut Ebpf, path: &Path) -> Result<(), LoadError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
         _ => {}
     }
-    classifier(ebpf, TIME)
+    classifier(ebpf, name)
         .and_then(|program| program.pin(path).map_err(|error| unpinnable(&error)))
         .map_err(|source| LoadError::Program {
-            name: TIME,
+            name,
             source: Box::new(source),
         })
 }

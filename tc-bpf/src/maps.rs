@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::filter;
 use crate::layout::{
-    Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, GATE_TICKS, Gate, Listener, Service, ServiceStats,
-    Settings, TABLE_KIND_SHIFT,
+    Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, GATE_TICKS, Gate, Listener, Persistent,
+    PersistentKey, PinKey, Pinned, Service, ServiceStats, Settings, TABLE_KIND_SHIFT,
 };
 use crate::pin;
 use crate::service::ServiceSettings;
@@ -65,6 +65,8 @@ pub(crate) fn refused(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Map
 
 /// The name under which the program that tells the time is pinned.
 pub(crate) const CLOCK: &str = "clock";
+/// And the one that lets packets arrive.
+pub(crate) const INJECT: &str = "inject";
 
 /// The maps of a loaded program.
 #[derive(Debug)]
@@ -80,6 +82,9 @@ pub struct Maps {
     pub(crate) flows6: Map<FlowKey, Flow>,
     pub(crate) half_open4: Map<FlowKey4, Flow>,
     pub(crate) half_open6: Map<FlowKey, Flow>,
+    pub(crate) persistent: Map<PersistentKey, Persistent>,
+    pub(crate) persistent_new: Map<PersistentKey, Persistent>,
+    pub(crate) pins: Map<PinKey, Pinned>,
     backend_stats: Map<u32, BackendStats>,
     service_stats: Map<u32, ServiceStats>,
     events: Map<u32, u64>,
@@ -142,6 +147,9 @@ impl Maps {
             flows6,
             half_open4,
             half_open6,
+            persistent,
+            persistent_new,
+            pins,
             backend_stats,
             service_stats,
             events
@@ -225,12 +233,13 @@ impl Maps {
             .map_err(refused(format!("setting service {service}")))
     }
 
-    /// Removes a service whose listeners are gone: its table, its counters, and where its cycle was. Its connections
-    /// go on.
+    /// Removes a service whose listeners are gone: its table, its pins, its counters, and where its cycle was. Its
+    /// connections go on.
     pub fn remove_service(&self, service: u32) -> Result<(), MapError> {
         let doing = || refused(format!("removing service {service}"));
         self.within("service", service, self.services.max_entries)?;
         self.remove_table(service)?;
+        self.set_pins(service as u16, &[])?;
         self.services
             .set(&service, &Service::default())
             .map_err(doing())?;

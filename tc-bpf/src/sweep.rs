@@ -79,10 +79,13 @@ pub struct Sweep {
     pub seen: usize,
     /// Entries that were over, and are gone.
     pub expired: usize,
+    /// Persistent clients whose time was over, and are forgotten.
+    pub forgotten: usize,
 }
 
 impl Maps {
-    /// Walks all tables once: counts what lives, and ends what has been silent too long by its service's timeouts.
+    /// Walks all tables once: counts what lives, ends what has been silent too long by its service's timeouts, and
+    /// forgets persistent clients whose time is over.
     /// Reading does not disturb the order in which a full table gives up entries. `now` is of [`Maps::now`].
     pub fn sweep(&self, timeouts: impl Fn(u16) -> Timeouts, now: u32) -> Result<Sweep, MapError> {
         let mut judge = Judge::new(timeouts, now, tick());
@@ -113,6 +116,7 @@ impl Maps {
         sweep!(half_open6, "half-open IPv6");
         Ok(Sweep {
             expired,
+            forgotten: self.sweep_persistent(now)?,
             ..judge.found()
         })
     }
@@ -191,7 +195,7 @@ impl<F: Fn(u16) -> Timeouts> Judge<F> {
         Sweep {
             counts,
             seen: self.seen,
-            expired: 0,
+            ..Sweep::default()
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::layout::{
-    Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT, METHOD_TUN, TABLE_BOTH,
-    TABLE_CYCLE, TABLE_DESTINATION, TABLE_SOURCE, TABLE_SOURCE_PORT,
+    BACKEND_QUIESCED, Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT,
+    METHOD_TUN, TABLE_BOTH, TABLE_CYCLE, TABLE_DESTINATION, TABLE_FLOW, TABLE_SOURCE, TABLE_SOURCE_PORT,
 };
 
 /// What of a packet names a service.
@@ -104,6 +104,9 @@ pub struct Target {
     pub generation: u16,
     /// How to reach it; `None` only for [`Method::Nat`] and [`Method::Local`].
     pub way: Option<Way>,
+    /// It takes no new clients: no slot should name it, and [`crate::WhenQuiesced`] says what becomes of clients that
+    /// keep it.
+    pub quiesced: bool,
 }
 
 impl From<Target> for Backend {
@@ -118,6 +121,7 @@ impl From<Target> for Backend {
                 Method::Tunnel => METHOD_TUN,
                 Method::Local => METHOD_LOCAL,
             },
+            flags: if target.quiesced { BACKEND_QUIESCED } else { 0 },
             ..Self::default()
         };
         if let Some(way) = target.way {
@@ -153,6 +157,7 @@ impl Target {
             address: address(backend.address, backend.family),
             generation: backend.generation,
             way: (way.ifindex > 0).then_some(way),
+            quiesced: backend.flags & BACKEND_QUIESCED != 0,
         })
     }
 }
@@ -170,6 +175,8 @@ pub enum Kind {
     Destination,
     /// Both addresses and ports.
     Both,
+    /// User space is asked ([`crate::Questions`]); the client's address and port where nobody answers.
+    Flow,
 }
 
 impl Kind {
@@ -182,6 +189,7 @@ impl Kind {
             Self::SourceAndPort => TABLE_SOURCE_PORT,
             Self::Destination => TABLE_DESTINATION,
             Self::Both => TABLE_BOTH,
+            Self::Flow => TABLE_FLOW,
         }
     }
 
@@ -194,6 +202,7 @@ impl Kind {
             Self::SourceAndPort,
             Self::Destination,
             Self::Both,
+            Self::Flow,
         ]
         .into_iter()
         .find(|kind| kind.number() == number)
@@ -252,6 +261,7 @@ mod tests {
                 address: address.parse().unwrap(),
                 generation: 7,
                 way,
+                quiesced: method == Method::Tunnel,
             };
             assert_eq!(Target::of(&Backend::from(target)), Some(target));
         }

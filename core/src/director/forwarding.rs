@@ -9,7 +9,7 @@ use wvs_tc_bpf::Timeouts;
 use super::counting::{SHORTEST, cpu_time};
 use super::engine::Engine;
 use super::error::ApplyError;
-use crate::config::Config;
+use crate::config::{Config, Service};
 use crate::ids::BackendIds;
 use crate::kernel::tc::{TcError, TcSettings};
 use crate::plan::Plan;
@@ -104,7 +104,7 @@ impl Engine {
     }
 
     /// The pools' backends as their schedulers should see them now.
-    pub(super) fn standing(
+    pub(super) fn candidates_now(
         &self,
         config: &Config,
         ids: &BackendIds,
@@ -154,6 +154,14 @@ impl Engine {
         let before = std::mem::replace(&mut self.tc.desired, state);
         match self.doors.tc.make(&steps, &mut self.tc.installed) {
             Ok(()) => {
+                let gone = before
+                    .backends
+                    .keys()
+                    .filter(|id| !self.tc.desired.backends.contains_key(id));
+                for id in gone {
+                    // It still has connections, but no client is to come back to it.
+                    self.doors.tc.forget_clients(*id)?;
+                }
                 self.tc.stale_filter |= steps.iter().any(|step| matches!(step, Step::Unlisten(_)));
                 self.tc.next_sweep = Instant::now();
                 Ok(steps)
@@ -175,6 +183,18 @@ impl Engine {
             );
         }
         self.tc.desired = before;
+    }
+
+    /// Notes which of a service's backends take no new clients; the next [`refresh_tc`](Engine::refresh_tc) tells the
+    /// program.
+    pub(super) fn quiesce_tc(&mut self, service: &Service) {
+        for backend in &service.backends {
+            let id = self.ids.get(&service.name, backend.address);
+            let target = id.and_then(|id| self.tc.desired.backends.get_mut(&id));
+            if let Some(target) = target {
+                target.quiesced = backend.weight == 0 || backend.drain;
+            }
+        }
     }
 
     /// Gives the program the tables of pools that have made them again, all at once.

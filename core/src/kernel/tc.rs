@@ -10,8 +10,8 @@ use wvs_tc_bpf::layout::{
     STATE_TIME_WAIT,
 };
 use wvs_tc_bpf::{
-    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PinLock, RunError, Sizes, Sweep,
-    Timeouts, tick,
+    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PersistentEntry, PinLock,
+    RunError, Sizes, Sweep, Timeouts, tick,
 };
 
 use crate::dispatch::DispatchTable;
@@ -92,6 +92,10 @@ pub trait Tc {
     fn detach(&mut self, interface: &str) -> Result<(), TcError>;
     /// Removes a backend, with the connections that are left.
     fn forget(&mut self, id: BackendId) -> Result<usize, TcError>;
+    /// Lets the clients that a backend keeps be scheduled anew.
+    fn forget_clients(&mut self, id: BackendId) -> Result<usize, TcError>;
+    /// The clients that keep their backends, and how long ago each began its last connection.
+    fn persistent(&mut self) -> Result<Vec<(PersistentEntry, Duration)>, TcError>;
     /// Lets go of the addresses that nobody listens on any more.
     fn renew_filter(&mut self) -> Result<(), TcError>;
     /// Counts and expires connections, by the timeouts of their services.
@@ -141,11 +145,24 @@ fn held(maps: &Maps) -> Result<TcState, MapError> {
     for (number, settings) in maps.services()? {
         let table = maps.table(number)?;
         // One with another seed is none of ours, and is made anew.
-        let table = table.filter(|it| it.seed == HASH_SEED).map_or_else(DispatchTable::empty, |it| DispatchTable {
-            dispatch: dispatch(it.kind),
-            slots: it.slots.into_iter().map(|slot| slot.map(BackendId)).collect(),
-        });
-        state.services.insert(number, TcService { settings, table });
+        let table = table
+            .filter(|it| it.seed == HASH_SEED)
+            .map_or_else(DispatchTable::empty, |it| DispatchTable {
+                dispatch: dispatch(it.kind),
+                slots: it.slots.into_iter().map(|slot| slot.map(BackendId)).collect(),
+            });
+        let pins = maps
+            .pins(u16::try_from(number).unwrap_or(u16::MAX))?
+            .into_iter()
+            .collect();
+        state.services.insert(
+            number,
+            TcService {
+                settings,
+                table,
+                pins,
+            },
+        );
     }
     Ok(state)
 }
@@ -157,6 +174,7 @@ fn dispatch(kind: Kind) -> Dispatch {
         Kind::SourceAndPort => Dispatch::Hash(HashKey::SourceAndPort),
         Kind::Destination => Dispatch::Hash(HashKey::Destination),
         Kind::Both => Dispatch::Hash(HashKey::Both),
+        Kind::Flow => Dispatch::Flow,
     }
 }
 
@@ -168,6 +186,7 @@ fn kind(dispatch: Dispatch) -> Kind {
         Dispatch::Hash(HashKey::SourceAndPort) => Kind::SourceAndPort,
         Dispatch::Hash(HashKey::Destination) => Kind::Destination,
         Dispatch::Hash(HashKey::Both) => Kind::Both,
+        Dispatch::Flow => Kind::Flow,
     }
 }
 
@@ -228,6 +247,10 @@ impl Tc for TcProgram {
                     made = tables.len();
                     set_tables(maps, &tables)?;
                 }
+                Step::Pins(number, pins) => {
+                    let all: Vec<_> = pins.iter().copied().collect();
+                    maps.set_pins(u16::try_from(*number).unwrap_or(u16::MAX), &all)?;
+                }
                 Step::Listen(listen, number) => maps.set_listener(*listen, *number)?,
                 Step::Attach(interface) => drop(forwarder.attach(interface)?),
                 Step::Unlisten(listen) => drop(maps.remove_listener(*listen)?),
@@ -262,6 +285,24 @@ impl Tc for TcProgram {
         };
         forwarder.maps().remove_backend(id.0)?;
         Ok(forwarder.maps().cut(id.0)?)
+    }
+
+    fn forget_clients(&mut self, id: BackendId) -> Result<usize, TcError> {
+        self.forwarder()
+            .map_or(Ok(0), |it| Ok(it.maps().forget_persistent(id.0)?))
+    }
+
+    fn persistent(&mut self) -> Result<Vec<(PersistentEntry, Duration)>, TcError> {
+        let Some(forwarder) = self.forwarder() else {
+            return Ok(Vec::new());
+        };
+        let (now, tick) = (forwarder.maps().now()?, tick());
+        let entries = forwarder.maps().persistent_entries()?;
+        let aged = |entry: PersistentEntry| {
+            let ticks = now.wrapping_sub(entry.seen) as i32;
+            (entry, tick.saturating_mul(ticks.max(0).unsigned_abs()))
+        };
+        Ok(entries.into_iter().map(aged).collect())
     }
 
     fn renew_filter(&mut self) -> Result<(), TcError> {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use wvs_tc_bpf::{Listen as Key, ServiceSettings};
+use wvs_tc_bpf::Listen as Key;
 
+use super::clients::{groups, pins, settings};
 use super::route::{NoWay, Route, target};
 use super::{ServiceNumbers, TcService, TcState};
 use crate::config::{Config, Listen, PortRange, Service};
@@ -77,6 +78,7 @@ pub fn build(
     facts: &Facts,
 ) -> TcState {
     let mut state = TcState::default();
+    let groups = groups(config);
     for service in config.services.iter().filter(|service| service.uses_tc()) {
         for family in families(service) {
             let key = PoolKey {
@@ -89,13 +91,18 @@ pub fn build(
             state
                 .listeners
                 .extend(listeners(service, family).map(|key| (key, number)));
-            let table = table.clone();
-            let settings = settings(service);
-            state.services.insert(number, TcService { settings, table });
+            let service_now = TcService {
+                settings: settings(service, number, &groups),
+                table: table.clone(),
+                pins: pins(service, family, ids),
+            };
+            state.services.insert(number, service_now);
             let backends = members(service, family).filter_map(|backend| {
                 let (address, forward) = (backend.address.address, service.forward_of(backend));
                 let id = ids.get(&service.name, backend.address)?;
-                let target = target(address, forward, facts.routes.get(&address), ids.generation(id)).ok()?;
+                let route = facts.routes.get(&address);
+                let mut target = target(address, forward, route, ids.generation(id)).ok()?;
+                target.quiesced = backend.weight == 0 || backend.drain;
                 Some((id, target))
             });
             state.backends.extend(backends.collect::<Vec<(BackendId, _)>>());
@@ -122,12 +129,6 @@ pub fn wanted_interfaces(config: &Config, facts: &Facts) -> BTreeSet<String> {
         managed.chain(holders).collect::<Vec<_>>()
     };
     services.flat_map(of).collect()
-}
-
-fn settings(service: &Service) -> ServiceSettings {
-    ServiceSettings {
-        one_packet: service.one_packet,
-    }
 }
 
 fn addresses(service: &Service) -> impl Iterator<Item = IpAddr> + '_ {

@@ -1,8 +1,9 @@
 //! What would change in the program's maps: the difference of two states, as steps in an order that no packet falls through.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use wvs_tc_bpf::{Listen, Method, ServiceSettings, Target};
+use wvs_tc_bpf::{Listen, Method, Pin, ServiceSettings, Target};
 
 use super::{TcService, TcState};
 use crate::dispatch::DispatchTable;
@@ -17,6 +18,8 @@ pub enum Step {
     Service(u32, ServiceSettings),
     /// Exchanges a service's table.
     Table(u32, DispatchTable),
+    /// Exchanges a service's pinned clients.
+    Pins(u32, BTreeSet<Pin>),
     /// Leads what it names to a service.
     Listen(Listen, u32),
     /// Attaches the program to an interface (`tc filter add dev … ingress bpf`).
@@ -42,6 +45,9 @@ pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
         let before = installed.services.get(number);
         if before.is_none_or(|it| it.settings != service.settings) {
             steps.push(Step::Service(*number, service.settings));
+        }
+        if before.map_or(!service.pins.is_empty(), |it| it.pins != service.pins) {
+            steps.push(Step::Pins(*number, service.pins.clone()));
         }
     }
     // In a row: the kernel takes several tables at the price of one.
@@ -88,6 +94,7 @@ impl TcState {
             Step::Backend(id, target) => drop(self.backends.insert(*id, *target)),
             Step::Service(number, settings) => self.service(*number).settings = *settings,
             Step::Table(number, table) => self.service(*number).table = table.clone(),
+            Step::Pins(number, pins) => self.service(*number).pins.clone_from(pins),
             Step::Listen(listen, number) => drop(self.listeners.insert(*listen, *number)),
             Step::Attach(interface) => drop(self.interfaces.insert(interface.clone())),
             Step::Unlisten(listen) => drop(self.listeners.remove(listen)),
@@ -96,10 +103,7 @@ impl TcState {
     }
 
     fn service(&mut self, number: u32) -> &mut TcService {
-        self.services.entry(number).or_insert_with(|| TcService {
-            settings: ServiceSettings::default(),
-            table: DispatchTable::empty(),
-        })
+        self.services.entry(number).or_insert_with(TcService::unknown)
     }
 }
 
@@ -109,6 +113,7 @@ impl fmt::Display for Step {
             Step::Backend(id, target) => write!(f, "backend {} {}", id.0, Words(target)),
             Step::Service(number, settings) => write!(f, "service {number}{}", Words(settings)),
             Step::Table(number, table) => write!(f, "table {number} of {} slots", table.slots.len()),
+            Step::Pins(number, pins) => write!(f, "pin {} prefixes of service {number}", pins.len()),
             Step::Listen(listen, number) => write!(f, "listen {} to service {number}", Words(listen)),
             Step::Attach(interface) => write!(f, "attach to {interface}"),
             Step::Unlisten(listen) => write!(f, "listen no more {}", Words(listen)),
@@ -141,7 +146,10 @@ impl fmt::Display for Words<'_, Listen> {
 impl fmt::Display for Words<'_, ServiceSettings> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.one_packet {
-            f.write_str(" schedules each datagram for itself")?;
+            f.write_str(", each datagram for itself")?;
+        }
+        if let Some(kept) = self.0.persistence {
+            write!(f, ", clients (/{} /{}) stay for {:?}", kept.mask, kept.mask6, kept.timeout)?;
         }
         Ok(())
     }

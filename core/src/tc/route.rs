@@ -84,6 +84,7 @@ pub fn target(
         address,
         generation,
         way,
+        quiesced: false,
     };
     if matches!(forward, Forward::Nat | Forward::FullNat) {
         return Ok(made(Method::Nat, None));

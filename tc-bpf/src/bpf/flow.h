@@ -78,6 +78,8 @@ INLINE struct backend *backend_of(__u16 id, __u16 generation)
 	return b && b->method && b->generation == generation ? b : 0;
 }
 
+ONCE int prove_client(const struct packet *p, const struct flow *f);
+
 /* A second packet: the entry moves to the established ones. */
 INLINE void promote(const struct packet *p, const struct flow *f, const struct settings *s)
 {
@@ -90,6 +92,8 @@ INLINE void promote(const struct packet *p, const struct flow *f, const struct s
 	}
 	refused = p->v6 ? bpf_map_update_elem(&flows6, &p->key, &copy, BPF_ANY)
 			: bpf_map_update_elem(&flows4, &p->key, &copy, BPF_ANY);
+	if (unlikely(copy.flags & FLOW_PERSISTENT))
+		prove_client(p, &copy);
 	if (refused)
 		count(EVENT_TABLE_FULL);
 	else if (p->v6)
@@ -127,10 +131,14 @@ INLINE void remember(const struct packet *p, __u16 id, const struct backend *b, 
 		.seen = now,
 		.opened = now,
 		.service = service,
+		.flags = p->persistent ? FLOW_PERSISTENT : 0,
 		.state = p->proto != IPPROTO_TCP ? STATE_DATAGRAM : is_syn(p) ? STATE_SYN : STATE_ESTABLISHED,
 	};
 
-	if (p->v6 ? bpf_map_update_elem(&half_open6, &p->key, &f, BPF_ANY)
-		  : bpf_map_update_elem(&half_open4, &p->key, &f, BPF_ANY))
+	/* Kernels before 6.2 take keys from maps, packets and the function's own stack only. */
+	struct flow_key key = p->key;
+
+	if (p->v6 ? bpf_map_update_elem(&half_open6, &key, &f, BPF_ANY)
+		  : bpf_map_update_elem(&half_open4, &key, &f, BPF_ANY))
 		count(EVENT_TABLE_FULL);
 }

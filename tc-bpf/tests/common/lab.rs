@@ -95,6 +95,7 @@ impl Lab {
             address: Self::server(number, v6),
             generation: 1,
             way: Some(self.way(number, v6, macs)),
+            quiesced: false,
         }
     }
 

@@ -27,6 +27,7 @@ pub fn target(method: Method, to: &str, source: &str) -> Target {
         address: address(to),
         generation: 1,
         way: way(source),
+        quiesced: false,
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use wvs_tc_bpf::layout::{BackendStats, Event};
-use wvs_tc_bpf::{AttachError, Counts, Sweep, Timeouts};
+use wvs_tc_bpf::{AttachError, Counts, PersistentEntry, Sweep, Timeouts};
 
 use crate::kernel::tc::{Tc, TcError, TcFlow, TcSettings};
 use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Flow, MarkMask, Routes};
@@ -162,6 +163,14 @@ impl Tc for FakeTc {
         let mut program = self.0.lock().unwrap();
         program.holds.backends.remove(&id);
         Ok(program.connections.remove(&id).unwrap_or(0) as usize)
+    }
+
+    fn forget_clients(&mut self, _: BackendId) -> Result<usize, TcError> {
+        Ok(0)
+    }
+
+    fn persistent(&mut self) -> Result<Vec<(PersistentEntry, Duration)>, TcError> {
+        Ok(Vec::new())
     }
 
     fn renew_filter(&mut self) -> Result<(), TcError> {
