@@ -168,7 +168,10 @@ impl Door for HostDoor {
         }
         let is_tunnel = wish.mode == Mode::Tun;
         let mut fou = match wish.tunnel.kind {
-            TunnelKind::Gue { .. } if is_tunnel => Fou::open().map_err(failed("look for GUE"))?,
+            TunnelKind::Gue { .. } if is_tunnel => {
+                let fou = if trying { Fou::load() } else { Fou::open() };
+                fou.map_err(failed("look for GUE"))?
+            }
             _ => None,
         };
         let abilities = if trying && is_tunnel {
