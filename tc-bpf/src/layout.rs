@@ -7,11 +7,13 @@
 //! machine's order. All padding is named, because the kernel compares keys byte by byte.
 
 mod declare;
+mod records;
 
 use std::fmt::Write as _;
 use std::mem::size_of;
 
 use declare::{InC, events, layout, numbers};
+pub use records::{Answer, Asked, Asking, Persistent, PersistentKey, PinKey, Pinned, Report};
 
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
 pub const SCHEMA: u32 = 2;
@@ -103,48 +105,6 @@ layout! {
         mask6: [u8; 16],
     }
 
-    /// A persistent client. Maps `persistent`, `persistent_new`.
-    struct PersistentKey = persistent_key {
-        /// Its masked address, 4 or 16 bytes, then zeros.
-        address: [u8; 16],
-        /// The group of services.
-        group: u16,
-        /// 4 or 6.
-        family: u8,
-        /// Zero.
-        pad: u8,
-    }
-
-    /// What it has got.
-    struct Persistent = persistent {
-        /// Its backend.
-        backend: u16,
-        /// The generation of the backend's id.
-        generation: u16,
-        /// When it last began a connection, in the kernel's ticks.
-        seen: u32,
-    }
-
-    /// Clients that the operator has pinned. Map `pins`: of several that match, the longest prefix counts.
-    struct PinKey = pin_key {
-        /// [`PIN_PREFIX`] and the bits of the address.
-        prefix: u32,
-        /// The service.
-        service: u16,
-        /// 4 or 6.
-        family: u16,
-        /// 4 or 16 bytes, then zeros.
-        address: [u8; 16],
-    }
-
-    /// Where they are pinned to.
-    struct Pinned = pinned {
-        /// The backend.
-        backend: u16,
-        /// Its generation.
-        generation: u16,
-    }
-
     /// A backend. Map `backends`, by backend id; all zero where there is none.
     struct Backend = backend {
         /// Where it is: the real server, or for tunnels where they end.
@@ -169,50 +129,6 @@ layout! {
         flags: u8,
         /// Zero.
         pad: [u8; 9],
-    }
-
-    /// A packet that begins a connection, and wants to know its backend. Ring `asked`; the whole frame follows.
-    struct Asked = asked {
-        /// The connection; of IPv4 as [`FlowKey4`] and zeros.
-        key: FlowKey,
-        /// The service.
-        service: u32,
-        /// The hash of the client's address and port, by the table's seed.
-        hash: u32,
-        /// The packet's mark.
-        mark: u32,
-        /// Where it arrived.
-        ifindex: u32,
-        /// When, in the kernel's ticks.
-        tick: u32,
-        /// Bytes of the frame.
-        length: u32,
-        /// Where in it the transport header is.
-        l4: u32,
-        /// Where the IP packet ends.
-        end: u32,
-        /// The VLAN tag that a device has taken off; 0 is none.
-        vlan_proto: u32,
-        /// Its content.
-        vlan_tci: u32,
-    }
-
-    /// User space's answer. Map `answers`.
-    struct Answer = answer {
-        /// The backend.
-        backend: u16,
-        /// Its generation.
-        generation: u16,
-        /// When it was given, in the kernel's ticks.
-        given: u32,
-    }
-
-    /// Whether there is somebody to ask. Map `asking`, one element.
-    struct Asking = asking {
-        /// When that one last looked for questions, in the kernel's ticks.
-        heartbeat: u32,
-        /// How long it may be silent, and how long answers hold; 0 means that nobody is there.
-        patience: u32,
     }
 
     /// A datagram whose first fragment has passed. Map `fragments`.
@@ -247,8 +163,8 @@ layout! {
         insert_limit: u32,
         /// Too-big messages that a CPU may send within one [`GATE_TICKS`].
         icmp_limit: u32,
-        /// Zero.
-        pad: u32,
+        /// One in so many scheduled or lost packets is reported; 0 means none.
+        report_every: u32,
     }
 
     /// What a CPU has used of its limits. Map `gates`.
@@ -349,6 +265,13 @@ numbers! {
     /// The first element that is a slot; element 1 is the hash's seed.
     TABLE_SLOTS: u32 = 2;
 
+    /// A backend was chosen.
+    REPORT_CHOSEN: u16 = 0xffff;
+    /// It is not known which service it was.
+    REPORT_NO_SERVICE: u16 = 0xffff;
+    /// Bytes of the ring: 3,600 reports.
+    REPORT_RING: usize = 1 << 18;
+
     /// Frames up to this size go to user space in small records: SYNs with all options.
     ASKED_SMALL: usize = 184;
     /// And up to this in large ones: datagrams of the usual MTU. Larger ones are not asked for: with records for 9,000
@@ -408,6 +331,7 @@ pub fn c_header() -> String {
     let _ = writeln!(out, "#define EVENTS {}", Event::ALL.len());
     c_events(&mut out);
     c_structs(&mut out);
+    records::c_records(&mut out);
     out
 }
 

@@ -156,7 +156,7 @@ impl Maps {
         ))
     }
 
-    fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<(), MapError> {
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<(), MapError> {
         let mut settings = self.settings()?;
         change(&mut settings);
         self.settings

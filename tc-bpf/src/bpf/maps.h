@@ -41,6 +41,7 @@ MAP(asking, BPF_MAP_TYPE_ARRAY, __u32, struct asking, 1);
 	} name SEC(".maps")
 
 RING(asked, ASKED_RING);
+RING(reports, REPORT_RING);
 
 /* The kernel wants tries to take memory as they grow. */
 struct {
