@@ -5,6 +5,7 @@
 
 mod build;
 mod clients;
+mod examine;
 mod numbers;
 mod plan;
 mod route;
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wvs_tc_bpf::{Listen, Pin, ServiceSettings, Target};
 
 pub use build::{Facts, build, wanted_interfaces};
+pub use examine::examine;
 pub use numbers::{ServiceNumbers, TooManyServices};
 pub use plan::{Step, Words, plan};
 pub use route::{NoWay, Route, target};
