@@ -119,7 +119,12 @@ impl HostDoor {
         let attached = Decapsulator::attachments(&self.pin_dir).map_err(failed("look for the decapsulator"))?;
         let addresses = Decapsulator::addresses(&self.pin_dir).map_err(failed("read where tunnels end"))?;
         Ok(Decapsulation {
-            interfaces: attached.into_iter().map(|it| it.interface).collect(),
+            // What somebody else has detached leaves its pin.
+            interfaces: attached
+                .into_iter()
+                .filter(|it| it.program.is_some())
+                .map(|it| it.interface)
+                .collect(),
             addresses: addresses.into_iter().collect(),
         })
     }
