@@ -4,21 +4,27 @@
 //! director finds the tables, plans against them and sends only what differs.
 
 mod addresses;
+mod clients;
 mod counting;
 pub mod engine;
 mod error;
+mod explain;
+mod flows;
 mod forwarding;
 mod ledger;
 mod lock;
 mod pools;
+mod program;
 mod reading;
 mod reconcile;
 mod server;
 mod store;
+mod swap;
 mod tc_views;
 #[cfg(test)]
 mod tests;
 mod views;
+mod ways;
 
 use std::io;
 use std::path::PathBuf;
@@ -221,6 +227,7 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
         }
         engine.reschedule(now);
         engine.look_after_tc(now);
+        engine.swap_plugins(now);
         let until = engine.next_schedule().min(next_look);
         match todo.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(step) => step(&mut engine),
@@ -235,7 +242,7 @@ fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
         path: options.config.clone(),
         source,
     })?;
-    let catalog = Catalog::new()?;
+    let catalog = reading::catalog(options, &text)?;
     let name = options.config.display().to_string();
     let config = reading::checked(&text, &name, &catalog).map_err(RunError::Apply)?;
     let doors = open_doors()?;
@@ -253,7 +260,7 @@ pub fn first_table(
     service: &Service,
     candidates: Vec<Candidate>,
 ) -> Result<DispatchTable, StartError> {
-    Ok(pools::RunningPool::start(catalog, config, service, candidates)?
+    Ok(pools::RunningPool::start(catalog, config, service, candidates, None)?
         .table()
         .clone())
 }

@@ -5,6 +5,8 @@
 
 mod build;
 mod clients;
+mod examine;
+mod frame;
 mod numbers;
 mod plan;
 mod route;
@@ -14,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use wvs_tc_bpf::{Listen, Pin, ServiceSettings, Target};
 
 pub use build::{Facts, build, wanted_interfaces};
+pub use examine::examine;
+pub use frame::frame;
 pub use numbers::{ServiceNumbers, TooManyServices};
 pub use plan::{Step, Words, plan};
 pub use route::{NoWay, Route, target};

@@ -131,9 +131,10 @@ fn health(health: &SchedulerHealth) -> (String, Tone) {
     }
 }
 
-fn dispatch(dispatch: Dispatch) -> &'static str {
+pub(super) fn dispatch(dispatch: Dispatch) -> &'static str {
     match dispatch {
         Dispatch::Cycle => "cycle",
+        Dispatch::Flow => "flow",
         Dispatch::Hash(HashKey::Source) => "hash source",
         Dispatch::Hash(HashKey::SourceAndPort) => "hash source+port",
         Dispatch::Hash(HashKey::Destination) => "hash destination",

@@ -29,6 +29,9 @@ pub enum ViewError {
     /// The tc program's tables cannot be read.
     #[error("cannot read the program's tables")]
     Tc(#[from] TcError),
+    /// The tc program is not there.
+    #[error("the tc program is not loaded: no service has `forward = \"dr\"` or `\"tun\"`")]
+    NoProgram,
 }
 
 impl Engine {
@@ -42,6 +45,8 @@ impl Engine {
         warnings.extend(self.tc_warnings());
         let schedulers: Vec<_> = self.pools.iter().map(|(key, pool)| pool.view(key)).collect();
         warnings.extend(schedulers.iter().filter_map(troubled));
+        warnings.extend(schedulers.iter().filter_map(super::flows::unasked));
+        warnings.extend(schedulers.iter().filter_map(super::swap::refused));
         warnings.extend(self.host_warnings());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -179,7 +184,7 @@ impl Engine {
         }
     }
 
-    fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
+    pub(super) fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
         match service {
             Some(name) if self.config.service(name).is_none() => Err(ViewError::NoService(name.to_owned())),
             _ => Ok(()),
@@ -207,6 +212,7 @@ impl Engine {
                 .count(),
             backends: service.backends.len(),
             connections: total.connections + total.chosen,
+            refused: self.refused(service),
             sent: total.sent,
             received: total.received,
         }
@@ -234,6 +240,7 @@ impl Engine {
             connections: total.connections + total.chosen,
             sent: total.sent,
             received: total.received,
+            way: self.tc.installed.backends.get(&id).map(|it| self.way(id, it)),
         })
     }
 
@@ -254,7 +261,7 @@ impl Engine {
         })
     }
 
-    fn state(&self, backend: &Backend, id: BackendId) -> BackendState {
+    pub(super) fn state(&self, backend: &Backend, id: BackendId) -> BackendState {
         match backend {
             Backend { drain: true, .. } => BackendState::Draining,
             Backend { weight: 0, .. } => BackendState::Quiesced,
