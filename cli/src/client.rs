@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use wvs_core::api::{
-    Applied, Apply, BackendView, Connections, Edit, Explain, Explanation, Failure, PersistentClients, Program, Reload,
-    ServiceView, Status, Torn,
+    Applied, Apply, BackendView, Connections, Edit, Explain, Explanation, Failure, PersistentClients,
+    Program, Reload, ServiceView, Status, Torn,
 };
 use wvs_core::config::Config;
 

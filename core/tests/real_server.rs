@@ -35,7 +35,12 @@ fn direct_routing_is_set_up_once_and_taken_back() {
         // Anybody may ask, with or without a memory.
         assert!(lab.status(Some(wish)).remembered);
         let other = lab.wish(&["10.0.0.101"], "dr", None);
-        assert!(lab.status(Some(other)).items.iter().any(|it| it.state == State::Missing));
+        assert!(
+            lab.status(Some(other))
+                .items
+                .iter()
+                .any(|it| it.state == State::Missing)
+        );
         assert_eq!(lab.set_back().changes.len(), 4);
         assert_eq!(lab.state(), before);
     });
@@ -138,6 +143,7 @@ fn tunnel_from_director(lab: &Lab) -> Forwarder {
         flows6: 65_536,
         half_open: 65_536,
         fragments: 4_096,
+        ..Sizes::default()
     };
     let mut forwarder = Forwarder::load(&lab.pins("d"), &sizes).unwrap();
     let maps = forwarder.maps();
@@ -153,6 +159,7 @@ fn tunnel_from_director(lab: &Lab) -> Forwarder {
             address: SERVER[usize::from(id) - 1].parse().unwrap(),
             generation: 1,
             way: Some(way),
+            quiesced: false,
         };
         maps.set_backend(id, &target).unwrap();
         maps.set_table(id.into(), Kind::Cycle, 1, &[Some(id)]).unwrap();

@@ -16,7 +16,7 @@ use crate::scheduler::BackendId;
 const ATTEMPTS: usize = 3;
 /// How many clients of a map are looked at for a change: what the kernel tells in half a second, for which everything
 /// waits.
-const LOOK_AT: usize = 65_536;
+pub(in crate::director) const LOOK_AT: usize = 65_536;
 /// How many clients are forgotten in one batch: a megabyte of messages.
 const AT_ONCE: usize = 10_000;
 
