@@ -224,8 +224,15 @@ impl Forwarder {
         &self.maps
     }
 
-    /// The programs, and through how many instructions the verifier walked for each (Linux 5.16).
-    pub fn verified_instructions(&self) -> impl Iterator<Item = (&str, u32)> {
+    /// Instructions that the verifier walked through for the program that is attached (Linux 5.16).
+    #[must_use]
+    pub fn verified_instructions(&self) -> Option<u32> {
+        let mut all = self.verified_programs();
+        Some(all.find(|(name, _)| *name == INGRESS)?.1)
+    }
+
+    /// The same for each program.
+    pub fn verified_programs(&self) -> impl Iterator<Item = (&str, u32)> {
         self.ebpf
             .programs()
             .filter_map(|(name, program)| Some((name, program.info().ok()?.verified_instruction_count()?)))
