@@ -4,19 +4,27 @@
 //! director finds the tables, plans against them and sends only what differs.
 
 mod addresses;
+mod clients;
 mod counting;
 pub mod engine;
 mod error;
+mod explain;
+mod flows;
+mod forwarding;
 mod ledger;
 mod lock;
 mod pools;
+mod program;
 mod reading;
 mod reconcile;
 mod server;
 mod store;
+mod swap;
+mod tc_views;
 #[cfg(test)]
 mod tests;
 mod views;
+mod ways;
 
 use std::io;
 use std::path::PathBuf;
@@ -54,6 +62,8 @@ pub struct RunOptions {
     pub socket: PathBuf,
     /// Overrides `director.state_dir`.
     pub state_dir: Option<PathBuf>,
+    /// Overrides `director.pin_dir`.
+    pub pin_dir: Option<PathBuf>,
 }
 
 /// Why a director does not run.
@@ -216,6 +226,8 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
             next_look = Instant::now() + LOOK;
         }
         engine.reschedule(now);
+        engine.look_after_tc(now);
+        engine.swap_plugins(now);
         let until = engine.next_schedule().min(next_look);
         match todo.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(step) => step(&mut engine),
@@ -230,12 +242,13 @@ fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
         path: options.config.clone(),
         source,
     })?;
-    let catalog = Catalog::new()?;
+    let catalog = reading::catalog(options, &text)?;
     let name = options.config.display().to_string();
     let config = reading::checked(&text, &name, &catalog).map_err(RunError::Apply)?;
     let doors = open_doors()?;
     let store = Store::open(options.state_dir.as_ref().unwrap_or(&config.director.state_dir))?;
     let mut engine = Engine::new(doors, catalog, store, options.config.clone()).map_err(RunError::Apply)?;
+    engine.pin_dir.clone_from(&options.pin_dir);
     engine.resume(config, &text).map_err(RunError::Apply)?;
     Ok(engine)
 }
@@ -247,7 +260,7 @@ pub fn first_table(
     service: &Service,
     candidates: Vec<Candidate>,
 ) -> Result<DispatchTable, StartError> {
-    Ok(pools::RunningPool::start(catalog, config, service, candidates)?
+    Ok(pools::RunningPool::start(catalog, config, service, candidates, None)?
         .table()
         .clone())
 }

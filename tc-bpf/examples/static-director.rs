@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::net::IpAddr;
 
-use wvs_tc_bpf::{Encapsulation, Forwarder, Kind, Listen, Method, Sizes, Target, Way};
+use wvs_tc_bpf::{Encapsulation, Forwarder, Kind, Listen, Method, ServiceSettings, Sizes, Target, Way};
 
 const GUE_PORT: u16 = 6080;
 
@@ -60,6 +60,7 @@ fn target((method, encapsulation): (Method, Encapsulation), text: &str) -> Resul
             source_prefix: None,
         }),
         encapsulation,
+        quiesced: false,
     })
 }
 
@@ -86,14 +87,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         slots.push(Some(id));
     }
     maps.set_table(0, Kind::Cycle, 1, &slots)?;
-    maps.set_service(0, false)?;
+    maps.set_service(0, &ServiceSettings::default())?;
     maps.set_limits(0, 100)?;
     let (vip, port): (IpAddr, u16) = (vip.parse()?, port.parse()?);
     for proto in [6, 17] {
         maps.set_listener(Listen::Address(vip, proto, port), 0)?;
     }
     let attached = forwarder.attach(interface)?;
-    let walked = forwarder.verified_instructions().unwrap_or_default();
+    let walked: u32 = forwarder.verified_instructions().map(|(_, count)| count).sum();
     println!("the verifier walked through {walked} instructions; attached: {attached:?}");
     Ok(())
 }

@@ -7,14 +7,16 @@
 //! machine's order. All padding is named, because the kernel compares keys byte by byte.
 
 mod declare;
+mod records;
 
 use std::fmt::Write as _;
 use std::mem::size_of;
 
 use declare::{InC, events, layout, numbers};
+pub use records::{Answer, Asked, Asking, Persistent, PersistentKey, PinKey, Pinned, Report};
 
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// A type that C and Rust lay out alike, valid for every pattern of bits.
 ///
@@ -69,8 +71,8 @@ layout! {
         service: u16,
         /// One of `STATE_*`.
         state: u8,
-        /// Zero.
-        pad: u8,
+        /// `FLOW_*`.
+        flags: u8,
         /// When it began, in the kernel's ticks.
         opened: u32,
     }
@@ -130,8 +132,16 @@ layout! {
     struct Service = service {
         /// `SERVICE_*`.
         flags: u32,
+        /// Of persistence: services of one group share their clients' backends.
+        group: u16,
         /// Zero.
-        pad: u32,
+        pad: u16,
+        /// How long a persistent client may be away, in the kernel's ticks.
+        timeout: u32,
+        /// What of an IPv4 address names a persistent client.
+        mask4: [u8; 4],
+        /// Of an IPv6 address.
+        mask6: [u8; 16],
     }
 
     /// A backend. Map `backends`, by backend id; all zero where there is none.
@@ -154,13 +164,15 @@ layout! {
         method: u8,
         /// 4 or 6: of `address` and `source`.
         family: u8,
+        /// `BACKEND_*`.
+        flags: u8,
         /// Zero.
-        pad: [u8; 4],
+        pad: [u8; 3],
         /// One of `TUNNEL_*`.
         tunnel: u8,
         /// Bytes that the tunnel puts before the packet.
         overhead: u8,
-        /// The last bits of `source` that are the flow's hash, 32 at most.
+        /// The last bits of `source`: zero here, and in packets the flow's hash, or zeros and all of it.
         source_bits: u8,
         /// Not 0: the tunnel's header has a checksum over the packet.
         checksum: u8,
@@ -200,8 +212,12 @@ layout! {
         insert_limit: u32,
         /// Too-big messages that a CPU may send within one [`GATE_TICKS`].
         icmp_limit: u32,
+        /// One in so many scheduled or lost packets is reported; 0 means none.
+        report_every: u32,
         /// Elements of the maps of half-open connections.
         half_open_sets: u32,
+        /// Zero.
+        pad: u32,
         /// Of their hash, so that nobody else knows which connections meet.
         half_open_seed: u64,
     }
@@ -230,7 +246,7 @@ layout! {
 
     /// What a service has done besides what its backends count, on one CPU. Map `service_stats`.
     struct ServiceStats = service_stats {
-        /// Packets it has dropped because no backend takes them.
+        /// Packets handed to nftables to be refused, because no backend takes them.
         refused: u64,
     }
 }
@@ -241,8 +257,29 @@ numbers! {
     /// A listener is a firewall mark.
     KIND_MARK: u8 = 1;
 
+    /// What a packet's priority is when nftables takes it on: this, and the backend's id in the low half. An id of 0
+    /// means that no backend takes it: it is to be refused.
+    PRIORITY_TAG: u32 = 0x7776_0000;
+
     /// UDP without connections: every packet is scheduled.
     SERVICE_ONE_PACKET: u32 = 1;
+    /// Clients keep their backends.
+    SERVICE_PERSISTENT: u32 = 2;
+    /// Not those of quiesced backends.
+    SERVICE_EXPIRE_QUIESCED: u32 = 4;
+    /// Clients may be pinned.
+    SERVICE_PINS: u32 = 8;
+    /// The service was set: for those who read the map.
+    SERVICE_KNOWN: u32 = 1 << 31;
+
+    /// The bits of a pin's key that are no address: service and family.
+    PIN_PREFIX: u32 = 32;
+
+    /// The backend takes no new clients.
+    BACKEND_QUIESCED: u8 = 1;
+
+    /// The connection's client keeps its backend.
+    FLOW_PERSISTENT: u8 = 1;
 
     /// Network address translation: the packet goes up to nftables.
     METHOD_NAT: u8 = 1;
@@ -285,11 +322,29 @@ numbers! {
     TABLE_DESTINATION: u32 = 3;
     /// By both addresses and ports.
     TABLE_BOTH: u32 = 4;
+    /// User space is asked; by source address and port where it does not answer.
+    TABLE_FLOW: u32 = 5;
     /// A table's element 0 is its kind, shifted by this, and the number of slots.
     TABLE_KIND_SHIFT: u32 = 24;
     /// The first element that is a slot; element 1 is the hash's seed.
     TABLE_SLOTS: u32 = 2;
 
+    /// A backend was chosen.
+    REPORT_CHOSEN: u16 = 0xffff;
+    /// It is not known which service it was.
+    REPORT_NO_SERVICE: u16 = 0xffff;
+    /// Bytes of the ring: 3,600 reports.
+    REPORT_RING: usize = 1 << 18;
+
+    /// Frames up to this size go to user space in small records: SYNs with all options.
+    ASKED_SMALL: usize = 184;
+    /// And up to this in large ones: datagrams of the usual MTU. Larger ones are not asked for: with records for 9,000
+    /// bytes a hundred packets would fill the ring, and who begins with such datagrams is not told to send them again.
+    ASKED_LARGE: usize = 1976;
+    /// Bytes of the ring: 3,800 SYNs.
+    ASKED_RING: usize = 1 << 20;
+    /// Answers that wait for their packets.
+    ANSWERS: u32 = 1 << 14;
     /// Half-open connections that share a place.
     HALF_OPEN_WAYS: usize = 4;
 
@@ -305,8 +360,8 @@ numbers! {
 }
 
 events! {
-    /// No slot named a backend that exists.
-    NoBackend = EVENT_NO_BACKEND, true, "no-backend";
+    /// Handed to nftables to be refused: no slot named a backend that exists.
+    NoBackend = EVENT_NO_BACKEND, false, "no-backend";
     /// Too big for the way to the backend; the client was told.
     TooBig = EVENT_TOO_BIG, true, "too-big";
     /// Too big, and the client was not told: because of the limit of messages, or it was one itself.
@@ -331,6 +386,10 @@ events! {
     TableFull = EVENT_TABLE_FULL, false, "table-full";
     /// A TCP packet without entry that opens nothing; the hash of the client chose.
     NoSyn = EVENT_NO_SYN, false, "no-syn";
+    /// Handed to user space, which is asked for its backend.
+    Asked = EVENT_ASKED, false, "asked";
+    /// Not asked, because nobody answers, the ring is full, or the packet cannot arrive again; the hash chose.
+    Unasked = EVENT_UNASKED, false, "unasked";
     /// Too big for the way to the backend, without DF: sent in two fragments.
     Cut = EVENT_CUT, false, "cut";
 }
@@ -347,6 +406,7 @@ pub fn c_header() -> String {
     let _ = writeln!(out, "#define EVENTS {}", Event::ALL.len());
     c_events(&mut out);
     c_structs(&mut out);
+    records::c_records(&mut out);
     out
 }
 

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::layout::{
-    Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT, METHOD_TUN,
-    SHORTCUT_BITS, SHORTCUT_HASH, SHORTCUT_USED, Shortcut, TABLE_BOTH, TABLE_CYCLE, TABLE_DESTINATION,
-    TABLE_SOURCE, TABLE_SOURCE_PORT, TUNNEL_GRE, TUNNEL_GUE, TUNNEL_IPIP, TUNNEL_PLAIN,
+    BACKEND_QUIESCED, Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT,
+    METHOD_TUN, SHORTCUT_BITS, SHORTCUT_HASH, SHORTCUT_USED, Shortcut, TABLE_BOTH, TABLE_CYCLE,
+    TABLE_DESTINATION, TABLE_FLOW, TABLE_SOURCE, TABLE_SOURCE_PORT, TUNNEL_GRE, TUNNEL_GUE, TUNNEL_IPIP,
+    TUNNEL_PLAIN,
 };
 
 /// What of a packet names a service.
@@ -22,6 +23,15 @@ pub(crate) fn octets(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => address.octets(),
+    }
+}
+
+/// An address of the maps again; `family` tells IPv4 from IPv6's addresses that look like it.
+pub(crate) fn address(octets: [u8; 16], family: u8) -> IpAddr {
+    let address = Ipv6Addr::from(octets);
+    match address.to_ipv4_mapped() {
+        Some(v4) if family == 4 => v4.into(),
+        _ => address.into(),
     }
 }
 
@@ -80,13 +90,13 @@ impl From<Listener> for Listen {
 /// How a backend gets its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// By nftables: the packet goes up untouched.
+    /// By nftables: the packet goes up with [`crate::layout::PRIORITY_TAG`] and the id.
     Nat,
     /// By its hardware address, with the virtual address in it.
     DirectRouting,
     /// Within another IP packet.
     Tunnel,
-    /// It is the director itself: the packet goes up untouched.
+    /// It is the director itself: the packet goes up likewise.
     Local,
 }
 
@@ -126,6 +136,18 @@ impl Encapsulation {
     const fn checksum(self) -> bool {
         matches!(self, Self::Gre { checksum: true } | Self::Gue { checksum: true, .. })
     }
+
+    fn of(backend: &Backend) -> Self {
+        let checksum = backend.checksum > 0;
+        match backend.tunnel {
+            TUNNEL_GRE => Self::Gre { checksum },
+            TUNNEL_GUE => Self::Gue {
+                port: u16::from_be(backend.port),
+                checksum,
+            },
+            _ => Self::Ipip,
+        }
+    }
 }
 
 /// How to reach a backend of direct routing or tunnelling.
@@ -145,25 +167,27 @@ pub struct Way {
     pub source_prefix: Option<u8>,
 }
 
+/// The bits of an address.
+const fn width(family: u8) -> u8 {
+    if family == 4 { 32 } else { 128 }
+}
+
 impl Way {
-    /// How many bits of the source are the flow's hash, and the source without them.
+    /// The source without the bits behind its prefix, and how many those are.
     fn source_and_bits(&self) -> (Option<IpAddr>, u8) {
-        let free = |width: u8| {
-            self.source_prefix
-                .map_or(0, |prefix| width.saturating_sub(prefix).min(32))
+        let Some(source) = self.source else {
+            return (None, 0);
         };
-        match self.source {
-            Some(IpAddr::V4(source)) => {
-                let bits = free(32);
-                let kept = u32::MAX.checked_shl(bits.into()).unwrap_or(0);
-                (Some(IpAddr::V4((source.to_bits() & kept).into())), bits)
-            }
-            Some(IpAddr::V6(source)) => {
-                let bits = free(128);
-                (Some(IpAddr::V6((source.to_bits() & (u128::MAX << bits)).into())), bits)
-            }
-            None => (None, 0),
-        }
+        let width = width(if source.is_ipv4() { 4 } else { 6 });
+        let bits = self
+            .source_prefix
+            .map_or(0, |prefix| width.saturating_sub(prefix));
+        let kept = u128::MAX.checked_shl(bits.into()).unwrap_or(0);
+        let source = match source {
+            IpAddr::V4(source) => IpAddr::V4((source.to_bits() & kept as u32).into()),
+            IpAddr::V6(source) => IpAddr::V6((source.to_bits() & kept).into()),
+        };
+        (Some(source), bits)
     }
 }
 
@@ -180,6 +204,9 @@ pub struct Target {
     pub way: Option<Way>,
     /// Of [`Method::Tunnel`].
     pub encapsulation: Encapsulation,
+    /// It takes no new clients: no slot should name it, and [`crate::WhenQuiesced`] says what becomes of clients that
+    /// keep it.
+    pub quiesced: bool,
 }
 
 impl Target {
@@ -206,6 +233,7 @@ impl From<Target> for Backend {
                 Method::Tunnel => METHOD_TUN,
                 Method::Local => METHOD_LOCAL,
             },
+            flags: if target.quiesced { BACKEND_QUIESCED } else { 0 },
             ..Self::default()
         };
         if let Some(way) = target.way {
@@ -233,6 +261,37 @@ impl From<Target> for Backend {
     }
 }
 
+impl Target {
+    /// What a backend of the map is; `None` where there is none.
+    #[must_use]
+    pub fn of(backend: &Backend) -> Option<Self> {
+        let method = match backend.method {
+            METHOD_NAT => Method::Nat,
+            METHOD_DR => Method::DirectRouting,
+            METHOD_TUN => Method::Tunnel,
+            METHOD_LOCAL => Method::Local,
+            _ => return None,
+        };
+        let macs = (backend.mac, backend.source_mac);
+        let way = Way {
+            ifindex: backend.ifindex,
+            mtu: backend.mtu,
+            macs: (macs != Default::default()).then_some(macs),
+            source: (backend.source != [0; 16]).then(|| address(backend.source, backend.family)),
+            source_prefix: (backend.source_bits > 0)
+                .then(|| width(backend.family).saturating_sub(backend.source_bits)),
+        };
+        Some(Self {
+            method,
+            address: address(backend.address, backend.family),
+            generation: backend.generation,
+            way: (way.ifindex > 0).then_some(way),
+            encapsulation: Encapsulation::of(backend),
+            quiesced: backend.flags & BACKEND_QUIESCED != 0,
+        })
+    }
+}
+
 /// How a dispatch table is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -246,6 +305,8 @@ pub enum Kind {
     Destination,
     /// Both addresses and ports.
     Both,
+    /// User space is asked ([`crate::Questions`]); the client's address and port where nobody answers.
+    Flow,
 }
 
 impl Kind {
@@ -258,7 +319,23 @@ impl Kind {
             Self::SourceAndPort => TABLE_SOURCE_PORT,
             Self::Destination => TABLE_DESTINATION,
             Self::Both => TABLE_BOTH,
+            Self::Flow => TABLE_FLOW,
         }
+    }
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn of(number: u32) -> Option<Self> {
+        [
+            Self::Cycle,
+            Self::Source,
+            Self::SourceAndPort,
+            Self::Destination,
+            Self::Both,
+            Self::Flow,
+        ]
+        .into_iter()
+        .find(|kind| kind.number() == number)
     }
 }
 
@@ -275,5 +352,66 @@ mod tests {
         ] {
             assert_eq!(Listen::from(Listener::from(listen)), listen);
         }
+    }
+
+    #[test]
+    fn backends_survive_the_map() {
+        let way = Way {
+            ifindex: 3,
+            mtu: 1500,
+            macs: None,
+            source: None,
+            source_prefix: None,
+        };
+        let macs = Some(([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]));
+        for (method, address, way) in [
+            (Method::Nat, "10.0.0.1", None),
+            (Method::Local, "fd00::1", None),
+            (Method::DirectRouting, "10.0.0.1", Some(way)),
+            (Method::DirectRouting, "fd00::1", Some(Way { macs, ..way })),
+            (
+                Method::Tunnel,
+                "10.0.0.1",
+                Some(Way {
+                    source: "10.0.0.2".parse().ok(),
+                    ..way
+                }),
+            ),
+            (
+                Method::Tunnel,
+                "fd00::1",
+                Some(Way {
+                    macs,
+                    source: "fd00:2::".parse().ok(),
+                    source_prefix: Some(64),
+                    ..way
+                }),
+            ),
+        ] {
+            for encapsulation in [
+                Encapsulation::Ipip,
+                Encapsulation::Gre { checksum: true },
+                Encapsulation::Gue {
+                    port: 6080,
+                    checksum: false,
+                },
+            ] {
+                let tunnelled = method == Method::Tunnel;
+                let target = Target {
+                    method,
+                    address: address.parse().unwrap(),
+                    generation: 7,
+                    way,
+                    encapsulation: if tunnelled {
+                        encapsulation
+                    } else {
+                        Encapsulation::Ipip
+                    },
+                    quiesced: tunnelled,
+                };
+                assert_eq!(Target::of(&Backend::from(target)), Some(target));
+            }
+        }
+        assert_eq!(Target::of(&Backend::default()), None);
     }
 }

@@ -57,6 +57,7 @@ pub struct Director {
     options: DirectorOptions,
     binary: PathBuf,
     directory: TempDir,
+    pin_dir: PathBuf,
     child: Option<Child>,
 }
 
@@ -91,6 +92,7 @@ impl Director {
             options,
             binary,
             directory,
+            pin_dir: lab.pin_dir(),
             child: None,
         };
         std::fs::create_dir(director.state_dir())?;
@@ -131,6 +133,8 @@ impl Director {
         command
             .arg("--state-dir")
             .arg(self.state_dir())
+            .arg("--pin-dir")
+            .arg(&self.pin_dir)
             .args(&self.options.arguments);
         command.envs(self.options.environment.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

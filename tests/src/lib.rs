@@ -35,23 +35,28 @@
 
 mod addresses;
 mod arrivals;
+mod bpffs;
 mod clients;
 mod config;
 mod connection;
 mod director;
 mod distribution;
+mod flood;
 mod held;
 mod inquiries;
 mod lab;
 mod listing;
 mod longlived;
 mod namespace;
+mod offloads;
 mod ping;
 mod sctp;
 mod sctp_wire;
 mod servers;
 mod stage;
 mod stale;
+mod topology;
+mod transfer;
 mod wait;
 
 pub use addresses::{backend, backend6, client_source, client_source6, client_sources, vip, vip6};
@@ -70,4 +75,5 @@ pub use namespace::{Namespace, Task};
 pub use sctp::{SctpAnswer, SctpResponder};
 pub use servers::{RealServer, ServerOptions};
 pub use stage::Stage;
+pub use topology::Topology;
 pub use wait::{wait_for, wait_until};

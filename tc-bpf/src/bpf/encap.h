@@ -152,7 +152,7 @@ INLINE struct ethhdr *dress(struct __sk_buff *skb, const struct packet *p, const
 	__u8 proto = b->tunnel == TUNNEL_GRE ? IPPROTO_GRE : b->tunnel == TUNNEL_GUE ? IPPROTO_UDP : inner_proto(p);
 
 	if (b->source_bits)
-		host = bpf_htonl(hash >> ((32 - b->source_bits) & 31));
+		host = bpf_htonl(b->source_bits < 32 ? hash >> (32 - b->source_bits) : hash);
 	if (b->family == 4) {
 		struct iphdr *ip = (void *)(eth + 1);
 
@@ -188,20 +188,16 @@ APART int send_encapsulated(struct __sk_buff *skb, struct packet *p, const struc
 	struct ethhdr *eth;
 	long sum = -1;
 
-	if (unlikely(drop_tags(skb, p))) {
-		count(EVENT_VLAN);
-		return TC_ACT_SHOT;
-	}
+	if (unlikely(drop_tags(skb, p)))
+		return lost(skb, p, EVENT_VLAN);
 	if (count_hop(skb, p))
 		return TC_ACT_SHOT;
 	/* The kernel puts no checksum into each segment that it makes of this. UDP may do without; GRE's receivers refuse
 	 * what has none if they expect one. */
 	if (b->checksum && !skb->gso_size)
 		sum = sum_packet(skb, p);
-	if ((b->checksum && sum < 0 && !(b->tunnel == TUNNEL_GUE && skb->gso_size)) || make_way_for(skb, p, b)) {
-		count(EVENT_ENCAPSULATION);
-		return TC_ACT_SHOT;
-	}
+	if ((b->checksum && sum < 0 && !(b->tunnel == TUNNEL_GUE && skb->gso_size)) || make_way_for(skb, p, b))
+		return lost(skb, p, EVENT_ENCAPSULATION);
 	eth = dress(skb, p, b, sum);
 	return eth ? leave(eth, b) : TC_ACT_SHOT;
 }

@@ -71,6 +71,8 @@ INLINE struct backend *backend_of(__u16 id, __u16 generation)
 	return b && b->method && b->generation == generation ? b : 0;
 }
 
+ONCE int prove_client(const struct packet *p, const struct flow *f);
+
 /* A second packet: the entry moves to the established ones. */
 INLINE void promote(const struct packet *p, struct flow *f, const struct settings *s)
 {
@@ -83,6 +85,8 @@ INLINE void promote(const struct packet *p, struct flow *f, const struct setting
 	}
 	refused = p->v6 ? bpf_map_update_elem(&flows6, &p->key, &copy, BPF_ANY)
 			: bpf_map_update_elem(&flows4, &p->key, &copy, BPF_ANY);
+	if (unlikely(copy.flags & FLOW_PERSISTENT))
+		prove_client(p, &copy);
 	if (refused)
 		count(EVENT_TABLE_FULL);
 	else
@@ -119,6 +123,7 @@ INLINE void remember(const struct packet *p, const struct settings *s, __u16 id,
 		.seen = now,
 		.opened = now,
 		.service = service,
+		.flags = p->persistent ? FLOW_PERSISTENT : 0,
 		.state = p->proto != IPPROTO_TCP ? STATE_DATAGRAM : is_syn(p) ? STATE_SYN : STATE_ESTABLISHED,
 	};
 

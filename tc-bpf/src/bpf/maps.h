@@ -36,9 +36,34 @@ MAP(flows6, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow, 1);
 SHARED_ARRAY(half_open4, struct half_open_set4);
 SHARED_ARRAY(half_open6, struct half_open_set6);
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment_way, 1);
+MAP(persistent, BPF_MAP_TYPE_LRU_HASH, struct persistent_key, struct persistent, 1);
+MAP(persistent_new, BPF_MAP_TYPE_LRU_HASH, struct persistent_key, struct persistent, 1);
 MAP(backend_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct backend_stats, 1);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct service_stats, 1);
 MAP(events, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, EVENTS);
+
+MAP(answers, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct answer, ANSWERS);
+MAP(asking, BPF_MAP_TYPE_ARRAY, __u32, struct asking, 1);
+
+#define RING(name, bytes)				\
+	struct {					\
+		NUMBER(type, BPF_MAP_TYPE_RINGBUF);	\
+		NUMBER(max_entries, bytes);		\
+		NUMBER(pinning, PIN_BY_NAME);		\
+	} name SEC(".maps")
+
+RING(asked, ASKED_RING);
+RING(reports, REPORT_RING);
+
+/* The kernel wants tries to take memory as they grow. */
+struct {
+	NUMBER(type, BPF_MAP_TYPE_LPM_TRIE);
+	TYPE(key, struct pin_key);
+	TYPE(value, struct pinned);
+	NUMBER(max_entries, 1);
+	NUMBER(map_flags, BPF_F_NO_PREALLOC);
+	NUMBER(pinning, PIN_BY_NAME);
+} pins SEC(".maps");
 
 /* A service's dispatch table. The kernel exchanges one for another by one pointer (Linux 5.10: of another size). */
 struct table {

@@ -82,16 +82,12 @@ INLINE int send_plain(struct __sk_buff *skb, struct packet *p, const struct back
 	struct ethhdr *eth;
 	void *end;
 
-	if (unlikely(drop_tags(skb, p))) {
-		count(EVENT_VLAN);
-		return TC_ACT_SHOT;
-	}
+	if (unlikely(drop_tags(skb, p)))
+		return lost(skb, p, EVENT_VLAN);
 	if (count_hop(skb, p))
 		return TC_ACT_SHOT;
-	if (make_room(skb, p, b, b->overhead, 0)) {
-		count(EVENT_ENCAPSULATION);
-		return TC_ACT_SHOT;
-	}
+	if (make_room(skb, p, b, b->overhead, 0))
+		return lost(skb, p, EVENT_ENCAPSULATION);
 	eth = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
 	if (b->family == 4) {

@@ -45,9 +45,10 @@ pub fn source(packet: &Packet, way: &Way) -> Option<IpAddr> {
         IpAddr::V4(source) => (u128::from(source.to_bits()), 32),
         IpAddr::V6(source) => (source.to_bits(), 128),
     };
-    let bits = (width - i32::from(way.source_prefix.unwrap_or(width as u8))).clamp(0, 32);
-    let host = u128::from(hash) >> (32 - bits);
-    let source = source >> bits << bits | host;
+    let bits = (width - i32::from(way.source_prefix.unwrap_or(width as u8))).max(0);
+    let host = u128::from(hash) >> (32 - bits.min(32));
+    let network = if bits < 128 { source >> bits << bits } else { 0 };
+    let source = network | host;
     Some(if width == 32 {
         IpAddr::V4((source as u32).into())
     } else {

@@ -123,6 +123,7 @@ impl Lab {
             generation: 1,
             way: Some(self.way(number, v6, macs)),
             encapsulation: self.encapsulation,
+            quiesced: false,
         }
     }
 
@@ -180,11 +181,11 @@ fn ethtool(interface: &str, command: u32, value: u32) {
     assert!(outcome == 0, "ethtool {command:#x}: {}", std::io::Error::last_os_error());
 }
 
-/// Answers at a virtual address, port 80: TCP clients send two lengths and as many bytes as the first says; they get
+/// Answers at an address, port 80: TCP clients send two lengths and as many bytes as the first says; they get
 /// the server's name and as many bytes as the second says. UDP clients get the name and the length of what they sent.
-fn serve(name: &'static str, vip: IpAddr) {
-    let listener = TcpListener::bind((vip, 80)).unwrap();
-    let socket = UdpSocket::bind((vip, 80)).unwrap();
+pub fn serve(name: &'static str, at: IpAddr) {
+    let listener = TcpListener::bind((at, 80)).unwrap();
+    let socket = UdpSocket::bind((at, 80)).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             std::thread::spawn(move || answer(name, stream));

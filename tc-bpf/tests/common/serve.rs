@@ -1,6 +1,8 @@
 //! One service on single packets (BPF_PROG_TEST_RUN): at 10.0.0.100 and 2001:db8::100, TCP and UDP port 80.
 
-use wvs_tc_bpf::{Encapsulation, Forwarder, Kind, Listen, Maps, Method, RunOutcome, Target, Way};
+use wvs_tc_bpf::{
+    Encapsulation, Forwarder, Kind, Listen, Maps, Method, RunOutcome, ServiceSettings, Target, Way,
+};
 
 use super::packet::{Ip, TCP, UDP, ethernet};
 use super::{address, chain};
@@ -29,6 +31,7 @@ pub fn target(method: Method, to: &str, source: &str) -> Target {
         generation: 1,
         way: way(source),
         encapsulation: Encapsulation::Ipip,
+        quiesced: false,
     }
 }
 
@@ -36,7 +39,7 @@ pub fn target(method: Method, to: &str, source: &str) -> Target {
 pub fn serve(maps: &Maps, target: &Target) {
     maps.set_backend(7, target).unwrap();
     maps.set_table(1, Kind::Cycle, SEED, &[Some(7)]).unwrap();
-    maps.set_service(1, false).unwrap();
+    maps.set_service(1, &ServiceSettings::default()).unwrap();
     for vip in ["10.0.0.100", "2001:db8::100"] {
         for proto in [TCP, UDP] {
             maps.set_listener(Listen::Address(address(vip), proto, 80), 1)
