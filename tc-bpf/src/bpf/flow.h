@@ -135,7 +135,7 @@ INLINE void remember(const struct packet *p, __u16 id, const struct backend *b, 
 		.state = p->proto != IPPROTO_TCP ? STATE_DATAGRAM : is_syn(p) ? STATE_SYN : STATE_ESTABLISHED,
 	};
 
-	/* Kernels before 6.2 take keys from maps, packets and the function's own stack only. */
+	/* Linux 6.1 takes keys from maps, packets and the stack only, not from what a caller has handed over. */
 	struct flow_key key = p->key;
 
 	if (p->v6 ? bpf_map_update_elem(&half_open6, &key, &f, BPF_ANY)
