@@ -36,7 +36,7 @@ pub use seen::{Arp, Decapsulation, Interface, Seen, Way};
 pub use segments::overhead;
 pub use setup::{Made, Persistence, SetupError, setup};
 pub use status::{Status, StatusError, status};
-pub use undo::{Undone, UndoError, undo};
+pub use undo::{UndoError, Undone, undo};
 pub use unit::{UNIT, UnitError};
 
 /// How packets for virtual addresses come to a real server.

@@ -35,7 +35,12 @@ fn direct_routing_is_set_up_once_and_taken_back() {
         // Anybody may ask, with or without a memory.
         assert!(lab.status(Some(wish)).remembered);
         let other = lab.wish(&["10.0.0.101"], "dr", None);
-        assert!(lab.status(Some(other)).items.iter().any(|it| it.state == State::Missing));
+        assert!(
+            lab.status(Some(other))
+                .items
+                .iter()
+                .any(|it| it.state == State::Missing)
+        );
         assert_eq!(lab.set_back().changes.len(), 4);
         assert_eq!(lab.state(), before);
     });

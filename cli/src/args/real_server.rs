@@ -170,9 +170,9 @@ impl SetupArgs {
 impl StatusArgs {
     /// What is asked for, if it was said.
     pub fn wish(&self) -> Result<Option<real_server::Wish>, String> {
-        let named = self.mode.map(|mode| {
-            wish(&self.vips, mode, self.tunnel, self.interface.as_ref(), &self.places)
-        });
+        let named = self
+            .mode
+            .map(|mode| wish(&self.vips, mode, self.tunnel, self.interface.as_ref(), &self.places));
         named.transpose()
     }
 }

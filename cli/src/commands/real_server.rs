@@ -44,11 +44,18 @@ fn setup(args: &SetupArgs, output: &Output) -> Result<Exit, CommandError> {
         output.warning(&format!("{}: {}, wanted: {}", item.name, item.is, item.wanted));
     }
     output.message(&changes);
-    Ok(if missing.is_empty() { Exit::Done } else { Exit::Degraded })
+    Ok(if missing.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Degraded
+    })
 }
 
 fn advice(item: &Item) -> String {
-    let fix = item.fix.as_ref().map_or_else(String::new, |fix| format!("; better: {fix}"));
+    let fix = item
+        .fix
+        .as_ref()
+        .map_or_else(String::new, |fix| format!("; better: {fix}"));
     format!("{}: {}, wanted: {}{fix}", item.name, item.is, item.wanted)
 }
 

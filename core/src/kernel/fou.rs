@@ -119,7 +119,10 @@ fn port(attributes: Attributes<'_>) -> Option<(Family, u16)> {
     }
     let family = attributes.get(AF)?.first().copied()?;
     let family = Family::ALL.into_iter().find(|it| number(*it) == family)?;
-    let port = attributes.get(PORT)?.first_chunk().map(|it| u16::from_be_bytes(*it))?;
+    let port = attributes
+        .get(PORT)?
+        .first_chunk()
+        .map(|it| u16::from_be_bytes(*it))?;
     Some((family, port))
 }
 
@@ -142,7 +145,9 @@ mod tests {
 
     #[test]
     fn a_port_reads_back() {
-        let bytes = named(0x1d, ADD, Family::V6, 6080).attribute(TYPE, &[TYPE_GUE]).finish(1);
+        let bytes = named(0x1d, ADD, Family::V6, 6080)
+            .attribute(TYPE, &[TYPE_GUE])
+            .finish(1);
         let message = Messages(&bytes).next().unwrap();
         assert_eq!((message.kind, message.family()), (0x1d, ADD));
         assert_eq!(port(message.attributes()), Some((Family::V6, 6080)));

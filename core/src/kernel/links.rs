@@ -51,7 +51,11 @@ impl RouteSocket {
 
     /// The size of each interface's packets.
     pub fn mtus(&self) -> io::Result<BTreeMap<String, u32>> {
-        Ok(self.all_links()?.into_iter().map(|link| (link.name, link.mtu)).collect())
+        Ok(self
+            .all_links()?
+            .into_iter()
+            .map(|link| (link.name, link.mtu))
+            .collect())
     }
 
     /// The addresses of all interfaces by the interface's number, with the length of their prefixes.
@@ -89,14 +93,22 @@ impl RouteSocket {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 // There may be one such device without a fixed other end, of whatever name.
                 let links = self.all_links()?;
-                links.iter().any(|it| it.name == device.name()).then_some(()).ok_or(error)
+                links
+                    .iter()
+                    .any(|it| it.name == device.name())
+                    .then_some(())
+                    .ok_or(error)
             }
             outcome => outcome,
         }
     }
 
     fn make(&self, name: &str, device: Device, checksum: bool) -> io::Result<()> {
-        let flags = if checksum { GreIOFlags::Checksum } else { GreIOFlags::empty() };
+        let flags = if checksum {
+            GreIOFlags::Checksum
+        } else {
+            GreIOFlags::empty()
+        };
         let (kind, data) = match device {
             Device::Ipip => (InfoKind::IpIp, InfoData::IpTunnel(vec![InfoIpTunnel::CollectMetadata])),
             Device::Ip6tnl => (InfoKind::Ip6Tnl, InfoData::IpTunnel(vec![InfoIpTunnel::CollectMetadata])),

@@ -44,7 +44,9 @@ fn hint(error: &(dyn Error + 'static)) -> String {
         .find_map(io::Error::raw_os_error);
     match number {
         Some(libc::EPERM | libc::EACCES) => "; run it as root".to_owned(),
-        Some(libc::EROFS) => "; /proc/sys is read-only here: run it on the host, not in a container".to_owned(),
+        Some(libc::EROFS) => {
+            "; /proc/sys is read-only here: run it on the host, not in a container".to_owned()
+        }
         _ => String::new(),
     }
 }
@@ -74,7 +76,10 @@ impl HostDoor {
     }
 
     fn interfaces(&self, links: &[Link]) -> Result<BTreeMap<String, Interface>, DoorError> {
-        let addresses = self.routes.addresses_with_networks().map_err(failed("read the addresses"))?;
+        let addresses = self
+            .routes
+            .addresses_with_networks()
+            .map_err(failed("read the addresses"))?;
         let interface = |link: &Link| {
             let of_it = addresses.iter().filter(|(index, ..)| *index == link.index);
             let interface = Interface {
@@ -91,7 +96,10 @@ impl HostDoor {
     }
 
     fn way(&self, family: Family, links: &[Link]) -> Result<Option<Way>, DoorError> {
-        let route = self.routes.default_route(family).map_err(failed("read the routes"))?;
+        let route = self
+            .routes
+            .default_route(family)
+            .map_err(failed("read the routes"))?;
         Ok(route.and_then(|route| {
             let link = *by_index(links).get(&route.index)?;
             Some(Way {
@@ -116,7 +124,8 @@ impl HostDoor {
     }
 
     fn decapsulation(&self) -> Result<Decapsulation, DoorError> {
-        let attached = Decapsulator::attachments(&self.pin_dir).map_err(failed("look for the decapsulator"))?;
+        let attached =
+            Decapsulator::attachments(&self.pin_dir).map_err(failed("look for the decapsulator"))?;
         let addresses = Decapsulator::addresses(&self.pin_dir).map_err(failed("read where tunnels end"))?;
         Ok(Decapsulation {
             // What somebody else has detached leaves its pin.
@@ -264,7 +273,9 @@ impl Door for HostDoor {
             }
             Change::Device { device, .. } => {
                 let removed = self.routes.remove_device(*device);
-                removed.map(became).map_err(failed(format!("remove the device {device}")))
+                removed
+                    .map(became)
+                    .map_err(failed(format!("remove the device {device}")))
             }
             // The device is ours, and goes with the change that made it.
             Change::Up { .. } => Ok(Unmade::Already),

@@ -21,7 +21,9 @@ pub fn doctor(socket: &Path, config: Option<&Path>) -> Vec<Finding> {
     let config = config.map(|path| (path, read_file(path)));
     let mut findings = match &config {
         // What only the tc program forwards needs no forwarding by the kernel.
-        Some((_, Ok(config))) if !config.services.is_empty() && !needs_forwarding(config) => probe::required(),
+        Some((_, Ok(config))) if !config.services.is_empty() && !needs_forwarding(config) => {
+            probe::required()
+        }
         _ => probe::host(),
     };
     match &config {
@@ -53,7 +55,10 @@ fn ways(config: &Config) -> Vec<Finding> {
         let deadline = Instant::now() + PATIENCE;
         let mut facts = facts(&mut routes, config)?;
         let unknown = |facts: &Facts| -> Vec<(u32, IpAddr)> {
-            let routed = facts.routes.iter().filter_map(|(to, route)| Some((*to, route.as_ref().ok()?)));
+            let routed = facts
+                .routes
+                .iter()
+                .filter_map(|(to, route)| Some((*to, route.as_ref().ok()?)));
             routed
                 .filter(|(_, route)| !route.local && route.hardware.is_some() && route.neighbour.is_none())
                 .map(|(to, route)| (route.ifindex, route.next_hop(to)))

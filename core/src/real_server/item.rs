@@ -69,7 +69,10 @@ impl Item {
     }
 
     pub(super) fn ok(self, is: impl Into<String>) -> Self {
-        Item { is: is.into(), ..self }
+        Item {
+            is: is.into(),
+            ..self
+        }
     }
 
     pub(super) fn missing(self, is: impl Into<String>, changes: impl Into<Vec<Change>>) -> Self {
@@ -143,7 +146,10 @@ pub fn judge(wish: &Wish, seen: &Seen) -> Vec<Item> {
 
 /// The changes that bring all items about, in order.
 pub fn plan(items: &[Item]) -> Vec<Change> {
-    items.iter().flat_map(|item| item.changes.iter().cloned()).collect()
+    items
+        .iter()
+        .flat_map(|item| item.changes.iter().cloned())
+        .collect()
 }
 
 /// What no setup can mend, or should without being asked. Listed only where it is.
@@ -154,22 +160,28 @@ fn obstacles(wish: &Wish, seen: &Seen, items: &mut Items) {
     }
     if wish.has(Family::V6) && seen.ipv6_off {
         let ipv6 = Item::new("IPv6", "on").because("there are virtual addresses of IPv6");
-        items.add(ipv6.wrong("off", "sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.lo.disable_ipv6=0"));
+        items.add(
+            ipv6.wrong("off", "sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.lo.disable_ipv6=0"),
+        );
     }
     if let Some(interface) = &wish.interface
         && !seen.interfaces.contains_key(interface)
     {
-        let named = Item::new(format!("interface {interface}"), "there").because("it was named with --interface");
+        let named =
+            Item::new(format!("interface {interface}"), "there").because("it was named with --interface");
         items.add(named.wrong("missing", format!("name one of {}", seen.names())));
     }
 }
 
 /// Where packets come in by a named interface, and answers leave by another.
 fn incoming(wish: &Wish, seen: &Seen, items: &mut Items) {
-    let is_at_device = |family| {
-        wish.mode == Mode::Tun && matches!(receiver(wish, seen, family), Receiver::Device(_))
+    let is_at_device =
+        |family| wish.mode == Mode::Tun && matches!(receiver(wish, seen, family), Receiver::Device(_));
+    let attached = || {
+        (wish.mode == Mode::Tun)
+            .then(|| seen.decapsulation.interfaces.first())
+            .flatten()
     };
-    let attached = || (wish.mode == Mode::Tun).then(|| seen.decapsulation.interfaces.first()).flatten();
     let Some(interface) = wish.interface.as_ref().or_else(attached) else {
         return;
     };
@@ -231,10 +243,13 @@ fn address(wish: &Wish, seen: &Seen, vip: IpAddr, items: &mut Items) {
         }
     });
     for (name, _, length) in found().filter(|(_, interface, _)| interface.asks) {
-        let item = Item::new(format!("{vip} elsewhere"), "on no interface with neighbours").because(WHY_ELSEWHERE);
-        items.add(item.wrong(
-            format!("/{length} on {name}"),
-            format!("ip address delete {vip}/{length} dev {name}"),
-        ));
+        let item =
+            Item::new(format!("{vip} elsewhere"), "on no interface with neighbours").because(WHY_ELSEWHERE);
+        items.add(
+            item.wrong(
+                format!("/{length} on {name}"),
+                format!("ip address delete {vip}/{length} dev {name}"),
+            ),
+        );
     }
 }

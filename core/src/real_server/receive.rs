@@ -110,10 +110,11 @@ pub(super) fn receiver(wish: &Wish, seen: &Seen, family: Family) -> Receiver {
     }
 }
 
-const WHY_DEVICE: &str = "takes the outer headers off; a device of our own leaves tunl0 and gre0 to whoever uses them";
-const WHY_GUE: &str = "the kernel takes the headers of UDP and GUE off, and leaves IP in IP to the tunnel's device";
-const WHY_DECAPSULATOR: &str =
-    "this kernel has no device for such tunnels, so a tc program takes the outer headers off; it is pinned and stays";
+const WHY_DEVICE: &str =
+    "takes the outer headers off; a device of our own leaves tunl0 and gre0 to whoever uses them";
+const WHY_GUE: &str =
+    "the kernel takes the headers of UDP and GUE off, and leaves IP in IP to the tunnel's device";
+const WHY_DECAPSULATOR: &str = "this kernel has no device for such tunnels, so a tc program takes the outer headers off; it is pinned and stays";
 const WHY_ENDS: &str = "the program takes apart only what is sent to these, the interface's own addresses";
 const WHY_LOOSE: &str = "answers do not leave by the tunnel, and a strict filter drops what comes out of it. The larger \
      of `all` and the device's own setting holds, so that 0 on the device would do nothing where `all` is 1, but 2 \
@@ -173,7 +174,10 @@ fn tunnel_device(wish: &Wish, seen: &Seen, device: Device, items: &mut Items) {
         }
         None => item.wrong(
             "the kernel has none",
-            format!("modprobe {}, or another tunnel: with ipip, wvs has a program of its own", module(device)),
+            format!(
+                "modprobe {}, or another tunnel: with ipip, wvs has a program of its own",
+                module(device)
+            ),
         ),
     });
     if device.family() == Family::V4 {

@@ -1,8 +1,8 @@
 //! Whether what clients send fits into the tunnel.
 
 use super::Seen;
-use super::item::{Item, Items};
 use super::Wish;
+use super::item::{Item, Items};
 use crate::config::{Tunnel, TunnelKind};
 use crate::ruleset::Family;
 
@@ -48,7 +48,8 @@ pub(super) fn segments(wish: &Wish, seen: &Seen, items: &mut Items) {
         };
         let most = way.mtu.saturating_sub(overhead + headers(family));
         let announced = way.advmss.unwrap_or(way.mtu.saturating_sub(headers(family)));
-        let item = Item::new(format!("segments of clients, {family}"), format!("at most {most} bytes")).because(WHY);
+        let item =
+            Item::new(format!("segments of clients, {family}"), format!("at most {most} bytes")).because(WHY);
         let is = format!("{announced} bytes, MTU {} of {}", way.mtu, way.interface);
         items.add(if announced <= most {
             item.ok(is)

@@ -60,7 +60,10 @@ pub enum SetupError {
 
 fn lines(items: &[Item]) -> String {
     let line = |item: &Item| {
-        let fix = item.fix.as_ref().map_or_else(String::new, |fix| format!("\n    fix: {fix}"));
+        let fix = item
+            .fix
+            .as_ref()
+            .map_or_else(String::new, |fix| format!("\n    fix: {fix}"));
         format!("\n  {}: {}, wanted: {}{fix}", item.name, item.is, item.wanted)
     };
     items.iter().map(line).collect()
@@ -88,7 +91,11 @@ pub fn setup(
     persistence: Option<Persistence>,
     rehearse: bool,
 ) -> Result<Made, SetupError> {
-    let memory = if rehearse { None } else { Some(Memory::open(state_dir)?) };
+    let memory = if rehearse {
+        None
+    } else {
+        Some(Memory::open(state_dir)?)
+    };
     let origin = door.origin()?;
     let before = Memory::peek(state_dir, &origin)?;
     if let Some(before) = &before
@@ -97,7 +104,11 @@ pub fn setup(
         return Err(SetupError::Otherwise(before.wish.clone().into()));
     }
     let items = judge(wish, &door.see(wish, true)?);
-    let obstacles: Vec<_> = items.iter().filter(|it| it.state == State::Wrong).cloned().collect();
+    let obstacles: Vec<_> = items
+        .iter()
+        .filter(|it| it.state == State::Wrong)
+        .cloned()
+        .collect();
     if !obstacles.is_empty() {
         return Err(SetupError::Obstacles(obstacles));
     }

@@ -253,7 +253,11 @@ fn a_unit_follows_the_wish_and_goes_with_it() {
     let one = wish(&["10.0.0.100"], "dr", None);
     let made = setup(&mut host, dir.path(), &one, Some(persistence), false).unwrap();
     assert_eq!(made.unit.as_ref(), Some(&unit));
-    assert!(line().contains("/usr/bin/wvs real-server setup --vip 10.0.0.100 --mode dr "), "{}", line());
+    assert!(
+        line().contains("/usr/bin/wvs real-server setup --vip 10.0.0.100 --mode dr "),
+        "{}",
+        line()
+    );
 
     let two = wish(&["10.0.0.100", "10.0.0.101"], "dr", None);
     set_up(&mut host, &dir, &two).unwrap();
@@ -264,7 +268,13 @@ fn a_unit_follows_the_wish_and_goes_with_it() {
     let items = status(&mut host, dir.path(), None).unwrap().items;
     assert!(items.iter().any(|it| it.name == UNIT && !it.ok), "{items:?}");
     set_up(&mut host, &dir, &one).unwrap();
-    assert!(status(&mut host, dir.path(), None).unwrap().items.iter().all(|it| it.ok));
+    assert!(
+        status(&mut host, dir.path(), None)
+            .unwrap()
+            .items
+            .iter()
+            .all(|it| it.ok)
+    );
     assert!(set_back(&mut host, &dir, &[]).unit);
     assert!(!unit.exists());
 }

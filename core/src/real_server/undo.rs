@@ -127,7 +127,9 @@ fn unmake_all(door: &mut dyn Door, changes: &[Change], undone: &mut Undone) -> V
         match door.unmake(change) {
             Ok(Unmade::Done) => undone.changes.push(change.taken_back()),
             Ok(Unmade::Already) => {}
-            Ok(Unmade::Foreign(is)) => undone.left.push(format!("{}: it is {is} now", change.taken_back())),
+            Ok(Unmade::Foreign(is)) => undone
+                .left
+                .push(format!("{}: it is {is} now", change.taken_back())),
             Err(error) => failures.push((change.clone(), format!("{change}: {}", crate::chain(&error)))),
         }
     }

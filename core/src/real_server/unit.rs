@@ -140,7 +140,9 @@ pub(super) fn remove(root: &Path) -> Result<bool, UnitError> {
     };
     for path in [link(root), path(root)] {
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail("remove", &path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(fail("remove", &path)(error));
+            }
             _ => {}
         }
     }

@@ -62,7 +62,11 @@ fn backend(service: &Service, backend: &Backend, facts: &Facts, widest: Option<u
     }
     let hop = route.next_hop(address);
     if route.neighbour.is_none() {
-        let asked = if hop == address { "it".to_owned() } else { format!("the router {hop}") };
+        let asked = if hop == address {
+            "it".to_owned()
+        } else {
+            format!("the router {hop}")
+        };
         return Finding::bad(
             name,
             format_args!("{asked} does not tell its hardware address on {}", route.interface),
@@ -84,7 +88,9 @@ fn backend(service: &Service, backend: &Backend, facts: &Facts, widest: Option<u
 /// may be. But some firewalls swallow that.
 fn room(service: &Service, backend: &Backend, route: &Route, widest: u32) -> String {
     let family = Family::of(backend.address.address);
-    let room = route.mtu.saturating_sub(overhead(service.tunnel_of(backend), family));
+    let room = route
+        .mtu
+        .saturating_sub(overhead(service.tunnel_of(backend), family));
     if room >= widest {
         return format!(", MTU {}: room for tunnels", route.mtu);
     }
@@ -175,7 +181,9 @@ mod tests {
             ("10.2.0.12", Ok(wide)),
         ];
         let facts = Facts {
-            routes: routes.map(|(address, route)| (address.parse().unwrap(), route)).into(),
+            routes: routes
+                .map(|(address, route)| (address.parse().unwrap(), route))
+                .into(),
             present: ["eth0".to_owned(), "eth1".to_owned()].into(),
             ..Facts::default()
         };
@@ -184,7 +192,10 @@ mod tests {
 
     fn told(findings: &[Finding]) -> String {
         let line = |it: &Finding| {
-            let fix = it.fix.as_ref().map_or_else(String::new, |fix| format!("\n      fix: {fix}"));
+            let fix = it
+                .fix
+                .as_ref()
+                .map_or_else(String::new, |fix| format!("\n      fix: {fix}"));
             format!("{}  {}: {}{fix}\n", if it.ok { "ok  " } else { "FAIL" }, it.name, it.detail)
         };
         findings.iter().map(line).collect()

@@ -7,8 +7,8 @@
 )]
 
 pub mod nft;
-pub mod real_server;
 pub mod peer;
+pub mod real_server;
 pub mod rulesets;
 
 use std::io::Write as _;

@@ -92,7 +92,8 @@ impl Lab {
     pub fn within<T: Send>(&self, namespace: &str, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
-                setns(File::open(format!("/run/netns/{namespace}")).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+                setns(File::open(format!("/run/netns/{namespace}")).unwrap(), CloneFlags::CLONE_NEWNET)
+                    .unwrap();
                 work()
             });
             inside.join().unwrap_or_else(|panic| resume_unwind(panic))
@@ -110,7 +111,9 @@ impl Lab {
     pub fn tunnel_from_client(&self, vip: &str, device: &str) {
         if device.contains("encap gue") {
             // The sending side does not load it by itself. Where it is no module, what follows says what is missing.
-            let _ = std::process::Command::new("modprobe").args(["-a", "fou", "fou6"]).output();
+            let _ = std::process::Command::new("modprobe")
+                .args(["-a", "fou", "fou6"])
+                .output();
         }
         self.within("c", || {
             run(&format!("ip link add t0 {device}"));

@@ -40,7 +40,9 @@ fn attachment() -> Finding {
     const NAME: &str = "tc ingress";
     match Hook::of_this_kernel() {
         Ok(Hook::Tcx) => Finding::good(NAME, "the program is attached by TCX"),
-        Ok(Hook::Clsact) => Finding::good(NAME, "this kernel has no TCX (Linux 6.6): clsact filters are used"),
+        Ok(Hook::Clsact) => {
+            Finding::good(NAME, "this kernel has no TCX (Linux 6.6): clsact filters are used")
+        }
         Err(error) => Finding::bad(
             NAME,
             format_args!("programs cannot be asked for: {}", chain(&error)),

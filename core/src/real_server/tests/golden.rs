@@ -65,7 +65,9 @@ fn obstacles_are_named_all_at_once() {
     host.interface("lo").up = false;
     host.seen.ipv6_off = true;
     host.stands("2001:db8::100", "eth1");
-    host.interface("lo").addresses.insert(("10.0.0.100".parse().unwrap(), 24));
+    host.interface("lo")
+        .addresses
+        .insert(("10.0.0.100".parse().unwrap(), 24));
     insta::assert_snapshot!(told(&host, &wish(&BOTH, "dr", Some("eth9"))));
 }
 

@@ -210,11 +210,12 @@ impl Host {
             Change::Up { .. } => false,
             Change::TunnelEnd { address } => self.seen.decapsulation.addresses.remove(address),
             Change::Decapsulator { interface } => self.seen.decapsulation.interfaces.remove(interface),
-            Change::Address { address, interface } => self
-                .seen
-                .interfaces
-                .get_mut(interface)
-                .is_some_and(|it| it.addresses.remove(&(*address, if address.is_ipv4() { 32 } else { 128 }))),
+            Change::Address { address, interface } => {
+                self.seen.interfaces.get_mut(interface).is_some_and(|it| {
+                    it.addresses
+                        .remove(&(*address, if address.is_ipv4() { 32 } else { 128 }))
+                })
+            }
         };
         if was_there { Unmade::Done } else { Unmade::Already }
     }
