@@ -3,6 +3,7 @@
 mod change;
 mod edit;
 mod local;
+mod look;
 mod plugin;
 mod read;
 mod real_server;
@@ -14,6 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs, RunArgs};
+pub use look::ExplainArgs;
 pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject};
 pub use read::{BackendsArgs, ConnectionsArgs, Export, PersistenceArgs};
 pub use real_server::{Places, RealServerCommand, SetupArgs, StatusArgs, UndoArgs};
@@ -100,6 +102,8 @@ pub enum Command {
     Connections(ConnectionsArgs),
     /// Clients that stay with their backends from connection to connection
     Persistence(PersistenceArgs),
+    /// Which backend a packet would get, and why
+    Explain(ExplainArgs),
     /// Give a backend no new connections and let it keep those it has
     Drain(DrainArgs),
     /// Set a backend's weight

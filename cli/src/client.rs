@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use wvs_core::api::{
-    Applied, Apply, BackendView, Connections, Edit, Failure, PersistentClients, Reload, ServiceView, Status,
-    Torn,
+    Applied, Apply, BackendView, Connections, Edit, Explain, Explanation, Failure, PersistentClients,
+    Program, Reload, ServiceView, Status, Torn,
 };
 use wvs_core::config::Config;
 
@@ -151,6 +151,16 @@ impl Client {
         let service = service.map(|it| ("service", it));
         let query: Vec<_> = service.into_iter().chain([("limit", limit.as_str())]).collect();
         self.get("persistence", &query)
+    }
+
+    /// Where a packet would go, and why.
+    pub fn explain(&self, packet: &Explain) -> Result<Explanation, ClientError> {
+        self.post("explain", Some(packet))
+    }
+
+    /// The tc program as the kernel holds it.
+    pub fn program(&self) -> Result<Program, ClientError> {
+        self.get("tc", &[])
     }
 
     /// The running configuration.

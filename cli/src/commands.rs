@@ -2,6 +2,7 @@
 
 mod change;
 mod edit;
+mod look;
 mod plugin;
 mod read;
 mod real_server;
@@ -33,6 +34,8 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
         Command::Backends(args) => read::backends(&client()?, args, output)?,
         Command::Connections(args) => read::connections(&client()?, args, output)?,
         Command::Persistence(args) => read::persistence(&client()?, args, output)?,
+        Command::Explain(args) => look::explain(&client()?, args, output)?,
+        Command::Export(Export::Tc) => look::program(&client()?, output)?,
         Command::Export(Export::Config) => read::config(&client()?, output)?,
         Command::Export(Export::Nft(args)) => {
             let ruleset = match &args.config {

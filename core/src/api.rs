@@ -7,6 +7,8 @@
 //! | `GET /v1/backends?service=NAME` | `Vec<`[`BackendView`]`>` |
 //! | `GET /v1/connections?service=NAME&limit=N` | [`Connections`] |
 //! | `GET /v1/persistence?service=NAME&limit=N` | [`PersistentClients`] |
+//! | `POST /v1/explain` with [`Explain`] | [`Explanation`]: where a packet would go, and why |
+//! | `GET /v1/tc` | [`Program`]: the tc program as the kernel holds it |
 //! | `GET /v1/config` | the running configuration, [`Config`](crate::config::Config) |
 //! | `GET /v1/ruleset` | the ruleset as nft text |
 //! | `POST /v1/apply` with [`Apply`] | [`Applied`]: a new configuration, or what it would change |
@@ -16,8 +18,18 @@
 //!
 //! A request that fails is answered with [`Failure`] and a status of 4xx (the request's fault) or 5xx.
 
+mod explain;
+mod program;
+
 use std::collections::BTreeMap;
 
+pub use explain::{
+    Because, Chosen, Draw, Explain, Explanation, ForService, Link, Listening, Obstacle, Plane, Refusal, Then,
+    Way,
+};
+pub use program::{
+    Attachment, ListenerView, LoadedProgram, MapView, Neighbour, PoolView, Program, Share, TargetView,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Backend, Endpoint, Forward, Prefix, Service};
@@ -149,6 +161,9 @@ pub struct ServiceView {
     pub backends: usize,
     /// Connections since the counters began.
     pub connections: u64,
+    /// Packets refused because no backend took them, since the service was set up in the kernel.
+    #[serde(default)]
+    pub refused: u64,
     /// From clients.
     pub sent: Traffic,
     /// To clients.
@@ -182,6 +197,9 @@ pub struct BackendView {
     pub sent: Traffic,
     /// From it to clients.
     pub received: Traffic,
+    /// How the tc program sends packets to it, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
 }
 
 /// Whether a backend takes new connections.
@@ -222,8 +240,8 @@ pub struct Connection {
 /// Clients that stay with their backends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersistentClients {
-    /// How many there are.
-    pub total: usize,
+    /// Whether there are more; how many would take long to find out.
+    pub more: bool,
     /// Some or all of them.
     pub clients: Vec<PersistentClient>,
 }

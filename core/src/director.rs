@@ -8,11 +8,13 @@ mod clients;
 mod counting;
 pub mod engine;
 mod error;
+mod explain;
 mod flows;
 mod forwarding;
 mod ledger;
 mod lock;
 mod pools;
+mod program;
 mod reading;
 mod reconcile;
 mod server;
@@ -22,6 +24,7 @@ mod tc_views;
 #[cfg(test)]
 mod tests;
 mod views;
+mod ways;
 
 use std::io;
 use std::path::PathBuf;

@@ -22,6 +22,7 @@
 //! A schedule that changes is new slot contents, never a new rule: a replaced rule restarts `numgen`.
 
 pub mod build;
+pub mod draw;
 mod hook;
 mod ids;
 mod maps;
@@ -29,6 +30,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod walk;
 
 use std::collections::BTreeMap;
 use std::fmt;

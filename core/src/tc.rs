@@ -6,6 +6,7 @@
 mod build;
 mod clients;
 mod examine;
+mod frame;
 mod numbers;
 mod plan;
 mod route;
@@ -16,6 +17,7 @@ use wvs_tc_bpf::{Listen, Pin, ServiceSettings, Target};
 
 pub use build::{Facts, build, wanted_interfaces};
 pub use examine::examine;
+pub use frame::frame;
 pub use numbers::{ServiceNumbers, TooManyServices};
 pub use plan::{Step, Words, plan};
 pub use route::{NoWay, Route, target};

@@ -143,6 +143,7 @@ fn tunnel_from_director(lab: &Lab) -> Forwarder {
         flows6: 65_536,
         half_open: 65_536,
         fragments: 4_096,
+        ..Sizes::default()
     };
     let mut forwarder = Forwarder::load(&lab.pins("d"), &sizes).unwrap();
     let maps = forwarder.maps();
@@ -158,6 +159,7 @@ fn tunnel_from_director(lab: &Lab) -> Forwarder {
             address: SERVER[usize::from(id) - 1].parse().unwrap(),
             generation: 1,
             way: Some(way),
+            quiesced: false,
         };
         maps.set_backend(id, &target).unwrap();
         maps.set_table(id.into(), Kind::Cycle, 1, &[Some(id)]).unwrap();

@@ -21,8 +21,9 @@ pub enum Hook {
 }
 
 impl Hook {
-    /// The first part of a pin's name.
-    pub(crate) const fn word(self) -> &'static str {
+    /// A word for it; the first part of a pin's name.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Tcx => "tcx",
             Self::Clsact => "clsact",

@@ -7,11 +7,13 @@
 //! machine's order. All padding is named, because the kernel compares keys byte by byte.
 
 mod declare;
+mod records;
 
 use std::fmt::Write as _;
 use std::mem::size_of;
 
 use declare::{InC, events, layout, numbers};
+pub use records::{Answer, Asked, Asking, Persistent, PersistentKey, PinKey, Pinned, Report};
 
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
 pub const SCHEMA: u32 = 2;
@@ -23,7 +25,7 @@ pub const SCHEMA: u32 = 2;
 pub unsafe trait Plain: Copy + Default {}
 
 layout! {
-    /// A connection of IPv4, as the client's packets name it. Maps `flows4`, `half_open4`.
+    /// A connection of IPv4, as the client's packets name it. Map `flows4`.
     struct FlowKey4 = flow_key4 {
         /// The client's port.
         sport: u16,
@@ -41,7 +43,7 @@ layout! {
         daddr: [u8; 4],
     }
 
-    /// A connection of IPv6; in listings also of IPv4, as [`FlowKey4`] and zeros. Maps `flows6`, `half_open6`.
+    /// A connection of IPv6; in listings also of IPv4, as [`FlowKey4`] and zeros. Map `flows6`.
     struct FlowKey = flow_key {
         /// The client's port.
         sport: u16,
@@ -75,6 +77,34 @@ layout! {
         opened: u32,
     }
 
+    /// A half-open connection of IPv4.
+    struct HalfOpen4 = half_open4 {
+        /// What is known of it.
+        flow: Flow,
+        /// Its name, with a stamp of that in `pad` (`half_open.h`); the protocol is 0 where there is none.
+        key: FlowKey4,
+    }
+
+    /// A half-open connection of IPv6.
+    struct HalfOpen6 = half_open6 {
+        /// What is known of it.
+        flow: Flow,
+        /// As in [`HalfOpen4`].
+        key: FlowKey,
+    }
+
+    /// The connections that their hash puts in one place, of which the oldest gives way. Map `half_open4`.
+    struct HalfOpenSet4 = half_open_set4 {
+        /// Two cache lines.
+        ways: [HalfOpen4; HALF_OPEN_WAYS],
+    }
+
+    /// The same of IPv6. Map `half_open6`.
+    struct HalfOpenSet6 = half_open_set6 {
+        /// Three and a half.
+        ways: [HalfOpen6; HALF_OPEN_WAYS],
+    }
+
     /// What of a packet names a service. Map `listeners`.
     struct Listener = listener {
         /// The virtual address; with [`KIND_MARK`] the mark in the first four bytes, in the machine's order.
@@ -85,6 +115,17 @@ layout! {
         proto: u8,
         /// One of `KIND_*`.
         kind: u8,
+    }
+
+    /// An address, protocol and port of IPv4 that need not be searched for. Map `shortcuts`, by the hash of `name`; of
+    /// several listeners with one hash the last has it, and all are in `listeners`.
+    struct Shortcut = shortcut {
+        /// Address, port and protocol as they follow one another in memory, and [`SHORTCUT_USED`].
+        name: u64,
+        /// The service that listens there.
+        service: u32,
+        /// Zero.
+        pad: u32,
     }
 
     /// A service. Map `services`, by service number.
@@ -101,48 +142,6 @@ layout! {
         mask4: [u8; 4],
         /// Of an IPv6 address.
         mask6: [u8; 16],
-    }
-
-    /// A persistent client. Maps `persistent`, `persistent_new`.
-    struct PersistentKey = persistent_key {
-        /// Its masked address, 4 or 16 bytes, then zeros.
-        address: [u8; 16],
-        /// The group of services.
-        group: u16,
-        /// 4 or 6.
-        family: u8,
-        /// Zero.
-        pad: u8,
-    }
-
-    /// What it has got.
-    struct Persistent = persistent {
-        /// Its backend.
-        backend: u16,
-        /// The generation of the backend's id.
-        generation: u16,
-        /// When it last began a connection, in the kernel's ticks.
-        seen: u32,
-    }
-
-    /// Clients that the operator has pinned. Map `pins`: of several that match, the longest prefix counts.
-    struct PinKey = pin_key {
-        /// [`PIN_PREFIX`] and the bits of the address.
-        prefix: u32,
-        /// The service.
-        service: u16,
-        /// 4 or 6.
-        family: u16,
-        /// 4 or 16 bytes, then zeros.
-        address: [u8; 16],
-    }
-
-    /// Where they are pinned to.
-    struct Pinned = pinned {
-        /// The backend.
-        backend: u16,
-        /// Its generation.
-        generation: u16,
     }
 
     /// A backend. Map `backends`, by backend id; all zero where there is none.
@@ -169,50 +168,6 @@ layout! {
         flags: u8,
         /// Zero.
         pad: [u8; 9],
-    }
-
-    /// A packet that begins a connection, and wants to know its backend. Ring `asked`; the whole frame follows.
-    struct Asked = asked {
-        /// The connection; of IPv4 as [`FlowKey4`] and zeros.
-        key: FlowKey,
-        /// The service.
-        service: u32,
-        /// The hash of the client's address and port, by the table's seed.
-        hash: u32,
-        /// The packet's mark.
-        mark: u32,
-        /// Where it arrived.
-        ifindex: u32,
-        /// When, in the kernel's ticks.
-        tick: u32,
-        /// Bytes of the frame.
-        length: u32,
-        /// Where in it the transport header is.
-        l4: u32,
-        /// Where the IP packet ends.
-        end: u32,
-        /// The VLAN tag that a device has taken off; 0 is none.
-        vlan_proto: u32,
-        /// Its content.
-        vlan_tci: u32,
-    }
-
-    /// User space's answer. Map `answers`.
-    struct Answer = answer {
-        /// The backend.
-        backend: u16,
-        /// Its generation.
-        generation: u16,
-        /// When it was given, in the kernel's ticks.
-        given: u32,
-    }
-
-    /// Whether there is somebody to ask. Map `asking`, one element.
-    struct Asking = asking {
-        /// When that one last looked for questions, in the kernel's ticks.
-        heartbeat: u32,
-        /// How long it may be silent, and how long answers hold; 0 means that nobody is there.
-        patience: u32,
     }
 
     /// A datagram whose first fragment has passed. Map `fragments`.
@@ -247,8 +202,14 @@ layout! {
         insert_limit: u32,
         /// Too-big messages that a CPU may send within one [`GATE_TICKS`].
         icmp_limit: u32,
+        /// One in so many scheduled or lost packets is reported; 0 means none.
+        report_every: u32,
+        /// Elements of the maps of half-open connections.
+        half_open_sets: u32,
         /// Zero.
         pad: u32,
+        /// Of their hash, so that nobody else knows which connections meet.
+        half_open_seed: u64,
     }
 
     /// What a CPU has used of its limits. Map `gates`.
@@ -349,6 +310,13 @@ numbers! {
     /// The first element that is a slot; element 1 is the hash's seed.
     TABLE_SLOTS: u32 = 2;
 
+    /// A backend was chosen.
+    REPORT_CHOSEN: u16 = 0xffff;
+    /// It is not known which service it was.
+    REPORT_NO_SERVICE: u16 = 0xffff;
+    /// Bytes of the ring: 3,600 reports.
+    REPORT_RING: usize = 1 << 18;
+
     /// Frames up to this size go to user space in small records: SYNs with all options.
     ASKED_SMALL: usize = 184;
     /// And up to this in large ones: datagrams of the usual MTU. Larger ones are not asked for: with records for 9,000
@@ -358,6 +326,15 @@ numbers! {
     ASKED_RING: usize = 1 << 20;
     /// Answers that wait for their packets.
     ANSWERS: u32 = 1 << 14;
+    /// Half-open connections that share a place.
+    HALF_OPEN_WAYS: usize = 4;
+
+    /// Shortcuts are 2 to the power of this.
+    SHORTCUT_BITS: u32 = 12;
+    /// Marks a shortcut that is one.
+    SHORTCUT_USED: u64 = 1 << 56;
+    /// The product with it begins with the hash of a shortcut's name.
+    SHORTCUT_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
 
     /// Limits hold for 2 to the power of this of the kernel's ticks: 128 ms with the usual 250 in a second.
     GATE_TICKS: u32 = 5;
@@ -408,6 +385,7 @@ pub fn c_header() -> String {
     let _ = writeln!(out, "#define EVENTS {}", Event::ALL.len());
     c_events(&mut out);
     c_structs(&mut out);
+    records::c_records(&mut out);
     out
 }
 

@@ -39,6 +39,9 @@ pub struct PersistenceArgs {
 pub enum Export {
     /// The ruleset, as an nft script
     Nft(ExportNftArgs),
+    /// The tc program of direct routing and tunnels as the kernel holds it: where it is attached, its maps, its ways
+    #[command(after_help = "Examples:\n  wvs export tc\n  wvs export tc -o json")]
+    Tc,
     /// The running configuration, as TOML unless -o says otherwise
     #[command(after_help = "Examples:\n  wvs export config\n  wvs export config -o json")]
     Config,

@@ -1,5 +1,8 @@
 //! Answers of a director, as the tests of rendering use them.
 
+mod look;
+
+pub use look::{explanations, program};
 use wvs_core::api::{
     Applied, BackendState, BackendView, Connection, Connections, PersistentClient, PersistentClients,
     SchedulerHealth, SchedulerView, ServiceView, Status, TcView,
@@ -24,6 +27,7 @@ pub fn services() -> Vec<ServiceView> {
             available: 2,
             backends: 3,
             connections: 1_234_567,
+            refused: 12,
             sent: traffic(10_000_000, 1_500_000_000),
             received: traffic(20_000_000, 30_000_000_000),
         },
@@ -35,6 +39,7 @@ pub fn services() -> Vec<ServiceView> {
             available: 0,
             backends: 0,
             connections: 0,
+            refused: 0,
             sent: traffic(0, 0),
             received: traffic(0, 0),
         },
@@ -55,6 +60,7 @@ pub fn backends() -> Vec<BackendView> {
         connections: 0,
         sent: traffic(0, 0),
         received: traffic(0, 0),
+        way: None,
     };
     vec![
         BackendView {
@@ -120,7 +126,7 @@ pub fn persistence() -> PersistentClients {
         expires: 359,
     };
     PersistentClients {
-        total: 900,
+        more: true,
         clients: vec![
             client("web", None, "192.0.2.7", "10.1.0.11:8080"),
             client("shop\x1b[2J", Some("shop"), "192.0.2.0/24", "10.1.0.12"),

@@ -131,7 +131,7 @@ fn health(health: &SchedulerHealth) -> (String, Tone) {
     }
 }
 
-fn dispatch(dispatch: Dispatch) -> &'static str {
+pub(super) fn dispatch(dispatch: Dispatch) -> &'static str {
     match dispatch {
         Dispatch::Cycle => "cycle",
         Dispatch::Flow => "flow",

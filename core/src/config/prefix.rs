@@ -31,6 +31,15 @@ impl Prefix {
         }
     }
 
+    /// The network of so many bits that an address lies in.
+    pub fn around(address: IpAddr, length: u8) -> Self {
+        let length = length.min(longest(address));
+        Prefix {
+            address: cut(address, length),
+            length,
+        }
+    }
+
     /// The family of its addresses.
     pub fn family(&self) -> Family {
         Family::of(self.address)

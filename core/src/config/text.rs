@@ -42,7 +42,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// Reads a 32-bit number, decimal or hexadecimal with `0x`.
-pub(crate) fn number(text: &str) -> Option<u32> {
+pub fn number(text: &str) -> Option<u32> {
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => (digits, 16),
         None => (text, 10),

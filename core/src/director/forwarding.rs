@@ -37,6 +37,8 @@ pub struct TcPlane {
     /// How many connections there were then, and how many have run out since the start.
     pub(super) connections: usize,
     pub(super) expired: u64,
+    /// How many packets each service had nobody for, by the last look.
+    pub(super) refused: BTreeMap<u32, u64>,
     /// Somebody listens no more on an address that the filter still passes.
     stale_filter: bool,
     next_look: Instant,
@@ -55,6 +57,7 @@ impl TcPlane {
             counts: BTreeMap::new(),
             connections: 0,
             expired: 0,
+            refused: BTreeMap::new(),
             stale_filter: false,
             next_look: now,
             next_sweep: now,

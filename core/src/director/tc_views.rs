@@ -7,6 +7,7 @@ use wvs_tc_bpf::{Method, Timeouts};
 
 use super::engine::Engine;
 use crate::api::TcView;
+use crate::config::Service;
 use crate::kernel::tc::{TcError, TcFlow};
 use crate::kernel::{BackendTraffic, Flow, Traffic};
 use crate::scheduler::BackendId;
@@ -27,7 +28,7 @@ impl Engine {
         };
         Some(TcView {
             interfaces: self.tc.installed.interfaces.iter().cloned().collect(),
-            pin_dir: self.config.director.pin_dir.display().to_string(),
+            pin_dir: self.tc_settings(&self.config).pin_dir.display().to_string(),
             connections: self.tc.connections,
             expired: self.tc.expired,
             drops: counted(true),
@@ -83,7 +84,19 @@ impl Engine {
             (id, counted)
         });
         self.tc_traffic = traffic.collect();
+        let numbers: Vec<_> = self.tc.installed.services.keys().copied().collect();
+        self.tc.refused = self.doors.tc.refused(&numbers)?;
         Ok(())
+    }
+
+    /// Packets of a service that the program found nobody for.
+    pub(super) fn refused(&self, service: &Service) -> u64 {
+        let of = self
+            .tc
+            .numbers
+            .iter()
+            .filter(|(pool, _)| pool.service == service.name);
+        of.filter_map(|(_, number)| self.tc.refused.get(&number)).sum()
     }
 
     /// The connections that only the program knows: those to NAT backends are conntrack's too.
@@ -112,7 +125,7 @@ impl Engine {
 }
 
 /// Seconds until a connection is forgotten if its client stays silent.
-fn expires(flow: &TcFlow, timeouts: &Timeouts) -> u32 {
+pub(super) fn expires(flow: &TcFlow, timeouts: &Timeouts) -> u32 {
     let timeout = match flow.kind {
         STATE_SYN => timeouts.syn,
         STATE_ESTABLISHED => timeouts.established,

@@ -1,5 +1,6 @@
 //! The engine against a model of the kernel.
 
+mod explain;
 mod fakes;
 mod swap;
 

@@ -29,6 +29,9 @@ pub enum ViewError {
     /// The tc program's tables cannot be read.
     #[error("cannot read the program's tables")]
     Tc(#[from] TcError),
+    /// The tc program is not there.
+    #[error("the tc program is not loaded: no service has `forward = \"dr\"` or `\"tun\"`")]
+    NoProgram,
 }
 
 impl Engine {
@@ -209,6 +212,7 @@ impl Engine {
                 .count(),
             backends: service.backends.len(),
             connections: total.connections + total.chosen,
+            refused: self.refused(service),
             sent: total.sent,
             received: total.received,
         }
@@ -236,6 +240,7 @@ impl Engine {
             connections: total.connections + total.chosen,
             sent: total.sent,
             received: total.received,
+            way: self.tc.installed.backends.get(&id).map(|it| self.way(id, it)),
         })
     }
 
@@ -256,7 +261,7 @@ impl Engine {
         })
     }
 
-    fn state(&self, backend: &Backend, id: BackendId) -> BackendState {
+    pub(super) fn state(&self, backend: &Backend, id: BackendId) -> BackendState {
         match backend {
             Backend { drain: true, .. } => BackendState::Draining,
             Backend { weight: 0, .. } => BackendState::Quiesced,

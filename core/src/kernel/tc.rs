@@ -1,21 +1,22 @@
 //! The door to the tc program: its maps, its attachments.
 
+mod flows;
+mod look;
+
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wvs_tc_bpf::layout::{
-    BackendStats, Event, FlowKey, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
-    STATE_TIME_WAIT,
-};
+use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{
     AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PersistentEntry, PinLock,
-    RunError, Sizes, Sweep, Timeouts, tick,
+    ProgramError, RunError, Sizes, Sweep, Timeouts, tick,
 };
 
+pub use flows::TcFlow;
+pub use look::{Answer, Inventory};
+
 use crate::dispatch::DispatchTable;
-use crate::ruleset::Protocol;
 use crate::ruleset::build::HASH_SEED;
 use crate::scheduler::{BackendId, Dispatch, HashKey};
 use crate::tc::{MOST_LISTENERS, MOST_SERVICES, Step, TcService, TcState};
@@ -54,27 +55,9 @@ pub enum TcError {
     /// It did not run.
     #[error(transparent)]
     Run(#[from] RunError),
-}
-
-/// A connection of the program's tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcFlow {
-    /// TCP, UDP or SCTP.
-    pub protocol: Protocol,
-    /// The client.
-    pub client: SocketAddr,
-    /// What it asked for.
-    pub target: SocketAddr,
-    /// The backend.
-    pub backend: BackendId,
-    /// The service that chose.
-    pub service: u16,
-    /// LVS's word for the client's half of it.
-    pub state: &'static str,
-    /// Its kind of state, for timeouts.
-    pub kind: u8,
-    /// How long the client has been silent.
-    pub silent: Duration,
+    /// The kernel says nothing of it.
+    #[error("the kernel does not describe the program")]
+    Program(#[from] ProgramError),
 }
 
 /// The tc program: one per director, brought up when the first service needs it.
@@ -108,8 +91,12 @@ pub trait Tc {
     fn events(&mut self) -> Result<BTreeMap<Event, u64>, TcError>;
     /// How many connections a service's cycle has handed out.
     fn position(&mut self, service: u32) -> Result<u64, TcError>;
-    /// Which backend a packet would go to, by the program itself and without consequences.
-    fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Option<BackendId>, TcError>;
+    /// What would become of a packet, by the program itself and without consequences.
+    fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Answer, TcError>;
+    /// How many packets of services were refused because nobody takes them.
+    fn refused(&mut self, services: &[u32]) -> Result<BTreeMap<u32, u64>, TcError>;
+    /// All that is in the kernel, read back; nothing where the program is not loaded.
+    fn inventory(&mut self) -> Result<Option<Inventory>, TcError>;
     /// Detaches everything and removes all pins below a directory. Says whether there were any.
     fn teardown(&mut self, settings: &TcSettings) -> Result<bool, TcError>;
 }
@@ -151,10 +138,8 @@ fn held(maps: &Maps) -> Result<TcState, MapError> {
                 dispatch: dispatch(it.kind),
                 slots: it.slots.into_iter().map(|slot| slot.map(BackendId)).collect(),
             });
-        let pins = maps
-            .pins(u16::try_from(number).unwrap_or(u16::MAX))?
-            .into_iter()
-            .collect();
+        let pins = maps.pins(u16::try_from(number).unwrap_or(u16::MAX))?;
+        let pins = pins.into_iter().collect();
         state.services.insert(
             number,
             TcService {
@@ -320,28 +305,8 @@ impl Tc for TcProgram {
     }
 
     fn flows(&mut self) -> Result<Vec<TcFlow>, TcError> {
-        let Some(forwarder) = self.forwarder() else {
-            return Ok(Vec::new());
-        };
-        let (now, tick) = (forwarder.maps().now()?, tick());
-        let flows = forwarder.maps().flows()?;
-        Ok(flows
-            .iter()
-            .filter_map(|(key, flow)| {
-                let (client, target) = ends(key);
-                let ticks = now.wrapping_sub(flow.seen) as i32;
-                Some(TcFlow {
-                    protocol: Protocol::ALL.into_iter().find(|it| it.number() == key.proto)?,
-                    client,
-                    target,
-                    backend: BackendId(flow.backend),
-                    service: flow.service,
-                    state: state_name(flow.state),
-                    kind: flow.state,
-                    silent: tick.saturating_mul(ticks.max(0).unsigned_abs()),
-                })
-            })
-            .collect())
+        self.forwarder()
+            .map_or_else(|| Ok(Vec::new()), |it| Ok(flows::list(it.maps())?))
     }
 
     fn traffic(&mut self, ids: &[BackendId]) -> Result<BTreeMap<BackendId, BackendStats>, TcError> {
@@ -367,12 +332,27 @@ impl Tc for TcProgram {
         self.forwarder().map_or(Ok(0), |it| Ok(it.maps().cycle(service)?))
     }
 
-    fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Option<BackendId>, TcError> {
+    fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Answer, TcError> {
+        self.forwarder()
+            .map_or(Ok(Answer::NotOurs), |it| Ok(look::ask(it, frame, mark)?))
+    }
+
+    fn refused(&mut self, services: &[u32]) -> Result<BTreeMap<u32, u64>, TcError> {
         let Some(forwarder) = self.forwarder() else {
+            return Ok(BTreeMap::new());
+        };
+        let of = |&service: &u32| Ok((service, forwarder.maps().service_stats(service)?.refused));
+        services.iter().map(of).collect()
+    }
+
+    fn inventory(&mut self) -> Result<Option<Inventory>, TcError> {
+        let Some(Loaded {
+            settings, forwarder, ..
+        }) = &self.loaded
+        else {
             return Ok(None);
         };
-        let answer = forwarder.explain(frame, mark)?.mark;
-        Ok(u16::try_from(answer).ok().filter(|id| *id != 0).map(BackendId))
+        look::inventory(settings, forwarder).map(Some)
     }
 
     fn teardown(&mut self, settings: &TcSettings) -> Result<bool, TcError> {
@@ -397,34 +377,4 @@ fn set_tables(maps: &Maps, tables: &[(u32, &DispatchTable)]) -> Result<(), MapEr
         })
         .collect();
     maps.set_tables(&new)
-}
-
-/// Client and virtual address of an entry.
-fn ends(key: &FlowKey) -> (SocketAddr, SocketAddr) {
-    let bytes = &key.addresses;
-    let address = |at: usize| -> IpAddr {
-        if key.family == 4 {
-            let at = at / 4;
-            IpAddr::from([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        } else {
-            let mut octets = [0; 16];
-            octets.copy_from_slice(&bytes[at..at + 16]);
-            IpAddr::from(octets)
-        }
-    };
-    let (source, destination) = (u16::from_be(key.sport), u16::from_be(key.dport));
-    (SocketAddr::new(address(0), source), SocketAddr::new(address(16), destination))
-}
-
-/// LVS's names (`ipvsadm -lnc`).
-fn state_name(state: u8) -> &'static str {
-    match state {
-        STATE_SYN => "SYN_RECV",
-        STATE_ESTABLISHED => "ESTABLISHED",
-        STATE_FIN => "FIN_WAIT",
-        STATE_TIME_WAIT => "TIME_WAIT",
-        STATE_CLOSED => "CLOSE",
-        STATE_DATAGRAM => "UDP",
-        _ => "NONE",
-    }
 }

@@ -32,10 +32,17 @@
 #define TABLE_FLOW 0x5
 #define TABLE_KIND_SHIFT 0x18
 #define TABLE_SLOTS 0x2
+#define REPORT_CHOSEN 0xffff
+#define REPORT_NO_SERVICE 0xffff
+#define REPORT_RING 0x40000
 #define ASKED_SMALL 0xb8
 #define ASKED_LARGE 0x7b8
 #define ASKED_RING 0x100000
 #define ANSWERS 0x4000
+#define HALF_OPEN_WAYS 0x4
+#define SHORTCUT_BITS 0xc
+#define SHORTCUT_USED 0x100000000000000
+#define SHORTCUT_HASH 0x9e3779b97f4a7c15
 #define GATE_TICKS 0x5
 #define EVENTS 15
 
@@ -109,6 +116,34 @@ _Static_assert(__builtin_offsetof(struct flow, state) == 10, "flow.state");
 _Static_assert(__builtin_offsetof(struct flow, flags) == 11, "flow.flags");
 _Static_assert(__builtin_offsetof(struct flow, opened) == 12, "flow.opened");
 
+struct half_open4 {
+	struct flow flow;
+	struct flow_key4 key;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open4) == 32, "half_open4");
+_Static_assert(__builtin_offsetof(struct half_open4, flow) == 0, "half_open4.flow");
+_Static_assert(__builtin_offsetof(struct half_open4, key) == 16, "half_open4.key");
+
+struct half_open6 {
+	struct flow flow;
+	struct flow_key key;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open6) == 56, "half_open6");
+_Static_assert(__builtin_offsetof(struct half_open6, flow) == 0, "half_open6.flow");
+_Static_assert(__builtin_offsetof(struct half_open6, key) == 16, "half_open6.key");
+
+struct half_open_set4 {
+	struct half_open4 ways[4];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open_set4) == 128, "half_open_set4");
+_Static_assert(__builtin_offsetof(struct half_open_set4, ways) == 0, "half_open_set4.ways");
+
+struct half_open_set6 {
+	struct half_open6 ways[4];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open_set6) == 224, "half_open_set6");
+_Static_assert(__builtin_offsetof(struct half_open_set6, ways) == 0, "half_open_set6.ways");
+
 struct listener {
 	__u8 address[16];
 	__u16 port;
@@ -120,6 +155,16 @@ _Static_assert(__builtin_offsetof(struct listener, address) == 0, "listener.addr
 _Static_assert(__builtin_offsetof(struct listener, port) == 16, "listener.port");
 _Static_assert(__builtin_offsetof(struct listener, proto) == 18, "listener.proto");
 _Static_assert(__builtin_offsetof(struct listener, kind) == 19, "listener.kind");
+
+struct shortcut {
+	__u64 name;
+	__u32 service;
+	__u32 pad;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct shortcut) == 16, "shortcut");
+_Static_assert(__builtin_offsetof(struct shortcut, name) == 0, "shortcut.name");
+_Static_assert(__builtin_offsetof(struct shortcut, service) == 8, "shortcut.service");
+_Static_assert(__builtin_offsetof(struct shortcut, pad) == 12, "shortcut.pad");
 
 struct service {
 	__u32 flags;
@@ -136,6 +181,102 @@ _Static_assert(__builtin_offsetof(struct service, pad) == 6, "service.pad");
 _Static_assert(__builtin_offsetof(struct service, timeout) == 8, "service.timeout");
 _Static_assert(__builtin_offsetof(struct service, mask4) == 12, "service.mask4");
 _Static_assert(__builtin_offsetof(struct service, mask6) == 16, "service.mask6");
+
+struct backend {
+	__u8 address[16];
+	__u8 source[16];
+	__u32 ifindex;
+	__u16 generation;
+	__u16 mtu;
+	__u8 mac[6];
+	__u8 source_mac[6];
+	__u8 method;
+	__u8 family;
+	__u8 flags;
+	__u8 pad[9];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct backend) == 64, "backend");
+_Static_assert(__builtin_offsetof(struct backend, address) == 0, "backend.address");
+_Static_assert(__builtin_offsetof(struct backend, source) == 16, "backend.source");
+_Static_assert(__builtin_offsetof(struct backend, ifindex) == 32, "backend.ifindex");
+_Static_assert(__builtin_offsetof(struct backend, generation) == 36, "backend.generation");
+_Static_assert(__builtin_offsetof(struct backend, mtu) == 38, "backend.mtu");
+_Static_assert(__builtin_offsetof(struct backend, mac) == 40, "backend.mac");
+_Static_assert(__builtin_offsetof(struct backend, source_mac) == 46, "backend.source_mac");
+_Static_assert(__builtin_offsetof(struct backend, method) == 52, "backend.method");
+_Static_assert(__builtin_offsetof(struct backend, family) == 53, "backend.family");
+_Static_assert(__builtin_offsetof(struct backend, flags) == 54, "backend.flags");
+_Static_assert(__builtin_offsetof(struct backend, pad) == 55, "backend.pad");
+
+struct fragment_key {
+	__u8 addresses[32];
+	__u32 id;
+	__u8 proto;
+	__u8 family;
+	__u8 pad[2];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct fragment_key) == 40, "fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, addresses) == 0, "fragment_key.addresses");
+_Static_assert(__builtin_offsetof(struct fragment_key, id) == 32, "fragment_key.id");
+_Static_assert(__builtin_offsetof(struct fragment_key, proto) == 36, "fragment_key.proto");
+_Static_assert(__builtin_offsetof(struct fragment_key, family) == 37, "fragment_key.family");
+_Static_assert(__builtin_offsetof(struct fragment_key, pad) == 38, "fragment_key.pad");
+
+struct fragment_way {
+	__u16 backend;
+	__u16 generation;
+} __attribute__((aligned(4)));
+_Static_assert(sizeof(struct fragment_way) == 4, "fragment_way");
+_Static_assert(__builtin_offsetof(struct fragment_way, backend) == 0, "fragment_way.backend");
+_Static_assert(__builtin_offsetof(struct fragment_way, generation) == 2, "fragment_way.generation");
+
+struct settings {
+	__u64 filter[128];
+	__u32 marks;
+	__u32 insert_limit;
+	__u32 icmp_limit;
+	__u32 report_every;
+	__u32 half_open_sets;
+	__u32 pad;
+	__u64 half_open_seed;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct settings) == 1056, "settings");
+_Static_assert(__builtin_offsetof(struct settings, filter) == 0, "settings.filter");
+_Static_assert(__builtin_offsetof(struct settings, marks) == 1024, "settings.marks");
+_Static_assert(__builtin_offsetof(struct settings, insert_limit) == 1028, "settings.insert_limit");
+_Static_assert(__builtin_offsetof(struct settings, icmp_limit) == 1032, "settings.icmp_limit");
+_Static_assert(__builtin_offsetof(struct settings, report_every) == 1036, "settings.report_every");
+_Static_assert(__builtin_offsetof(struct settings, half_open_sets) == 1040, "settings.half_open_sets");
+_Static_assert(__builtin_offsetof(struct settings, pad) == 1044, "settings.pad");
+_Static_assert(__builtin_offsetof(struct settings, half_open_seed) == 1048, "settings.half_open_seed");
+
+struct gate {
+	__u32 window;
+	__u32 inserts;
+	__u32 icmps;
+	__u32 pad;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct gate) == 16, "gate");
+_Static_assert(__builtin_offsetof(struct gate, window) == 0, "gate.window");
+_Static_assert(__builtin_offsetof(struct gate, inserts) == 4, "gate.inserts");
+_Static_assert(__builtin_offsetof(struct gate, icmps) == 8, "gate.icmps");
+_Static_assert(__builtin_offsetof(struct gate, pad) == 12, "gate.pad");
+
+struct backend_stats {
+	__u64 packets;
+	__u64 bytes;
+	__u64 connections;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct backend_stats) == 24, "backend_stats");
+_Static_assert(__builtin_offsetof(struct backend_stats, packets) == 0, "backend_stats.packets");
+_Static_assert(__builtin_offsetof(struct backend_stats, bytes) == 8, "backend_stats.bytes");
+_Static_assert(__builtin_offsetof(struct backend_stats, connections) == 16, "backend_stats.connections");
+
+struct service_stats {
+	__u64 refused;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct service_stats) == 8, "service_stats");
+_Static_assert(__builtin_offsetof(struct service_stats, refused) == 0, "service_stats.refused");
 
 struct persistent_key {
 	__u8 address[16];
@@ -178,32 +319,6 @@ struct pinned {
 _Static_assert(sizeof(struct pinned) == 4, "pinned");
 _Static_assert(__builtin_offsetof(struct pinned, backend) == 0, "pinned.backend");
 _Static_assert(__builtin_offsetof(struct pinned, generation) == 2, "pinned.generation");
-
-struct backend {
-	__u8 address[16];
-	__u8 source[16];
-	__u32 ifindex;
-	__u16 generation;
-	__u16 mtu;
-	__u8 mac[6];
-	__u8 source_mac[6];
-	__u8 method;
-	__u8 family;
-	__u8 flags;
-	__u8 pad[9];
-} __attribute__((aligned(8)));
-_Static_assert(sizeof(struct backend) == 64, "backend");
-_Static_assert(__builtin_offsetof(struct backend, address) == 0, "backend.address");
-_Static_assert(__builtin_offsetof(struct backend, source) == 16, "backend.source");
-_Static_assert(__builtin_offsetof(struct backend, ifindex) == 32, "backend.ifindex");
-_Static_assert(__builtin_offsetof(struct backend, generation) == 36, "backend.generation");
-_Static_assert(__builtin_offsetof(struct backend, mtu) == 38, "backend.mtu");
-_Static_assert(__builtin_offsetof(struct backend, mac) == 40, "backend.mac");
-_Static_assert(__builtin_offsetof(struct backend, source_mac) == 46, "backend.source_mac");
-_Static_assert(__builtin_offsetof(struct backend, method) == 52, "backend.method");
-_Static_assert(__builtin_offsetof(struct backend, family) == 53, "backend.family");
-_Static_assert(__builtin_offsetof(struct backend, flags) == 54, "backend.flags");
-_Static_assert(__builtin_offsetof(struct backend, pad) == 55, "backend.pad");
 
 struct asked {
 	struct flow_key key;
@@ -249,66 +364,24 @@ _Static_assert(sizeof(struct asking) == 8, "asking");
 _Static_assert(__builtin_offsetof(struct asking, heartbeat) == 0, "asking.heartbeat");
 _Static_assert(__builtin_offsetof(struct asking, patience) == 4, "asking.patience");
 
-struct fragment_key {
-	__u8 addresses[32];
-	__u32 id;
-	__u8 proto;
-	__u8 family;
-	__u8 pad[2];
-} __attribute__((aligned(8)));
-_Static_assert(sizeof(struct fragment_key) == 40, "fragment_key");
-_Static_assert(__builtin_offsetof(struct fragment_key, addresses) == 0, "fragment_key.addresses");
-_Static_assert(__builtin_offsetof(struct fragment_key, id) == 32, "fragment_key.id");
-_Static_assert(__builtin_offsetof(struct fragment_key, proto) == 36, "fragment_key.proto");
-_Static_assert(__builtin_offsetof(struct fragment_key, family) == 37, "fragment_key.family");
-_Static_assert(__builtin_offsetof(struct fragment_key, pad) == 38, "fragment_key.pad");
-
-struct fragment_way {
+struct report {
+	struct flow_key key;
+	__u32 tick;
+	__u32 ifindex;
+	__u32 mark;
+	__u32 length;
+	__u16 what;
+	__u16 service;
 	__u16 backend;
-	__u16 generation;
-} __attribute__((aligned(4)));
-_Static_assert(sizeof(struct fragment_way) == 4, "fragment_way");
-_Static_assert(__builtin_offsetof(struct fragment_way, backend) == 0, "fragment_way.backend");
-_Static_assert(__builtin_offsetof(struct fragment_way, generation) == 2, "fragment_way.generation");
-
-struct settings {
-	__u64 filter[128];
-	__u32 marks;
-	__u32 insert_limit;
-	__u32 icmp_limit;
-	__u32 pad;
+	__u16 pad;
 } __attribute__((aligned(8)));
-_Static_assert(sizeof(struct settings) == 1040, "settings");
-_Static_assert(__builtin_offsetof(struct settings, filter) == 0, "settings.filter");
-_Static_assert(__builtin_offsetof(struct settings, marks) == 1024, "settings.marks");
-_Static_assert(__builtin_offsetof(struct settings, insert_limit) == 1028, "settings.insert_limit");
-_Static_assert(__builtin_offsetof(struct settings, icmp_limit) == 1032, "settings.icmp_limit");
-_Static_assert(__builtin_offsetof(struct settings, pad) == 1036, "settings.pad");
-
-struct gate {
-	__u32 window;
-	__u32 inserts;
-	__u32 icmps;
-	__u32 pad;
-} __attribute__((aligned(8)));
-_Static_assert(sizeof(struct gate) == 16, "gate");
-_Static_assert(__builtin_offsetof(struct gate, window) == 0, "gate.window");
-_Static_assert(__builtin_offsetof(struct gate, inserts) == 4, "gate.inserts");
-_Static_assert(__builtin_offsetof(struct gate, icmps) == 8, "gate.icmps");
-_Static_assert(__builtin_offsetof(struct gate, pad) == 12, "gate.pad");
-
-struct backend_stats {
-	__u64 packets;
-	__u64 bytes;
-	__u64 connections;
-} __attribute__((aligned(8)));
-_Static_assert(sizeof(struct backend_stats) == 24, "backend_stats");
-_Static_assert(__builtin_offsetof(struct backend_stats, packets) == 0, "backend_stats.packets");
-_Static_assert(__builtin_offsetof(struct backend_stats, bytes) == 8, "backend_stats.bytes");
-_Static_assert(__builtin_offsetof(struct backend_stats, connections) == 16, "backend_stats.connections");
-
-struct service_stats {
-	__u64 refused;
-} __attribute__((aligned(8)));
-_Static_assert(sizeof(struct service_stats) == 8, "service_stats");
-_Static_assert(__builtin_offsetof(struct service_stats, refused) == 0, "service_stats.refused");
+_Static_assert(sizeof(struct report) == 64, "report");
+_Static_assert(__builtin_offsetof(struct report, key) == 0, "report.key");
+_Static_assert(__builtin_offsetof(struct report, tick) == 40, "report.tick");
+_Static_assert(__builtin_offsetof(struct report, ifindex) == 44, "report.ifindex");
+_Static_assert(__builtin_offsetof(struct report, mark) == 48, "report.mark");
+_Static_assert(__builtin_offsetof(struct report, length) == 52, "report.length");
+_Static_assert(__builtin_offsetof(struct report, what) == 56, "report.what");
+_Static_assert(__builtin_offsetof(struct report, service) == 58, "report.service");
+_Static_assert(__builtin_offsetof(struct report, backend) == 60, "report.backend");
+_Static_assert(__builtin_offsetof(struct report, pad) == 62, "report.pad");

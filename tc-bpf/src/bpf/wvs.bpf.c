@@ -80,8 +80,11 @@ ONCE int new_backend(struct __sk_buff *skb, struct packet *p, const struct setti
 	p->persistent = flags & SERVICE_PERSISTENT && !(chosen & BY_PIN);
 	if (likely(!chosen))
 		chosen = choose(skb, p, key, stateless, dry);
-	if (unlikely(chosen == ASKED))
+	if (unlikely(chosen == ASKED)) {
+		if (!dry && s->report_every)
+			report_choice(skb, p, EVENT_ASKED, found, 0);
 		return ASKED;
+	}
 	chosen &= 0xffff;
 	key = chosen;
 	b = bpf_map_lookup_elem(&backends, &key);
@@ -94,17 +97,21 @@ ONCE int new_backend(struct __sk_buff *skb, struct packet *p, const struct setti
 		stats = bpf_map_lookup_elem(&service_stats, &key);
 		if (stats)
 			stats->refused++;
+		if (s->report_every)
+			report_choice(skb, p, EVENT_NO_BACKEND, found, 0);
 		return 0;
 	}
 	if (dry)
 		return chosen;
+	if (unlikely(s->report_every))
+		report_choice(skb, p, REPORT_CHOSEN, found, chosen);
 	p->chosen = 1;
 	if (stateless == 2 || !may_open(p))
 		return chosen;
 	if (unlikely(p->persistent))
 		keep(p, service, chosen, b->generation, now);
 	if (!one_packet)
-		remember(p, chosen, b, found, now);
+		remember(p, s, chosen, b, found, now);
 	return chosen;
 }
 
@@ -136,7 +143,7 @@ INLINE struct backend *decide(struct __sk_buff *skb, struct packet *p, const str
 	if (unlikely(p->extent == LATER_FRAGMENT))
 		return fragment_backend(p, id);
 	if (unlikely(parsed == ICMP))
-		return icmp_backend(skb, p, id);
+		return icmp_backend(skb, p, s, id);
 	b = established_backend(p, now, dry, id);
 	if (!b)
 		b = open(skb, p, s, now, dry, id);

@@ -8,15 +8,15 @@ use std::time::Duration;
 use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{AttachError, Counts, PersistentEntry, Sweep, Timeouts};
 
-use crate::kernel::tc::{Tc, TcError, TcFlow, TcSettings};
+use crate::kernel::tc::{Answer, Inventory, Tc, TcError, TcFlow, TcSettings};
 use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Flow, MarkMask, Routes};
 use crate::ruleset::Family;
 use crate::scheduler::{BackendId, Load};
 use crate::tc::{Route, Step, TcState};
 
-/// Connections as a test wants them.
+/// Connections as a test wants them: how many each backend has, and what is listed.
 #[derive(Clone, Default)]
-pub struct FakeConntrack(pub Arc<Mutex<BTreeMap<BackendId, Load>>>);
+pub struct FakeConntrack(pub Arc<Mutex<BTreeMap<BackendId, Load>>>, pub Arc<Mutex<Vec<Flow>>>);
 
 impl Conntrack for FakeConntrack {
     fn loads(&mut self, _: MarkMask) -> Result<BTreeMap<BackendId, Load>, ConntrackError> {
@@ -24,7 +24,9 @@ impl Conntrack for FakeConntrack {
     }
 
     fn flows(&mut self, _: MarkMask, _: usize) -> Result<(Vec<Flow>, usize), ConntrackError> {
-        Ok((Vec::new(), 0))
+        let flows = self.1.lock().unwrap().clone();
+        let total = flows.len();
+        Ok((flows, total))
     }
 
     fn cut(&mut self, _: MarkMask, backends: &[BackendId]) -> Result<usize, ConntrackError> {
@@ -121,6 +123,11 @@ pub struct FakeProgram {
     pub loaded: bool,
     pub holds: TcState,
     pub connections: BTreeMap<BackendId, u32>,
+    /// What it says of every packet.
+    pub answer: Option<Answer>,
+    pub flows: Vec<TcFlow>,
+    pub kept: Vec<(PersistentEntry, Duration)>,
+    pub position: u64,
 }
 
 impl Tc for FakeTc {
@@ -170,7 +177,7 @@ impl Tc for FakeTc {
     }
 
     fn persistent(&mut self) -> Result<Vec<(PersistentEntry, Duration)>, TcError> {
-        Ok(Vec::new())
+        Ok(self.0.lock().unwrap().kept.clone())
     }
 
     fn renew_filter(&mut self) -> Result<(), TcError> {
@@ -187,7 +194,7 @@ impl Tc for FakeTc {
     }
 
     fn flows(&mut self) -> Result<Vec<TcFlow>, TcError> {
-        Ok(Vec::new())
+        Ok(self.0.lock().unwrap().flows.clone())
     }
 
     fn traffic(&mut self, _: &[BackendId]) -> Result<BTreeMap<BackendId, BackendStats>, TcError> {
@@ -199,11 +206,25 @@ impl Tc for FakeTc {
     }
 
     fn position(&mut self, _: u32) -> Result<u64, TcError> {
-        Ok(0)
+        Ok(self.0.lock().unwrap().position)
     }
 
-    fn explain(&mut self, _: &[u8], _: u32) -> Result<Option<BackendId>, TcError> {
-        Ok(None)
+    fn explain(&mut self, _: &[u8], _: u32) -> Result<Answer, TcError> {
+        Ok(self.0.lock().unwrap().answer.unwrap_or(Answer::NotOurs))
+    }
+
+    fn refused(&mut self, services: &[u32]) -> Result<BTreeMap<u32, u64>, TcError> {
+        Ok(services.iter().map(|service| (*service, 3)).collect())
+    }
+
+    fn inventory(&mut self) -> Result<Option<Inventory>, TcError> {
+        let program = self.0.lock().unwrap();
+        let inventory = || Inventory {
+            holds: program.holds.clone(),
+            positions: program.holds.services.keys().map(|it| (*it, 42)).collect(),
+            ..Inventory::default()
+        };
+        Ok(program.loaded.then(inventory))
     }
 
     fn teardown(&mut self, _: &TcSettings) -> Result<bool, TcError> {
