@@ -5,6 +5,7 @@ mod look;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wvs_tc_bpf::layout::{BackendStats, Event};
@@ -111,7 +112,7 @@ pub struct TcProgram {
 struct Loaded {
     settings: TcSettings,
     forwarder: Forwarder,
-    _lock: PinLock,
+    _lock: Arc<PinLock>,
 }
 
 impl TcProgram {
@@ -184,9 +185,10 @@ impl Tc for TcProgram {
         if self.loaded.as_ref().is_some_and(|it| it.settings == *settings) {
             return Ok(None);
         }
-        let lock = match self.loaded.take() {
-            Some(loaded) if loaded.settings.pin_dir == settings.pin_dir => loaded._lock,
-            _ => PinLock::take(&settings.pin_dir)?,
+        // What is loaded stays in use where the other cannot be: a refused change leaves all as it was.
+        let lock = match &self.loaded {
+            Some(loaded) if loaded.settings.pin_dir == settings.pin_dir => Arc::clone(&loaded._lock),
+            _ => Arc::new(PinLock::take(&settings.pin_dir)?),
         };
         let sizes = Sizes {
             listeners: MOST_LISTENERS,
