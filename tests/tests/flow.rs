@@ -9,7 +9,8 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn each_connection_is_decided_by_the_plugin() -> Result<()> {
-    let mut stage = Stage::with(LabOptions::one_arm(), Service::direct_of_both_families("dr").scheduler("lblc"))?;
+    let mut stage =
+        Stage::with(LabOptions::one_arm(), Service::direct_of_both_families("dr").scheduler("lblc"))?;
     for vip in [stage.web(), stage.web6()] {
         // lblc keeps a virtual address at one server as long as that is not overloaded.
         let seen = stage.client().ask_many(vip, 20);
