@@ -17,8 +17,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wvs_tc_bpf::model::{Model, Outcome};
 use wvs_tc_bpf::{
-    Encapsulation, Forwarder, Kind, Listen, Meta, Method, Persistence, Pin, Questions, ServiceSettings, Sizes,
-    Target, Way, WhenQuiesced,
+    Encapsulation, Forwarder, Kind, Listen, Meta, Method, Persistence, Pin, Questions, ServiceSettings,
+    Sizes, Target, Way, WhenQuiesced,
 };
 
 const SEED: u32 = 0x7776_7300;

@@ -10,7 +10,8 @@ use common::packet::{Ip, UDP, ethernet, udp};
 use common::{Sandbox, address, small};
 use wvs_tc_bpf::layout::{Flow, FlowKey, STATE_DATAGRAM};
 use wvs_tc_bpf::{
-    Encapsulation, Forwarder, Kind, Listen, Method, NewTable, Questions, ServiceSettings, Sizes, Target, Timeouts,
+    Encapsulation, Forwarder, Kind, Listen, Method, NewTable, Questions, ServiceSettings, Sizes, Target,
+    Timeouts,
 };
 
 #[test]

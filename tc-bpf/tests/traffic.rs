@@ -11,9 +11,7 @@ use common::lab::{Lab, VIPS, ask, connect, exchange};
 use common::packet::{TCP, UDP};
 use common::{address, chain, within};
 use wvs_tc_bpf::layout::Event;
-use wvs_tc_bpf::{
-    Attached, Encapsulation, Forwarder, Hook, Kind, Listen, Maps, Method, ServiceSettings,
-};
+use wvs_tc_bpf::{Attached, Encapsulation, Forwarder, Hook, Kind, Listen, Maps, Method, ServiceSettings};
 
 const MB: u64 = 1 << 20;
 

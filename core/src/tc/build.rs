@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use wvs_tc_bpf::Listen as Key;
 
 use super::clients::{groups, pins, settings};
-use super::route::{NoWay, Route, target};
+use super::route::{NoWay, Route, in_tunnel, target};
 use super::{ServiceNumbers, TcService, TcState};
 use crate::config::{Config, Listen, PortRange, Service};
 use crate::dispatch::DispatchTable;
@@ -101,7 +101,8 @@ pub fn build(
                 let (address, forward) = (backend.address.address, service.forward_of(backend));
                 let id = ids.get(&service.name, backend.address)?;
                 let route = facts.routes.get(&address);
-                let mut target = target(address, forward, route, ids.generation(id)).ok()?;
+                let target = target(address, forward, route, ids.generation(id)).ok()?;
+                let mut target = in_tunnel(target, service.tunnel_of(backend), &service.tunnel_source);
                 target.quiesced = backend.weight == 0 || backend.drain;
                 Some((id, target))
             });
