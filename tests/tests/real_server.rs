@@ -271,11 +271,11 @@ fn a_unit_sets_it_up_at_boot() -> Result<()> {
     Ok(())
 }
 
-/// What was looked at, whether it is well, and what is said of it.
-type Finding = (String, bool, String);
+/// What was looked at, whether it is well, and what was found.
+type Findings = Vec<(String, bool, String)>;
 
-/// What the doctor says, on the director.
-fn examined(lab: &Lab, config: &str) -> Result<(i32, Vec<Finding>)> {
+/// What the doctor says of each thing, on the director.
+fn examined(lab: &Lab, config: &str) -> Result<(i32, Findings)> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("wvs.toml");
     let settings = format!("[director]\npin_dir = \"{}\"\n", lab.pin_dir().display());
