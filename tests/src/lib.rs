@@ -53,6 +53,7 @@ mod ping;
 mod sctp;
 mod sctp_wire;
 mod servers;
+mod settings;
 mod stage;
 mod stale;
 mod topology;

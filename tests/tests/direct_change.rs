@@ -249,7 +249,10 @@ fn tables_do_not_change_their_size_under_way() -> Result<()> {
     let sized = |flows: &str| Config::from(Service::direct("dr")).director("max_flows", flows);
     let stage = up("dr", 3, sized("4096"))?;
     let load = Load::on(&stage, 30)?;
-    stage.director.apply(sized("8192"))?.assert_failed(&["has room for 4096 entries, 8192 are configured"]);
+    stage
+        .director
+        .apply(sized("8192"))?
+        .assert_failed(&["has room for 4096 entries, 8192 are configured"]);
     // What was loaded is still in the director's hands.
     stage.director.drain("web", backend(1))?;
     let seen = load.arrivals.next(20);
