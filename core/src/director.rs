@@ -4,6 +4,7 @@
 //! director finds the tables, plans against them and sends only what differs.
 
 mod addresses;
+mod asked;
 mod clients;
 mod counting;
 pub mod engine;
@@ -49,6 +50,7 @@ use crate::dispatch::DispatchTable;
 use crate::kernel::{HostError, open_doors};
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{Candidate, StartHostError};
+use asked::Steps;
 use engine::Engine;
 use lock::NamespaceLock;
 use server::{Handle, Step};
@@ -117,13 +119,16 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 
 fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Result<(), RunError> {
     let (steps, todo) = mpsc::channel();
+    // The engine's own threads reach it by this only as long as requests can.
+    let own_steps = Arc::new(steps.clone());
+    let engine_steps = Arc::downgrade(&own_steps);
     let (ready, started) = oneshot::channel();
     let engine_options = options.clone();
     let engine = thread::Builder::new()
         .name("engine".into())
         // Plugins have 1 MiB of it, and the host's own calls come on top.
         .stack_size(8 << 20)
-        .spawn(move || engine_thread(&engine_options, &todo, ready))
+        .spawn(move || engine_thread(&engine_options, engine_steps, &todo, ready))
         .map_err(RunError::Start)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -137,7 +142,8 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
             Err(_) => Err(RunError::Start(io::Error::other("the engine ended before it began"))),
         }
     });
-    // The last sender went with the requests; the engine finishes its step and ends.
+    // The last senders go; the engine finishes its step and ends.
+    drop(own_steps);
     drop(runtime);
     if engine.join().is_err() {
         return Err(RunError::Start(io::Error::other("the engine panicked; see above")));
@@ -202,7 +208,12 @@ fn notify(state: &[NotifyState<'_>]) {
 }
 
 /// The engine's thread: brings up the services, then works off requests and looks after the tables.
-fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Sender<Result<(), RunError>>) {
+fn engine_thread(
+    options: &RunOptions,
+    steps: Steps,
+    todo: &Receiver<Step>,
+    ready: oneshot::Sender<Result<(), RunError>>,
+) {
     let mut engine = match start_engine(options) {
         Ok(engine) => engine,
         Err(error) => {
@@ -210,6 +221,8 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
             return;
         }
     };
+    engine.steps = steps;
+    engine.answer_questions();
     let _ = ready.send(Ok(()));
     let mut next_look = Instant::now() + LOOK;
     let mut trouble = None;

@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         maps.set_listener(Listen::Address(vip, proto, port), 0)?;
     }
     let attached = forwarder.attach(interface)?;
-    let walked: u32 = forwarder.verified_instructions().map(|(_, count)| count).sum();
+    let walked = forwarder.verified_instructions().unwrap_or_default();
     println!("the verifier walked through {walked} instructions; attached: {attached:?}");
     Ok(())
 }

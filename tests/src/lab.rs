@@ -1,5 +1,7 @@
 //! The network of one test: a client, a director and real servers.
 
+mod settings;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::thread;
@@ -7,6 +9,7 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use wvs_tc_bpf::Decapsulator;
 
+use self::settings::settings;
 use crate::addresses;
 use crate::bpffs::BpfFs;
 use crate::clients::Client;
@@ -375,7 +378,7 @@ impl Lab {
         self.hub().ip(&format!("link set rs{n} {state}")).map(drop)
     }
 
-    /// Everything worth knowing about the director's network, for a failing test's output.
+    /// The director's network, for a failing test's output.
     ///
     /// # Errors
     /// When `nft` or `ip` cannot be run.

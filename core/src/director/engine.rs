@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::asked::{Answering, Steps};
 use super::counting::Clock;
 use super::error::ApplyError;
 use super::forwarding::TcPlane;
@@ -54,6 +55,9 @@ pub struct Engine {
     pub(super) started: Instant,
     pub(super) clock: Clock,
     pub(super) tc: TcPlane,
+    /// The way back to itself, for threads that wait for the kernel.
+    pub(super) steps: Steps,
+    pub(super) answering: Option<Answering>,
     /// What the program's counters said last.
     pub(super) tc_traffic: BTreeMap<BackendId, BackendTraffic>,
     /// The backends that have as many connections as they may.
@@ -76,6 +80,8 @@ impl Engine {
             ids: store.ids()?,
             managed: store.addresses()?,
             tc: TcPlane::new(store.service_numbers()?, Instant::now()),
+            steps: Steps::new(),
+            answering: None,
             tc_traffic: BTreeMap::new(),
             overloaded: BTreeSet::new(),
             store,
@@ -99,6 +105,7 @@ impl Engine {
 
     /// Makes a configuration, which has been checked, the running one; or says what that would change.
     pub fn apply(&mut self, config: Config, dry_run: bool) -> Result<Applied, ApplyError> {
+        Self::check_tunnels(&config)?;
         let mut ids = self.ids.clone();
         ids.assign(&config, config.director.mark().highest())?;
         let mut numbers = self.tc.numbers.clone();
@@ -155,6 +162,7 @@ impl Engine {
         ids.handed_on(&self.ids).for_each(|id| self.ledger.forget(id));
         self.ids = ids;
         let forgotten = self.forget_clients(&plan);
+        self.answer_questions();
         let warnings = self.look_for_backends();
         Ok(Applied {
             plan: in_words(&plan, &steps),
@@ -382,6 +390,7 @@ impl Engine {
         let mut tables = self.doors.nft.teardown()?;
         tables |= self.doors.tc.teardown(&self.tc_settings(&self.config))?;
         self.tc = TcPlane::new(self.tc.numbers.clone(), Instant::now());
+        self.answering = None;
         let addresses = self.manage_addresses(&Config::default())?;
         self.observed = Observed::default();
         self.desired = Ruleset::default();

@@ -9,7 +9,7 @@ use wvs_tc_bpf::Timeouts;
 use super::counting::{SHORTEST, cpu_time};
 use super::engine::Engine;
 use super::error::ApplyError;
-use crate::config::{Config, Service};
+use crate::config::{Config, Forward, Service, TunnelKind};
 use crate::ids::BackendIds;
 use crate::kernel::tc::{TcError, TcSettings};
 use crate::plan::Plan;
@@ -24,6 +24,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(1);
 /// How many times the CPU time of a look or a sweep the pause after it is: each takes at most 2 % of one core.
 const RESPITE: u32 = 50;
+/// The same where a scheduler waits for counts, as long as the pause is then no longer than [`SOON`].
+const HASTE: u32 = 10;
+/// With some 50,000 connections and more it is [`RESPITE`] in any case.
+const SOON: Duration = Duration::from_millis(250);
 
 /// What the engine knows of the tc program.
 #[derive(Debug)]
@@ -104,6 +108,22 @@ impl Engine {
                 .map_err(failed)?,
             present: addresses.interface_names().map_err(failed)?,
         })
+    }
+
+    /// Refuses tunnels that the program would send in another form than the real servers expect.
+    pub(super) fn check_tunnels(config: &Config) -> Result<(), ApplyError> {
+        let other = |service: &&Service| {
+            let kinds = service
+                .backends
+                .iter()
+                .filter(|it| service.forward_of(it) == Forward::Tun);
+            let mut kinds = kinds.map(|backend| service.tunnel_of(backend).kind);
+            kinds.any(|kind| kind != TunnelKind::Ipip) || !service.tunnel_source.is_empty()
+        };
+        match config.services.iter().find(other) {
+            Some(service) => Err(ApplyError::Tunnel(service.name.clone())),
+            None => Ok(()),
+        }
     }
 
     /// The pools' backends as their schedulers should see them now.
@@ -304,8 +324,13 @@ impl Engine {
                 );
             }
         }
-        let pause = if self.counts_matter() { SHORTEST } else { SWEEP };
-        self.tc.next_sweep = Instant::now() + pause.max(cpu_time().saturating_sub(begun) * RESPITE);
+        let spent = cpu_time().saturating_sub(begun);
+        let pause = match spent * HASTE {
+            // A scheduler waits for the counts, and there are few connections: it gets them as with conntrack.
+            soon if self.counts_matter() && soon <= SOON => soon.max(SHORTEST),
+            _ => SWEEP.max(spent * RESPITE),
+        };
+        self.tc.next_sweep = Instant::now() + pause;
     }
 
     fn sweep(&mut self) -> Result<(), TcError> {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{
-    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PersistentEntry, PinLock,
-    ProgramError, RunError, Sizes, Sweep, Timeouts, tick,
+    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, OpenError, PersistentEntry,
+    PinLock, ProgramError, Questions, RunError, Sizes, Sweep, Timeouts, tick,
 };
 
 pub use flows::TcFlow;
@@ -50,6 +50,9 @@ pub enum TcError {
     /// A map refused.
     #[error(transparent)]
     Map(#[from] MapError),
+    /// A map is not where it was pinned.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// It is not attached.
     #[error(transparent)]
     Attach(#[from] AttachError),
@@ -98,6 +101,8 @@ pub trait Tc {
     fn refused(&mut self, services: &[u32]) -> Result<BTreeMap<u32, u64>, TcError>;
     /// All that is in the kernel, read back; nothing where the program is not loaded.
     fn inventory(&mut self) -> Result<Option<Inventory>, TcError>;
+    /// The connections that the program asks about, from now on; nothing where it is not loaded.
+    fn questions(&mut self, patience: Duration) -> Result<Option<Questions>, TcError>;
     /// Detaches everything and removes all pins below a directory. Says whether there were any.
     fn teardown(&mut self, settings: &TcSettings) -> Result<bool, TcError>;
 }
@@ -355,6 +360,13 @@ impl Tc for TcProgram {
             return Ok(None);
         };
         look::inventory(settings, forwarder).map(Some)
+    }
+
+    fn questions(&mut self, patience: Duration) -> Result<Option<Questions>, TcError> {
+        let Some(Loaded { settings, .. }) = &self.loaded else {
+            return Ok(None);
+        };
+        Ok(Some(Questions::open(&settings.pin_dir, patience)?))
     }
 
     fn teardown(&mut self, settings: &TcSettings) -> Result<bool, TcError> {

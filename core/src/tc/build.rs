@@ -13,7 +13,7 @@ use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::pool::{PoolKey, families, members};
 use crate::ruleset::{self, Family};
-use crate::scheduler::BackendId;
+use crate::scheduler::{BackendId, Dispatch};
 
 /// What the kernel says of the world around, as far as a configuration asks for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub fn build(
                 .extend(listeners(service, family).map(|key| (key, number)));
             let service_now = TcService {
                 settings: settings(service, number, &groups),
-                table: table.clone(),
+                table: asked(table),
                 pins: pins(service, family, ids),
             };
             state.services.insert(number, service_now);
@@ -129,6 +129,15 @@ pub fn wanted_interfaces(config: &Config, facts: &Facts) -> BTreeSet<String> {
         managed.chain(holders).collect::<Vec<_>>()
     };
     services.flat_map(of).collect()
+}
+
+/// Nobody is asked where nobody can be chosen: such connections are refused at once.
+fn asked(table: &DispatchTable) -> DispatchTable {
+    let mut table = table.clone();
+    if table.slots.iter().all(Option::is_none) {
+        table.dispatch = Dispatch::Cycle;
+    }
+    table
 }
 
 fn addresses(service: &Service) -> impl Iterator<Item = IpAddr> + '_ {
