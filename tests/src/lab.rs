@@ -9,13 +9,12 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use wvs_tc_bpf::Decapsulator;
 
-use self::settings::settings;
+use self::settings::{Role, settings};
 use crate::addresses;
 use crate::bpffs::BpfFs;
 use crate::clients::Client;
 use crate::namespace::Namespace;
 use crate::servers::{RealServer, ServerOptions};
-use crate::settings::{Role, settings};
 use crate::stale;
 use crate::topology::{Topology, bridge, cable};
 

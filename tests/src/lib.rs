@@ -53,7 +53,6 @@ mod ping;
 mod sctp;
 mod sctp_wire;
 mod servers;
-mod settings;
 mod stage;
 mod stale;
 mod topology;
