@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use wvs_tc_bpf::Decapsulator;
 
-use self::settings::settings;
+use self::settings::{Role, settings};
 use crate::addresses;
 use crate::bpffs::BpfFs;
 use crate::clients::Client;
@@ -132,8 +132,8 @@ impl Lab {
     fn set_up(&self, options: &LabOptions) -> Result<()> {
         thread::scope(|scope| {
             let settings: Vec<_> = self
-                .namespaces()
-                .map(|namespace| scope.spawn(move || namespace.sysctls(&settings(self, namespace))))
+                .roles()
+                .map(|(role, host)| scope.spawn(move || host.sysctls(&settings(self.topology, role))))
                 .collect();
             settings
                 .into_iter()
@@ -389,12 +389,16 @@ impl Lab {
         Ok(format!("{addresses}\n{}", String::from_utf8_lossy(&ruleset.stdout)))
     }
 
+    fn roles(&self) -> impl Iterator<Item = (Role, &Namespace)> {
+        let always = [(Role::Client, &self.client), (Role::Director, &self.director)].into_iter();
+        let switch = self.switch.iter().map(|host| (Role::Switch, host));
+        let router = self.router.iter().map(|host| (Role::Router, host));
+        let servers = self.backends.iter().map(|host| (Role::RealServer, host));
+        always.chain(switch).chain(router).chain(servers)
+    }
+
     fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
-        let always = [&self.client, &self.director].into_iter();
-        always
-            .chain(&self.switch)
-            .chain(&self.router)
-            .chain(&self.backends)
+        self.roles().map(|(_, host)| host)
     }
 
     /// The names of all its namespaces.

@@ -1,10 +1,21 @@
-//! The kernel's settings in a lab's namespaces.
+//! The sysctls of a lab's namespaces.
 
-use super::Lab;
-use crate::namespace::Namespace;
+use std::path::Path;
+
+use crate::topology::Topology;
+
+/// What a host of a lab is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    Director,
+    Switch,
+    Router,
+    RealServer,
+}
 
 /// What differs from the kernel's defaults, and why.
-pub(super) fn settings(lab: &Lab, namespace: &Namespace) -> Vec<(&'static str, &'static str)> {
+pub(super) fn settings(topology: Topology, role: Role) -> Vec<(&'static str, &'static str)> {
     let mut settings = vec![
         // An address is usable at once: nobody else can have it.
         ("net/ipv6/conf/all/accept_dad", "0"),
@@ -18,33 +29,28 @@ pub(super) fn settings(lab: &Lab, namespace: &Namespace) -> Vec<(&'static str, &
         ("net/ipv4/icmp_ratelimit", "0"),
         ("net/ipv6/icmp/ratelimit", "0"),
     ];
-    let is = |host: Option<&Namespace>| host.is_some_and(|it| it.name() == namespace.name());
-    if is(Some(&lab.director)) || is(lab.router.as_ref()) {
+    // Frames between ports of a bridge are nobody else's business; without br_netfilter in the kernel they never were.
+    if Path::new("/proc/sys/net/bridge").exists() {
         settings.extend([
+            ("net/bridge/bridge-nf-call-iptables", "0"),
+            ("net/bridge/bridge-nf-call-ip6tables", "0"),
+        ]);
+    }
+    match role {
+        Role::Client => settings.push(("net/ipv4/ip_local_port_range", "10000 65000")),
+        Role::Director | Role::Router => settings.extend([
             ("net/ipv4/ip_forward", "1"),
             ("net/ipv6/conf/all/forwarding", "1"),
             // Nobody is to learn a shorter way than the one that a test is about.
             ("net/ipv4/conf/all/send_redirects", "0"),
             ("net/ipv4/conf/default/send_redirects", "0"),
-        ]);
-    }
-    if is(Some(&lab.client)) {
-        settings.push(("net/ipv4/ip_local_port_range", "10000 65000"));
-    }
-    // Frames between ports of a bridge are nobody else's business; without br_netfilter in the kernel they never were.
-    if std::path::Path::new("/proc/sys/net/bridge").exists() {
-        let tables = [
-            "net/bridge/bridge-nf-call-iptables",
-            "net/bridge/bridge-nf-call-ip6tables",
-        ];
-        settings.extend(tables.map(|key| (key, "0")));
-    }
-    if lab.backends.iter().any(|host| is(Some(host))) && lab.topology.has_switch() {
+        ]),
         // The virtual addresses on `lo` are not to be found by ARP, nor to be asked from. IPv6 does neither by itself.
-        settings.extend([
+        Role::RealServer if topology.has_switch() => settings.extend([
             ("net/ipv4/conf/all/arp_ignore", "1"),
             ("net/ipv4/conf/all/arp_announce", "2"),
-        ]);
+        ]),
+        Role::RealServer | Role::Switch => {}
     }
     settings
 }
