@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo test lint bench fuzz plugins build setup
+.PHONY: help demo test lint bench fuzz faults plugins build setup
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ bench: setup ## the figures of SPECIFICATION.md, measured on this machine
 
 fuzz: setup ## a million configurations
 	WVS_FUZZ_CASES=1000000 $(CARGO) test -p wvs-core --test config_fuzz -- --nocapture
+
+faults: setup ## each fault of a plugin ten thousand times
+	WVS_FAULTS=10000 $(CARGO) test --release -p wvs-core --test scheduler_siege -- --nocapture
 
 plugins: ## build the schedulers to WebAssembly (they are kept in the repository)
 	plugins/build.sh

@@ -12,6 +12,7 @@ use serde::Serialize;
 use wvs_core::api::Torn;
 use wvs_core::config::{Config, sample, write};
 use wvs_core::kernel::probe;
+use wvs_core::scheduler::PluginEngine;
 use wvs_core::{director, offline};
 
 pub use plugin::{Inspection, Parameter, Prices};
@@ -81,6 +82,11 @@ pub fn run(args: &RunArgs, socket: &Path) -> Result<(), LocalError> {
         config: args.config.clone(),
         socket: socket.to_owned(),
         state_dir: args.state_dir.clone(),
+        plugin_engine: if args.pulley {
+            PluginEngine::Pulley
+        } else {
+            PluginEngine::Native
+        },
     })
     .map_err(|error| match error {
         director::RunError::Apply(director::ApplyError::Faults(faults)) => LocalError::Faulty {

@@ -5,6 +5,7 @@
 pub mod announce;
 pub mod code;
 pub mod conntrack;
+pub mod memory;
 mod netlink;
 pub mod nft;
 pub mod probe;
