@@ -3,8 +3,10 @@
 mod change;
 mod edit;
 mod local;
+mod look;
 mod plugin;
 mod read;
+mod real_server;
 
 use std::path::PathBuf;
 
@@ -12,9 +14,11 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
-pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, ManArgs, RunArgs};
+pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs, RunArgs};
+pub use look::ExplainArgs;
 pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject};
-pub use read::{BackendsArgs, ConnectionsArgs, Export};
+pub use read::{BackendsArgs, ConnectionsArgs, Export, PersistenceArgs};
+pub use real_server::{Places, RealServerCommand, SetupArgs, StatusArgs, UndoArgs};
 
 use crate::exit;
 
@@ -96,6 +100,10 @@ pub enum Command {
     Backends(BackendsArgs),
     /// Tracked connections
     Connections(ConnectionsArgs),
+    /// Clients that stay with their backends from connection to connection
+    Persistence(PersistenceArgs),
+    /// Which backend a packet would get, and why
+    Explain(ExplainArgs),
     /// Give a backend no new connections and let it keep those it has
     Drain(DrainArgs),
     /// Set a backend's weight
@@ -117,9 +125,11 @@ pub enum Command {
     /// Write, check and measure schedulers of your own
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Make this host a real server of direct routing or tunnels, and back
+    #[command(subcommand)]
+    RealServer(RealServerCommand),
     /// Find out whether this machine has what a director needs
-    #[command(after_help = "Example:\n  wvs doctor")]
-    Doctor,
+    Doctor(DoctorArgs),
     /// Write completions for a shell
     Completions(CompletionsArgs),
     /// Write the manual

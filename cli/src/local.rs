@@ -1,6 +1,7 @@
 //! What needs no director, or is it: the only place that calls more of `wvs-core` than its types.
 
 pub mod plugin;
+pub mod real_server;
 pub mod scaffold;
 
 use std::io;
@@ -17,7 +18,7 @@ use wvs_core::{director, offline};
 
 pub use plugin::{Inspection, Parameter, Prices};
 
-use crate::args::{Cli, RunArgs};
+use crate::args::{CONFIG, Cli, DoctorArgs, RunArgs};
 
 /// Why something that needs no director failed.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub enum LocalError {
     /// Nothing can be said of a plugin.
     #[error(transparent)]
     Plugin(plugin::PluginError),
+    /// A real server was not set up, set back or looked at.
+    #[error(transparent)]
+    RealServer(Box<real_server::RealServerError>),
     /// No scheduler was begun.
     #[error(transparent)]
     Scaffold(scaffold::ScaffoldError),
@@ -87,6 +91,7 @@ pub fn run(args: &RunArgs, socket: &Path) -> Result<(), LocalError> {
         } else {
             PluginEngine::Native
         },
+        pin_dir: args.pin_dir.clone(),
     })
     .map_err(|error| match error {
         director::RunError::Apply(director::ApplyError::Faults(faults)) => LocalError::Faulty {
@@ -109,8 +114,8 @@ pub fn ruleset(path: &Path) -> Result<String, LocalError> {
 
 /// Removes all of ours from the kernel when no director does: the tables, and the addresses that the state
 /// directory tells of.
-pub fn teardown(state_dir: &Path) -> Result<Torn, LocalError> {
-    offline::teardown(state_dir).map_err(|error| LocalError::Teardown(error.into()))
+pub fn teardown(state_dir: &Path, pin_dir: &Path) -> Result<Torn, LocalError> {
+    offline::teardown(state_dir, pin_dir).map_err(|error| LocalError::Teardown(error.into()))
 }
 
 /// One thing that a director needs of this machine.
@@ -145,8 +150,11 @@ impl From<probe::Finding> for Finding {
 }
 
 /// What a director needs of this machine.
-pub fn doctor(socket: &Path) -> Vec<Finding> {
-    offline::doctor(socket).into_iter().map(Finding::from).collect()
+pub fn doctor(args: &DoctorArgs, socket: &Path) -> Vec<Finding> {
+    let usual = || Some(PathBuf::from(CONFIG)).filter(|path| path.exists());
+    let config = args.config.clone().or_else(usual);
+    let findings = offline::doctor(socket, config.as_deref());
+    findings.into_iter().map(Finding::from).collect()
 }
 
 /// A configuration as a file that people read and edit.

@@ -22,6 +22,7 @@ fn services(names: &[&str]) -> String {
             "name": name, "listen": ["tcp://10.0.0.100:80"], "forward": "nat", "scheduler": "rr",
             "available": 1, "backends": 1, "connections": 7,
             "sent": { "packets": 10, "bytes": 2048 }, "received": { "packets": 20, "bytes": 18446744073709551615_u64 },
+            "refused": 0,
         })
     };
     Value::from_iter(names.iter().map(service)).to_string()
@@ -70,14 +71,18 @@ fn tables_round_and_json_and_yaml_are_exact() {
 #[test]
 fn names_reach_the_director_as_they_are() {
     let connections = json!({ "total": 5, "connections": [] }).to_string();
+    let clients = json!({ "more": true, "clients": [] }).to_string();
     let director = FakeDirector::new([
         ("GET /v1/backends", 200, "[]".to_owned()),
         ("GET /v1/connections", 200, connections),
+        ("GET /v1/persistence", 200, clients),
     ]);
     assert_eq!(director.wvs(&["backends"]).code, 0);
     assert_eq!(director.wvs(&["backends", "a&b=c d/%"]).code, 0);
     let listed = director.wvs(&["connections", "web", "--limit", "0"]);
     assert_eq!(listed.stderr, "0 of 5 connections; --limit 5 lists all\n");
+    let listed = director.wvs(&["persistence", "a b", "--limit", "1"]);
+    assert_eq!(listed.stderr, "0 clients, and there are more: a higher --limit lists them\n");
     let asked: Vec<_> = director
         .requests()
         .into_iter()
@@ -88,7 +93,8 @@ fn names_reach_the_director_as_they_are() {
         [
             "GET /v1/backends",
             "GET /v1/backends?service=a%26b%3Dc+d%2F%25",
-            "GET /v1/connections?service=web&limit=0"
+            "GET /v1/connections?service=web&limit=0",
+            "GET /v1/persistence?service=a+b&limit=1"
         ]
     );
 }

@@ -6,6 +6,9 @@
 //! | `GET /v1/services` | `Vec<`[`ServiceView`]`>` |
 //! | `GET /v1/backends?service=NAME` | `Vec<`[`BackendView`]`>` |
 //! | `GET /v1/connections?service=NAME&limit=N` | [`Connections`] |
+//! | `GET /v1/persistence?service=NAME&limit=N` | [`PersistentClients`] |
+//! | `POST /v1/explain` with [`Explain`] | [`Explanation`]: where a packet would go, and why |
+//! | `GET /v1/tc` | [`Program`]: the tc program as the kernel holds it |
 //! | `GET /v1/config` | the running configuration, [`Config`](crate::config::Config) |
 //! | `GET /v1/ruleset` | the ruleset as nft text |
 //! | `POST /v1/apply` with [`Apply`] | [`Applied`]: a new configuration, or what it would change |
@@ -15,9 +18,21 @@
 //!
 //! A request that fails is answered with [`Failure`] and a status of 4xx (the request's fault) or 5xx.
 
+mod explain;
+mod program;
+
+use std::collections::BTreeMap;
+
+pub use explain::{
+    Because, Chosen, Draw, Explain, Explanation, ForService, Link, Listening, Obstacle, Plane, Refusal, Then,
+    Way,
+};
+pub use program::{
+    Attachment, ListenerView, LoadedProgram, MapView, Neighbour, PoolView, Program, Share, TargetView,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Backend, Endpoint, Forward, Service};
+use crate::config::{Backend, Endpoint, Forward, Prefix, Service};
 use crate::kernel::{Flow, Traffic};
 use crate::ruleset::Family;
 use crate::scheduler::Dispatch;
@@ -47,8 +62,28 @@ pub struct Status {
     pub repairs: u64,
     /// The schedulers, one per pool.
     pub schedulers: Vec<SchedulerView>,
+    /// The tc program of direct routing and tunnels, where a service uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tc: Option<TcView>,
     /// What is not as it should be, in words that name the fix. Empty where all is well.
     pub warnings: Vec<String>,
+}
+
+/// How the tc program is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcView {
+    /// The interfaces that it is attached to.
+    pub interfaces: Vec<String>,
+    /// Where its maps and attachments are pinned.
+    pub pin_dir: String,
+    /// Connections in its tables, by the last sweep.
+    pub connections: usize,
+    /// Connections that have run out since the director started.
+    pub expired: u64,
+    /// Packets that were dropped, by reason, since the maps were made.
+    pub drops: BTreeMap<String, u64>,
+    /// What else happened besides forwarding.
+    pub events: BTreeMap<String, u64>,
 }
 
 /// How a scheduler is.
@@ -126,6 +161,9 @@ pub struct ServiceView {
     pub backends: usize,
     /// Connections since the counters began.
     pub connections: u64,
+    /// Packets refused because no backend took them, since the service was set up in the kernel.
+    #[serde(default)]
+    pub refused: u64,
     /// From clients.
     pub sent: Traffic,
     /// To clients.
@@ -159,6 +197,9 @@ pub struct BackendView {
     pub sent: Traffic,
     /// From it to clients.
     pub received: Traffic,
+    /// How the tc program sends packets to it, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
 }
 
 /// Whether a backend takes new connections.
@@ -171,6 +212,10 @@ pub enum BackendState {
     Quiesced,
     /// It is being drained: it keeps what it has.
     Draining,
+    /// It has as many connections as it may: it keeps what it has.
+    Full,
+    /// No packet can be sent to it.
+    Unreachable,
 }
 
 /// Tracked connections.
@@ -190,6 +235,31 @@ pub struct Connection {
     /// The connection.
     #[serde(flatten)]
     pub flow: Flow,
+}
+
+/// Clients that stay with their backends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersistentClients {
+    /// Whether there are more; how many would take long to find out.
+    pub more: bool,
+    /// Some or all of them.
+    pub clients: Vec<PersistentClient>,
+}
+
+/// One client that stays with its backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersistentClient {
+    /// The service; of a group, the one that it came to last.
+    pub service: String,
+    /// The group that the service shares its clients with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The client: one address, or many that count as one.
+    pub client: Prefix,
+    /// Where its next connection to the service goes.
+    pub backend: Endpoint,
+    /// Seconds until it is forgotten, unless it comes again.
+    pub expires: u32,
 }
 
 /// A new configuration.
@@ -219,7 +289,7 @@ pub enum Edit {
     /// Adds a service.
     AddService {
         /// All of it.
-        service: Service,
+        service: Box<Service>,
     },
     /// Removes a service.
     RemoveService {
@@ -278,6 +348,9 @@ pub struct Applied {
     pub addresses: Vec<String>,
     /// Connections that were forgotten on request.
     pub cut: usize,
+    /// Persistent clients that were forgotten, because their backends take them no more.
+    #[serde(default)]
+    pub forgotten: usize,
     /// Whether it was only a question.
     pub dry_run: bool,
     /// What the operator should know, such as a backend without a route.

@@ -8,10 +8,13 @@ pub mod check;
 mod endpoint;
 pub mod fault;
 pub mod listen;
+pub mod persistence;
 pub mod place;
+pub mod prefix;
 pub mod read;
 pub mod sample;
 pub mod text;
+pub mod tunnel;
 pub mod write;
 
 use std::collections::BTreeMap;
@@ -23,7 +26,10 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{check, check_with};
 pub use listen::{Listen, PortRange};
+pub use persistence::{ClientPin, Persistence, Timeouts, WhenQuiesced};
+pub use prefix::Prefix;
 pub use read::{read, read_file, read_with};
+pub use tunnel::{Tunnel, TunnelKind};
 pub use write::to_toml;
 
 use crate::kernel::MarkMask;
@@ -52,6 +58,15 @@ pub struct DirectorSettings {
     /// Our bits of the conntrack mark: contiguous, at least 8 and at most 16. Default `0xffff0000`.
     #[serde(with = "text::hex")]
     pub ct_mark_mask: u32,
+    /// Where packets for direct routing and tunnels come in. None: the interfaces that hold the virtual addresses
+    /// of the services that need it, and those of their `manage_vip`.
+    pub interfaces: Vec<String>,
+    /// Where the forwarder's program and tables are pinned, on a BPF file system; absolute. Default
+    /// `/sys/fs/bpf/wvs`.
+    pub pin_dir: PathBuf,
+    /// Connections of each family that direct routing and tunnels keep in mind, 1,024 to 16,777,216. Default
+    /// 262,144.
+    pub max_flows: u32,
 }
 
 impl DirectorSettings {
@@ -69,6 +84,9 @@ impl Default for DirectorSettings {
             plugin_dir: "/usr/lib/wvs/plugins".into(),
             state_dir: "/var/lib/wvs".into(),
             ct_mark_mask: 0xffff_0000,
+            interfaces: Vec::new(),
+            pin_dir: "/sys/fs/bpf/wvs".into(),
+            max_flows: 262_144,
         }
     }
 }
@@ -98,9 +116,72 @@ pub struct Service {
     /// Whether the director brings up the addresses by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manage_vip: Option<ManageVip>,
+    /// Whether a client stays with its backend from connection to connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<Persistence>,
+    /// How long idle connections are kept in mind.
+    #[serde(default, skip_serializing_if = "Timeouts::is_default")]
+    pub timeouts: Timeouts,
+    /// Whether every UDP datagram is a connection of its own (`ipvsadm -o`). Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_packet: bool,
+    /// Clients whose backend is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<ClientPin>,
+    /// For `tun`: what the packets are wrapped in. Default `ipip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<Tunnel>,
+    /// For `tun`: the outer source addresses, one prefix per family. The connection chooses among them, so that
+    /// real servers and routers spread the packets. Default: the director's address towards the backend.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "prefix::one_or_many"
+    )]
+    pub tunnel_source: Vec<Prefix>,
     /// The real servers.
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,
+}
+
+impl Service {
+    /// A service with nothing but a name and what it answers to.
+    pub fn named(name: impl Into<String>, listen: Vec<Listen>) -> Self {
+        Service {
+            name: name.into(),
+            listen,
+            forward: Forward::default(),
+            source: Vec::new(),
+            scheduler: SchedulerSpec::default(),
+            slots: default_slots(),
+            manage_vip: None,
+            persistence: None,
+            timeouts: Timeouts::default(),
+            one_packet: false,
+            pins: Vec::new(),
+            tunnel: None,
+            tunnel_source: Vec::new(),
+            backends: Vec::new(),
+        }
+    }
+
+    /// How packets reach one of its backends.
+    pub fn forward_of(&self, backend: &Backend) -> Forward {
+        backend.forward.unwrap_or(self.forward)
+    }
+
+    /// What packets for one of its backends are wrapped in, if that one forwards by `tun`.
+    pub fn tunnel_of(&self, backend: &Backend) -> Tunnel {
+        backend.tunnel.or(self.tunnel).unwrap_or_default()
+    }
+
+    /// Whether packets can come to it through the tc program: some backend is `dr` or `tun`, or will be.
+    pub fn uses_tc(&self) -> bool {
+        match self.backends.as_slice() {
+            [] => self.forward.uses_tc(),
+            backends => backends.iter().any(|backend| self.forward_of(backend).uses_tc()),
+        }
+    }
 }
 
 /// The default number of slots: weights are met to 0.4 %.
@@ -119,13 +200,18 @@ pub enum Forward {
     FullNat,
     /// MAC rewrite; the backend answers the client directly (`ipvsadm -g`).
     Dr,
-    /// IP-in-IP; the backend answers the client directly (`ipvsadm -i`).
+    /// A tunnel, see [`Tunnel`]; the backend answers the client directly (`ipvsadm -i`).
     Tun,
 }
 
 impl Forward {
     /// All methods.
     pub const ALL: [Forward; 4] = [Forward::Nat, Forward::FullNat, Forward::Dr, Forward::Tun];
+
+    /// Whether the tc program does it, rather than nftables.
+    pub fn uses_tc(self) -> bool {
+        matches!(self, Forward::Dr | Forward::Tun)
+    }
 }
 
 impl fmt::Display for Forward {
@@ -194,6 +280,31 @@ pub struct Backend {
     /// Overrides the service's method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<Forward>,
+    /// With so many connections it gets no new ones; at least 1. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u32>,
+    /// Once at its limit, it gets new ones again with fewer than so many; below `max_connections`. Default: three
+    /// quarters of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_connections: Option<u32>,
+    /// Overrides the service's tunnel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<Tunnel>,
+}
+
+impl Backend {
+    /// A backend with nothing but an address.
+    pub fn at(address: Endpoint) -> Self {
+        Backend {
+            address,
+            weight: default_weight(),
+            drain: false,
+            forward: None,
+            max_connections: None,
+            min_connections: None,
+            tunnel: None,
+        }
+    }
 }
 
 /// The default weight, as ipvsadm's.

@@ -4,21 +4,28 @@
 //! director finds the tables, plans against them and sends only what differs.
 
 mod addresses;
+mod asked;
+mod clients;
 mod counting;
 pub mod engine;
 mod error;
+mod explain;
 mod flows;
+mod forwarding;
 mod ledger;
 mod lock;
 mod pools;
+mod program;
 mod reading;
 mod reconcile;
 mod server;
 mod store;
 mod swap;
+mod tc_views;
 #[cfg(test)]
 mod tests;
 mod views;
+mod ways;
 
 use std::io;
 use std::path::PathBuf;
@@ -43,6 +50,7 @@ use crate::dispatch::DispatchTable;
 use crate::kernel::{HostError, open_doors};
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{Candidate, PluginEngine, StartHostError};
+use asked::Steps;
 use engine::Engine;
 use lock::NamespaceLock;
 use server::{Handle, Step};
@@ -58,6 +66,8 @@ pub struct RunOptions {
     pub state_dir: Option<PathBuf>,
     /// How plugins run. Where they are interpreted, no memory of the process can become executable any more.
     pub plugin_engine: PluginEngine,
+    /// Overrides `director.pin_dir`.
+    pub pin_dir: Option<PathBuf>,
 }
 
 /// Why a director does not run.
@@ -123,13 +133,16 @@ fn deny_writable_code() {
 
 fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Result<(), RunError> {
     let (steps, todo) = mpsc::channel();
+    // The engine's own threads reach it by this only as long as requests can.
+    let own_steps = Arc::new(steps.clone());
+    let engine_steps = Arc::downgrade(&own_steps);
     let (ready, started) = oneshot::channel();
     let engine_options = options.clone();
     let engine = thread::Builder::new()
         .name("engine".into())
         // Plugins have 1 MiB of it, and the host's own calls come on top.
         .stack_size(8 << 20)
-        .spawn(move || engine_thread(&engine_options, &todo, ready))
+        .spawn(move || engine_thread(&engine_options, engine_steps, &todo, ready))
         .map_err(RunError::Start)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -143,7 +156,8 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
             Err(_) => Err(RunError::Start(io::Error::other("the engine ended before it began"))),
         }
     });
-    // The last sender went with the requests; the engine finishes its step and ends.
+    // The last senders go; the engine finishes its step and ends.
+    drop(own_steps);
     drop(runtime);
     if engine.join().is_err() {
         return Err(RunError::Start(io::Error::other("the engine panicked; see above")));
@@ -208,7 +222,12 @@ fn notify(state: &[NotifyState<'_>]) {
 }
 
 /// The engine's thread: brings up the services, then works off requests and looks after the tables.
-fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Sender<Result<(), RunError>>) {
+fn engine_thread(
+    options: &RunOptions,
+    steps: Steps,
+    todo: &Receiver<Step>,
+    ready: oneshot::Sender<Result<(), RunError>>,
+) {
     let mut engine = match start_engine(options) {
         Ok(engine) => engine,
         Err(error) => {
@@ -216,6 +235,8 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
             return;
         }
     };
+    engine.steps = steps;
+    engine.answer_questions();
     let _ = ready.send(Ok(()));
     let mut next_look = Instant::now() + LOOK;
     let mut trouble = None;
@@ -232,6 +253,7 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
             next_look = Instant::now() + LOOK;
         }
         engine.reschedule(now);
+        engine.look_after_tc(now);
         engine.swap_plugins(now);
         let until = engine.next_schedule().min(next_look);
         match todo.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -253,6 +275,7 @@ fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
     let doors = open_doors()?;
     let store = Store::open(options.state_dir.as_ref().unwrap_or(&config.director.state_dir))?;
     let mut engine = Engine::new(doors, catalog, store, options.config.clone()).map_err(RunError::Apply)?;
+    engine.pin_dir.clone_from(&options.pin_dir);
     engine.resume(config, &text).map_err(RunError::Apply)?;
     Ok(engine)
 }

@@ -12,6 +12,15 @@ pub struct DispatchTable {
 }
 
 impl DispatchTable {
+    /// A table without a slot, for what has none yet.
+    #[must_use]
+    pub fn empty() -> Self {
+        DispatchTable {
+            dispatch: Dispatch::Cycle,
+            slots: Vec::new(),
+        }
+    }
+
     /// Makes the table usable with these backends: entries that are empty, or name one that takes
     /// no new connections any more, go round the ones that do, by weight. Others stay as they are.
     /// Says how many were changed.
@@ -87,6 +96,8 @@ mod tests {
             address,
             port: 80,
             draining: false,
+            overloaded: false,
+            down: false,
         }
     }
 
@@ -104,7 +115,10 @@ mod tests {
     fn nobody_usable_means_empty_slots() {
         let mut draining = candidate(2, 3);
         draining.draining = true;
-        assert_eq!(smooth_round_robin(&[candidate(1, 0), draining], 3), vec![None; 3]);
+        let mut overloaded = candidate(3, 3);
+        overloaded.overloaded = true;
+        let nobody = [candidate(1, 0), draining, overloaded];
+        assert_eq!(smooth_round_robin(&nobody, 3), vec![None; 3]);
         assert_eq!(smooth_round_robin(&[], 2), vec![None; 2]);
     }
 

@@ -39,7 +39,7 @@ pub fn edit(config: &Config, edit: &Edit) -> Result<Config, EditError> {
         Edit::AddService { service } if config.service(&service.name).is_some() => {
             return Err(EditError::ServiceExists(service.name.clone()));
         }
-        Edit::AddService { service } => config.services.push(service.clone()),
+        Edit::AddService { service } => config.services.push(Service::clone(service)),
         Edit::RemoveService { service, .. } => {
             find_service(&mut config, service)?;
             config.services.retain(|it| it.name != *service);
@@ -53,9 +53,10 @@ pub fn edit(config: &Config, edit: &Edit) -> Result<Config, EditError> {
         }
         Edit::RemoveBackend { service, backend, .. } => {
             find_backend(&mut config, service, *backend)?;
-            find_service(&mut config, service)?
-                .backends
-                .retain(|it| it.address != *backend);
+            let service = find_service(&mut config, service)?;
+            service.backends.retain(|it| it.address != *backend);
+            // A pin to nobody would be a fault, and could be taken out by no command.
+            service.pins.retain(|it| it.backend != *backend);
         }
         Edit::SetWeight {
             service,
@@ -115,4 +116,35 @@ fn find_backend<'a>(
         .iter_mut()
         .find(|it| it.address == backend)
         .ok_or(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{check, read};
+
+    #[test]
+    fn a_backend_that_goes_takes_its_pins_along() {
+        let config = read(
+            r#"
+            [[service]]
+            name = "web"
+            listen = ["tcp://10.0.0.100:80"]
+            pins = [
+                { client = "10.8.0.0/16", backend = "10.1.0.11" },
+                { client = "10.9.0.0/16", backend = "10.1.0.12" },
+            ]
+            backend = [{ address = "10.1.0.11" }, { address = "10.1.0.12" }]
+            "#,
+        )
+        .expect("a right file");
+        let remove = Edit::RemoveBackend {
+            service: "web".to_owned(),
+            backend: "10.1.0.11".parse().expect("an address"),
+            cut: false,
+        };
+        let after = edit(&config, &remove).expect("the backend is there");
+        assert_eq!(after.services[0].pins, config.services[0].pins[1..]);
+        assert_eq!(check(&after), []);
+    }
 }

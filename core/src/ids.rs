@@ -19,6 +19,8 @@ pub struct BackendIds {
     by_id: BTreeMap<BackendId, (String, Endpoint)>,
     /// Ids whose backends are gone, the longest gone first.
     retired: Vec<BackendId>,
+    /// How often an id was handed on; 0 where it never was.
+    generations: BTreeMap<BackendId, u16>,
 }
 
 /// One line of the state file.
@@ -29,6 +31,12 @@ struct Entry {
     backend: Endpoint,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     retired: bool,
+    #[serde(default, skip_serializing_if = "is_first")]
+    generation: u16,
+}
+
+fn is_first(generation: &u16) -> bool {
+    *generation == 0
 }
 
 /// There are more backends than our bits of the mark can tell apart.
@@ -97,6 +105,8 @@ impl BackendIds {
         }
         let id = self.retired.remove(0);
         self.forget(id);
+        let generation = self.generations.entry(id).or_default();
+        *generation = generation.wrapping_add(1);
         Some(id)
     }
 
@@ -116,6 +126,11 @@ impl BackendIds {
     /// The id of a backend, present or retired.
     pub fn get(&self, service: &str, backend: Endpoint) -> Option<BackendId> {
         self.by_backend.get(&(service.to_owned(), backend)).copied()
+    }
+
+    /// How often an id was handed on: connections of other generations are void.
+    pub fn generation(&self, id: BackendId) -> u16 {
+        self.generations.get(&id).copied().unwrap_or(0)
     }
 
     /// The ids that had another backend before.
@@ -144,6 +159,9 @@ impl From<Vec<Entry>> for BackendIds {
             ids.by_backend
                 .insert((entry.service.clone(), entry.backend), entry.id);
             ids.by_id.insert(entry.id, (entry.service, entry.backend));
+            if entry.generation != 0 {
+                ids.generations.insert(entry.id, entry.generation);
+            }
             if entry.retired {
                 ids.retired.push(entry.id);
             }
@@ -161,6 +179,7 @@ impl From<BackendIds> for Vec<Entry> {
                 service,
                 backend,
                 retired,
+                generation: ids.generation(id),
             }
         };
         let present = ids.by_id.keys().filter(|id| !ids.retired.contains(id));
@@ -177,36 +196,19 @@ mod tests {
     use crate::config::{Backend, Service};
 
     fn config(backends: &[u8]) -> Config {
-        let backend = |last: &u8| Backend {
-            address: Endpoint {
+        let backend = |last: &u8| {
+            Backend::at(Endpoint {
                 address: [10, 1, 0, *last].into(),
                 port: Some(80),
-            },
-            weight: 1,
-            drain: false,
-            forward: None,
+            })
         };
         let service = Service {
-            name: "web".into(),
             backends: backends.iter().map(backend).collect(),
-            ..service()
+            ..Service::named("web", vec![])
         };
         Config {
             services: vec![service],
             ..Config::default()
-        }
-    }
-
-    fn service() -> Service {
-        Service {
-            name: String::new(),
-            listen: vec![],
-            forward: Default::default(),
-            source: vec![],
-            scheduler: Default::default(),
-            slots: 256,
-            manage_vip: None,
-            backends: vec![],
         }
     }
 

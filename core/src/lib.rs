@@ -1,6 +1,6 @@
 //! The director of wvs, the WebAssembly virtual server.
 //!
-//! Decisions are pure and live in [`config`], [`ruleset`] and [`plan`]; [`kernel`] applies and observes;
+//! Decisions are pure and live in [`config`], [`ruleset`], [`tc`] and [`plan`]; [`kernel`] applies and observes;
 //! [`scheduler`] runs plugins; [`director`] is the process that ties them together.
 
 #![deny(unsafe_code)]
@@ -10,6 +10,7 @@ pub mod config;
 pub mod director;
 pub mod dispatch;
 pub mod edit;
+mod file;
 pub mod ids;
 pub mod jhash;
 #[allow(unsafe_code)]
@@ -17,8 +18,10 @@ pub mod kernel;
 pub mod offline;
 pub mod plan;
 pub mod pool;
+pub mod real_server;
 pub mod ruleset;
 pub mod scheduler;
+pub mod tc;
 
 /// An error and its causes on one line, for messages that are printed elsewhere.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

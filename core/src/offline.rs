@@ -1,5 +1,7 @@
 //! What works without a director: checking and printing a configuration, tearing down, examining the host.
 
+mod doctor;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,11 +10,17 @@ use crate::config::Config;
 use crate::config::read::read_with;
 use crate::director::{Store, StoreError, text_of};
 use crate::ids::{BackendIds, TooManyBackends};
-use crate::kernel::{AddressError, HostError, NftError, open_doors, probe};
+use crate::kernel::tc::{TcError, TcSettings};
+use crate::kernel::{AddressError, HostError, NftError, open_doors};
 use crate::pool::pools;
-use crate::ruleset::{build::build, text};
+use crate::ruleset::{
+    build::{Facts, build},
+    text,
+};
 use crate::scheduler::StartHostError;
 use crate::scheduler::catalog::Catalog;
+
+pub use doctor::doctor;
 
 /// Why a configuration is not good.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +75,7 @@ pub fn ruleset(path: &Path) -> Result<String, CheckError> {
             tables.insert(key, table);
         }
     }
-    Ok(text::ruleset(&build(&config, &ids, &tables)))
+    Ok(text::ruleset(&build(&config, &ids, &tables, &Facts::default())))
 }
 
 /// Why a teardown failed.
@@ -79,6 +87,9 @@ pub enum TeardownError {
     /// The tables cannot be removed.
     #[error("cannot remove the tables")]
     Tables(#[from] NftError),
+    /// The tc program cannot be removed.
+    #[error("cannot remove the forwarding program")]
+    Tc(#[from] TcError),
     /// An address cannot be removed.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -88,10 +99,14 @@ pub enum TeardownError {
 }
 
 /// Removes what a director left in the kernel: its tables, and the addresses that it wrote down in its state
-/// directory.
-pub fn teardown(state_dir: &Path) -> Result<Torn, TeardownError> {
+/// directory; and the tc program with all that is pinned below `pin_dir`.
+pub fn teardown(state_dir: &Path, pin_dir: &Path) -> Result<Torn, TeardownError> {
     let mut doors = open_doors()?;
-    let tables = doors.nft.teardown()?;
+    let mut tables = doors.nft.teardown()?;
+    tables |= doors.tc.teardown(&TcSettings {
+        pin_dir: pin_dir.into(),
+        max_flows: 0,
+    })?;
     let store = Store::open(state_dir)?;
     let mut addresses = Vec::new();
     for (address, interface) in store.addresses()? {
@@ -101,22 +116,4 @@ pub fn teardown(state_dir: &Path) -> Result<Torn, TeardownError> {
     }
     store.keep_addresses(&Default::default())?;
     Ok(Torn { tables, addresses })
-}
-
-/// Examines the host: privileges, kernel features, settings, and whether a director answers.
-pub fn doctor(socket: &Path) -> Vec<probe::Finding> {
-    let mut findings = probe::host();
-    let answers = std::os::unix::net::UnixStream::connect(socket);
-    findings.push(probe::Finding {
-        name: "director".into(),
-        ok: answers.is_ok(),
-        detail: match &answers {
-            Ok(_) => format!("answers on {}", socket.display()),
-            Err(error) => format!("does not answer on {}: {error}", socket.display()),
-        },
-        fix: answers
-            .is_err()
-            .then(|| "start it: wvs run --config /etc/wvs/wvs.toml".into()),
-    });
-    findings
 }

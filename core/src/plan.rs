@@ -5,16 +5,15 @@
 
 #[cfg(test)]
 pub(crate) mod model;
+mod script;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
+use crate::kernel::Remembered;
 use crate::ruleset::text;
-use crate::ruleset::{
-    Chain, Elements, Family, GUARD, Hook, Key, MapName, Rule, Ruleset, Slots, TABLE, Table,
-};
+use crate::ruleset::{Chain, Elements, Family, Hook, IdMap, Ids, Key, MapName, Rule, Ruleset, Slots, Table};
 use crate::scheduler::BackendId;
 
 /// What the kernel holds of ours.
@@ -33,6 +32,8 @@ pub struct Observed {
 pub struct ObservedTable {
     /// Slot maps of the right shape.
     pub slots: BTreeMap<String, Slots>,
+    /// Maps to backend ids of the right shape. Those that the kernel fills are not read: they are empty here.
+    pub ids: BTreeMap<IdMap, Ids>,
     /// Maps and sets of the right shape.
     pub maps: BTreeMap<MapName, Elements>,
     /// Chains.
@@ -84,6 +85,8 @@ pub enum Op {
     AddMap(Family, MapName),
     /// Makes an empty slot map for so many slots.
     AddSlots(Family, String, u32),
+    /// Makes an empty map to backend ids.
+    AddIdMap(Family, IdMap),
     /// Makes an empty chain.
     AddChain(Family, String, Option<Hook>),
     /// Deletes all rules of a chain.
@@ -96,10 +99,20 @@ pub enum Op {
     AddElements(Family, MapName, Elements),
     /// Changes slots.
     ChangeSlots(Family, String, Vec<SlotChange>),
+    /// Deletes elements of a map to backend ids.
+    DeleteIds(Family, IdMap, Ids),
+    /// Adds elements to a map to backend ids.
+    AddIds(Family, IdMap, Ids),
+    /// Remembers clients of a map that was made anew, for as long as they had left.
+    Remember(Family, IdMap, Vec<Remembered>),
+    /// Forgets clients of a map that the kernel fills, where they still have these backends.
+    Forget(Family, IdMap, Ids),
     /// Deletes a chain, which has no rules left and to which nothing leads.
     DeleteChain(Family, String),
     /// Deletes a slot map, which no rule uses.
     DeleteSlots(Family, String),
+    /// Deletes a map to backend ids, which no rule uses.
+    DeleteIdMap(Family, IdMap),
     /// Deletes a map or set, which no rule uses.
     DeleteMap(Family, MapName),
 }
@@ -149,6 +162,7 @@ impl ObservedTable {
         };
         ObservedTable {
             slots: table.slots.clone(),
+            ids: table.ids.clone(),
             maps: table.maps.clone(),
             chains: table
                 .chains
@@ -215,6 +229,7 @@ fn plan_table(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut V
         }
     }
     plan_slot_maps(family, wanted, found, ops);
+    plan_id_maps(family, wanted, found, ops);
     for &name in wanted.maps.keys().filter(|name| !found.maps.contains_key(name)) {
         ops.push(Op::AddMap(family, name));
     }
@@ -283,6 +298,16 @@ fn plan_slot_maps(family: Family, wanted: &Table, found: &ObservedTable, ops: &m
     }
 }
 
+/// Maps to backend ids come and go with what their services ask for.
+fn plan_id_maps(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut Vec<Op>) {
+    let lacking = |a: &BTreeMap<IdMap, Ids>, b: &BTreeMap<IdMap, Ids>| -> Vec<IdMap> {
+        a.keys().filter(|map| !b.contains_key(map)).cloned().collect()
+    };
+    let (gone, new) = (lacking(&found.ids, &wanted.ids), lacking(&wanted.ids, &found.ids));
+    ops.extend(gone.into_iter().map(|map| Op::DeleteIdMap(family, map)));
+    ops.extend(new.into_iter().map(|map| Op::AddIdMap(family, map)));
+}
+
 /// Only the elements that differ.
 fn plan_contents(family: Family, wanted: &Table, found: &ObservedTable, ops: &mut Vec<Op>) {
     let nothing = Elements::new();
@@ -291,6 +316,17 @@ fn plan_contents(family: Family, wanted: &Table, found: &ObservedTable, ops: &mu
         let changes = slot_changes(slots, found);
         if !changes.is_empty() {
             ops.push(Op::ChangeSlots(family, name.clone(), changes));
+        }
+    }
+    let no_ids = Ids::new();
+    for (map, ids) in &wanted.ids {
+        let found = found.ids.get(map).unwrap_or(&no_ids);
+        let (gone, new) = (difference(found, ids), difference(ids, found));
+        if !gone.is_empty() {
+            ops.push(Op::DeleteIds(family, map.clone(), gone));
+        }
+        if !new.is_empty() {
+            ops.push(Op::AddIds(family, map.clone(), new));
         }
     }
     for (&name, elements) in &found.maps {
@@ -316,83 +352,10 @@ pub fn slot_changes(wanted: &Slots, found: Option<&Slots>) -> Vec<SlotChange> {
         .collect()
 }
 
-/// The elements of `a` that `b` lacks or has with another verdict.
-fn difference(a: &Elements, b: &Elements) -> Elements {
+/// The elements of `a` that `b` lacks or has with another value.
+fn difference<T: Clone + PartialEq>(a: &BTreeMap<Key, T>, b: &BTreeMap<Key, T>) -> BTreeMap<Key, T> {
     a.iter()
         .filter(|(key, target)| b.get(key) != Some(target))
         .map(|(key, target)| (*key, target.clone()))
         .collect()
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))
-    }
-}
-
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ours = |family: &Family| format!("{} {TABLE}", family.nft());
-        match self {
-            Op::AddGuard(family) => write!(f, "add table {} {GUARD}", family.nft()),
-            Op::AddTable(family) => write!(f, "add table {}", ours(family)),
-            Op::DeleteTable(family) => write!(f, "delete table {}", ours(family)),
-            Op::AddMap(family, map) => {
-                let word = if map.has_verdicts() { "map" } else { "set" };
-                write!(
-                    f,
-                    "add {word} {} {map} {{ {} }}",
-                    ours(family),
-                    text::map_shape(*family, *map).join("; ")
-                )
-            }
-            Op::AddSlots(family, name, size) => {
-                write!(f, "add map {} {name} {{ {} }}", ours(family), text::slots_shape(*size).join("; "))
-            }
-            Op::AddChain(family, name, None) => write!(f, "add chain {} {name}", ours(family)),
-            Op::AddChain(family, name, Some(hook)) => {
-                write!(f, "add chain {} {name} {{ {} }}", ours(family), text::hook(*hook))
-            }
-            Op::FlushChain(family, name) => write!(f, "flush chain {} {name}", ours(family)),
-            Op::AddRule(family, chain, rule) => {
-                write!(f, "add rule {} {chain} {}", ours(family), text::rule(*family, rule))
-            }
-            Op::DeleteElements(family, map, elements) => {
-                let keys: Vec<_> = elements.keys().map(Key::to_string).collect();
-                write!(f, "delete element {} {map} {{ {} }}", ours(family), keys.join(", "))
-            }
-            Op::AddElements(family, map, elements) => {
-                write!(f, "add element {} {map} {{ {} }}", ours(family), text::elements(elements).join(", "))
-            }
-            Op::ChangeSlots(family, name, changes) => fmt_slots(f, &ours(family), name, changes),
-            Op::DeleteChain(family, name) => write!(f, "delete chain {} {name}", ours(family)),
-            Op::DeleteSlots(family, name) => write!(f, "delete map {} {name}", ours(family)),
-            Op::DeleteMap(family, map) => {
-                let word = if map.has_verdicts() { "map" } else { "set" };
-                write!(f, "delete {word} {} {map}", ours(family))
-            }
-        }
-    }
-}
-
-fn fmt_slots(f: &mut fmt::Formatter<'_>, table: &str, name: &str, changes: &[SlotChange]) -> fmt::Result {
-    let gone: Vec<_> = changes
-        .iter()
-        .filter(|(_, old, _)| old.is_some())
-        .map(|it| it.0.to_string())
-        .collect();
-    let new: Vec<_> = changes
-        .iter()
-        .filter_map(|(slot, _, new)| new.map(|id| format!("{slot} : {}", text::class(id))))
-        .collect();
-    if !gone.is_empty() {
-        write!(f, "delete element {table} {name} {{ {} }}", gone.join(", "))?;
-    }
-    if !gone.is_empty() && !new.is_empty() {
-        writeln!(f)?;
-    }
-    if !new.is_empty() {
-        write!(f, "add element {table} {name} {{ {} }}", new.join(", "))?;
-    }
-    Ok(())
 }

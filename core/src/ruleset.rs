@@ -22,13 +22,24 @@
 //! A schedule that changes is new slot contents, never a new rule: a replaced rule restarts `numgen`.
 
 pub mod build;
+pub mod draw;
+mod hook;
+mod ids;
+mod maps;
+mod statement;
+#[cfg(test)]
+mod tests;
 pub mod text;
+pub mod walk;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::scheduler::{BackendId, HashKey};
+pub use hook::Hook;
+pub use ids::{IdMap, Ids, MOST_CLIENTS};
+pub use maps::{CHOSEN, Elements, Key, MapName, Slots};
+pub use statement::{Direction, Statement};
 
 /// The name of our table, in every family.
 pub const TABLE: &str = "wvs";
@@ -55,6 +66,14 @@ impl Family {
     /// The family of an address.
     pub fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// How many bits an address has.
+    pub fn bits(self) -> u8 {
+        match self {
+            Family::V4 => 32,
+            Family::V6 => 128,
+        }
     }
 
     /// nft's word for it, `ip` or `ip6`.
@@ -135,104 +154,12 @@ pub struct Ruleset {
 pub struct Table {
     /// The slot maps by name: a scheduler's table as the kernel reads it.
     pub slots: BTreeMap<String, Slots>,
+    /// The other maps to backend ids.
+    pub ids: BTreeMap<IdMap, Ids>,
     /// The other maps and sets.
     pub maps: BTreeMap<MapName, Elements>,
     /// The chains by name.
     pub chains: BTreeMap<String, Chain>,
-}
-
-/// The contents of a slot map, `typeof numgen inc mod SIZE : meta priority`.
-///
-/// Entry n is the backend of slot n; `None` is a missing element, for which the service's chain goes on to
-/// its reject.
-pub type Slots = Vec<Option<BackendId>>;
-
-/// The elements of a map or set: to which chain the key goes, or `None` in a set.
-pub type Elements = BTreeMap<Key, Option<String>>;
-
-/// The maps and sets of a table. The name says all of the shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MapName {
-    /// `backends`: classid → verdict, with a counter: connections sent to each backend.
-    Backends,
-    /// `closed`: set of addresses whose other ports answer with a reject.
-    Closed,
-    /// `marks`: firewall mark → verdict.
-    Marks,
-    /// `received`: set of our bits of the conntrack mark, with a counter: packets from backends.
-    Received,
-    /// `sent`: set of our bits of the conntrack mark, with a counter: packets to backends.
-    Sent,
-    /// `service-ranges`: address . protocol . port interval → verdict.
-    ServiceRanges,
-    /// `services`: address . protocol . port → verdict.
-    Services,
-    /// `sources`: our bits of the conntrack mark → verdict: who gets which source address (full NAT).
-    Sources,
-}
-
-impl MapName {
-    /// All names, in the order of the text.
-    pub const ALL: [MapName; 8] = [
-        MapName::Backends,
-        MapName::Closed,
-        MapName::Marks,
-        MapName::Received,
-        MapName::Sent,
-        MapName::ServiceRanges,
-        MapName::Services,
-        MapName::Sources,
-    ];
-
-    /// The name in the kernel.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            MapName::Backends => "backends",
-            MapName::Closed => "closed",
-            MapName::Marks => "marks",
-            MapName::Received => "received",
-            MapName::Sent => "sent",
-            MapName::ServiceRanges => "service-ranges",
-            MapName::Services => "services",
-            MapName::Sources => "sources",
-        }
-    }
-
-    /// The map of a kernel name.
-    pub fn from_kernel(name: &str) -> Option<Self> {
-        MapName::ALL.into_iter().find(|map| map.as_str() == name)
-    }
-
-    /// Whether elements carry a verdict (a map) or only count as members (a set).
-    pub fn has_verdicts(self) -> bool {
-        !matches!(self, MapName::Closed | MapName::Received | MapName::Sent)
-    }
-
-    /// Whether each element counts its packets and bytes.
-    pub fn has_counters(self) -> bool {
-        matches!(self, MapName::Backends | MapName::Received | MapName::Sent)
-    }
-}
-
-impl fmt::Display for MapName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The key of an element. Which kind a map takes follows from its name. The order is nft's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    /// `services`: address, protocol, port.
-    Service(IpAddr, Protocol, u16),
-    /// `service-ranges`: address, protocol, first and last port.
-    ServiceRange(IpAddr, Protocol, u16, u16),
-    /// `marks`: a firewall mark; `received`, `sent`, `sources`: our bits of a conntrack mark, in place.
-    Mark(u32),
-    /// `backends`: a backend id in the packet's priority.
-    Backend(BackendId),
-    /// `closed`: an address.
-    Address(IpAddr),
 }
 
 /// A chain, base chain where it has a hook.
@@ -244,64 +171,6 @@ pub struct Chain {
     pub rules: Vec<Rule>,
 }
 
-/// The base chains we have. All have policy accept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Hook {
-    /// `type nat hook prerouting priority dstnat`
-    NatPrerouting,
-    /// `type nat hook output priority -100`: clients on the director.
-    NatOutput,
-    /// `type nat hook postrouting priority srcnat`: full NAT.
-    NatPostrouting,
-    /// `type filter hook forward priority filter`: accounting.
-    FilterForward,
-    /// `type filter hook input priority filter`: accounting of clients on the director.
-    FilterInput,
-    /// `type filter hook output priority filter`: accounting of clients on the director.
-    FilterOutput,
-}
-
-impl Hook {
-    /// nft's chain type: `nat` or `filter`.
-    pub fn chain_type(self) -> &'static str {
-        match self {
-            Hook::NatPrerouting | Hook::NatOutput | Hook::NatPostrouting => "nat",
-            Hook::FilterForward | Hook::FilterInput | Hook::FilterOutput => "filter",
-        }
-    }
-
-    /// nft's name of the hook.
-    pub fn name(self) -> &'static str {
-        match self {
-            Hook::NatPrerouting => "prerouting",
-            Hook::NatOutput | Hook::FilterOutput => "output",
-            Hook::NatPostrouting => "postrouting",
-            Hook::FilterForward => "forward",
-            Hook::FilterInput => "input",
-        }
-    }
-
-    /// The hook number of `enum nf_inet_hooks`.
-    pub fn number(self) -> u32 {
-        match self {
-            Hook::NatPrerouting => 0,
-            Hook::FilterInput => 1,
-            Hook::FilterForward => 2,
-            Hook::NatOutput | Hook::FilterOutput => 3,
-            Hook::NatPostrouting => 4,
-        }
-    }
-
-    /// The priority of `enum nf_ip_hook_priorities`.
-    pub fn priority(self) -> i32 {
-        match self {
-            Hook::NatPrerouting | Hook::NatOutput => -100,
-            Hook::NatPostrouting => 100,
-            Hook::FilterForward | Hook::FilterInput | Hook::FilterOutput => 0,
-        }
-    }
-}
-
 /// A rule: statements in order, the first that does not match ends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -309,97 +178,4 @@ pub struct Rule {
     pub statements: Vec<Statement>,
     /// `svc=NAME` or `svc=NAME be=ADDRESS`: whom it is for; at most 128 bytes.
     pub comment: Option<String>,
-}
-
-/// A direction of a tracked connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the client.
-    Original,
-    /// To the client.
-    Reply,
-}
-
-/// The statements that our rules are made of, each with its nft text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Statement {
-    /// `jump CHAIN`
-    Jump(String),
-    /// `return`: on with the chain that jumped here, gotos in between or not.
-    Return,
-    /// `accept`: no more of this base chain.
-    Accept,
-    /// `ip daddr . meta l4proto . th dport vmap @services` (or `@service-ranges`)
-    GotoService(MapName),
-    /// `meta mark vmap @marks`
-    GotoMarked,
-    /// `ip daddr @closed`
-    ToClosed,
-    /// `counter`
-    Counter,
-    /// `meta priority set numgen inc mod SIZE map @MAP`
-    Cycle {
-        /// The slot map.
-        map: String,
-        /// How many slots it has.
-        size: u32,
-    },
-    /// `meta priority set jhash KEY mod SIZE seed SEED map @MAP`
-    Hash {
-        /// The slot map.
-        map: String,
-        /// How many slots it has.
-        size: u32,
-        /// What is hashed.
-        key: HashKey,
-        /// jhash's initval.
-        seed: u32,
-    },
-    /// `meta priority vmap @backends`
-    GotoBackend,
-    /// `meta priority set none`
-    ClearPriority,
-    /// `ct mark set ct mark & !MASK | BITS`: writes our bits and leaves the others.
-    SetMark {
-        /// Our bits.
-        mask: u32,
-        /// What they become; none outside `mask`.
-        bits: u32,
-    },
-    /// `meta l4proto P`, or `meta l4proto { P, Q }`; sorted, at least one.
-    Protocols(Vec<Protocol>),
-    /// `dnat to ADDRESS[:PORT]`; with a port only behind [`Statement::Protocols`].
-    Dnat {
-        /// The backend.
-        address: IpAddr,
-        /// Its port; `None` keeps the client's.
-        port: Option<u16>,
-    },
-    /// `snat to FIRST[-LAST]`
-    Snat {
-        /// The first address of the pool.
-        first: IpAddr,
-        /// The last; equal to the first for a single address.
-        last: IpAddr,
-    },
-    /// `masquerade`
-    Masquerade,
-    /// `reject with tcp reset`, for TCP only (the match on TCP is part of it).
-    RejectTcp,
-    /// `reject`: ICMP port unreachable.
-    Reject,
-    /// `ct direction original` (or `reply`)
-    Direction(Direction),
-    /// `ct mark & MASK == @SET`: the element counts.
-    Account {
-        /// [`MapName::Sent`] or [`MapName::Received`].
-        set: MapName,
-        /// Our bits.
-        mask: u32,
-    },
-    /// `ct mark & MASK vmap @sources`
-    GotoSource {
-        /// Our bits.
-        mask: u32,
-    },
 }

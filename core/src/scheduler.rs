@@ -59,13 +59,17 @@ pub struct Candidate {
     pub port: u16,
     /// Keeps its flows, should get no new ones.
     pub draining: bool,
+    /// At its limit of connections: keeps its flows, gets no new ones for now.
+    pub overloaded: bool,
+    /// No packet can be sent to it.
+    pub down: bool,
 }
 
 impl Candidate {
     /// Whether new connections may go to it.
     #[must_use]
     pub fn usable(&self) -> bool {
-        self.weight > 0 && !self.draining
+        self.weight > 0 && !self.draining && !self.overloaded && !self.down
     }
 }
 

@@ -88,7 +88,7 @@ impl Random {
 }
 
 /// Texts that mean something here, or to TOML.
-const WORDS: [&str; 48] = [
+const WORDS: [&str; 60] = [
     "[[service]]",
     "[[service.backend]]",
     "[service]",
@@ -137,6 +137,18 @@ const WORDS: [&str; 48] = [
     "::ffff:10.0.0.1",
     "weight = ",
     "backend",
+    "forward = \"tun\"\n",
+    "tunnel = \"gue:6080\"\n",
+    "tunnel = { type = \"gre\", checksum = true }\n",
+    "tunnel_source = \"10.99.0.0/16\"\n",
+    "persistence = { timeout = \"6m\", group = \"shop\" }\n",
+    "timeouts.udp = \"1h\"\n",
+    "one_packet = true\n",
+    "[[service.pins]]\n",
+    "client = \"10.9.0.0/16\"\n",
+    "max_connections = 10\n",
+    "/64",
+    "31d",
 ];
 
 fn mutate(text: &mut Vec<u8>, other: &[u8], random: &mut Random) {

@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use wvs_core::config::listen::parse_ports;
+use wvs_core::config::text::{duration_text, parse_duration};
 use wvs_core::config::{
-    Backend, Config, DirectorSettings, Endpoint, Forward, HIGHEST_WEIGHT, Listen, ManageVip, PortRange,
-    SchedulerSpec, Service, SourcePool, check, read, to_toml,
+    Backend, ClientPin, Config, DirectorSettings, Endpoint, Forward, HIGHEST_WEIGHT, Listen, ManageVip,
+    Persistence, PortRange, Prefix, SchedulerSpec, Service, SourcePool, Timeouts, Tunnel, TunnelKind,
+    WhenQuiesced, check, read, to_toml,
 };
 use wvs_core::ruleset::Protocol;
 
@@ -72,25 +75,138 @@ fn odd_text() -> impl Strategy<Value = String> {
     prop_oneof!["/[a-z]{1,8}(/[a-z]{1,8})?", "[ -~é\u{1f980}]{1,12}"]
 }
 
+fn duration() -> impl Strategy<Value = Duration> {
+    (1u64..=31 * 86_400).prop_map(Duration::from_secs)
+}
+
+fn tunnel() -> impl Strategy<Value = Tunnel> {
+    let gue = (1..=u16::MAX).prop_map(|port| TunnelKind::Gue { port });
+    let kind = prop_oneof![Just(TunnelKind::Ipip), Just(TunnelKind::Gre), gue];
+    (kind, any::<bool>()).prop_map(|(kind, checksum)| Tunnel {
+        kind,
+        checksum: checksum && kind != TunnelKind::Ipip,
+    })
+}
+
+fn prefix() -> impl Strategy<Value = Prefix> {
+    let v4 = (any::<u32>(), 0u8..=32).prop_map(|(bits, length)| Prefix {
+        address: Ipv4Addr::from(bits & u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0)).into(),
+        length,
+    });
+    let v6 = (any::<u128>(), 0u8..=128).prop_map(|(bits, length)| Prefix {
+        address: Ipv6Addr::from(bits & u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)).into(),
+        length,
+    });
+    prop_oneof![v4, v6]
+}
+
+fn persistence() -> impl Strategy<Value = Persistence> {
+    let quiesced = prop::sample::select(vec![WhenQuiesced::Keep, WhenQuiesced::Expire]);
+    (duration(), 1u8..=32, 1u8..=128, any::<bool>(), quiesced).prop_map(
+        |(timeout, mask, mask6, grouped, when_quiesced)| Persistence {
+            timeout,
+            mask,
+            mask6,
+            // Services of a group must agree on the masks.
+            group: grouped.then(|| format!("g{mask}-{mask6}")),
+            when_quiesced,
+        },
+    )
+}
+
+/// What a service has for clients and tunnels; what does not fit its backends is taken out later.
+fn extras() -> impl Strategy<Value = Service> {
+    let timeouts = (duration(), duration(), duration());
+    let timeouts = timeouts.prop_map(|(established, fin, udp)| Timeouts {
+        established,
+        fin,
+        udp,
+    });
+    let timeouts = prop_oneof![Just(Timeouts::default()), timeouts];
+    let source = option::of((0u8..=255).prop_map(|net| Prefix {
+        address: Ipv4Addr::new(10, net, 0, 0).into(),
+        length: 16,
+    }));
+    (option::of(persistence()), timeouts, option::of(tunnel()), source, any::<bool>()).prop_map(
+        |(persistence, timeouts, tunnel, source, one_packet)| Service {
+            persistence,
+            timeouts,
+            tunnel,
+            tunnel_source: source.into_iter().collect(),
+            one_packet,
+            ..Service::named("", Vec::new())
+        },
+    )
+}
+
+/// Takes out what does not fit the backends.
+fn fitted(mut service: Service, picks: Vec<(Prefix, prop::sample::Index)>) -> Service {
+    let backends = &service.backends;
+    let methods: Vec<_> = backends
+        .iter()
+        .map(|backend| service.forward_of(backend))
+        .collect();
+    if !methods.contains(&Forward::Tun) {
+        service.tunnel = None;
+    }
+    let outer_v4 = |(backend, method): (&Backend, &Forward)| {
+        *method == Forward::Tun && backend.address.address.is_ipv4()
+    };
+    if !backends.iter().zip(&methods).any(outer_v4) {
+        service.tunnel_source.clear();
+    }
+    service.one_packet &= !methods.is_empty() && methods.iter().all(|method| method.uses_tc());
+    let mut seen = BTreeSet::new();
+    for (client, pick) in picks {
+        let same = |backend: &&Backend| backend.address.address.is_ipv4() == client.address.is_ipv4();
+        let candidates: Vec<_> = backends.iter().filter(same).collect();
+        if !candidates.is_empty() && seen.insert(client) {
+            service.pins.push(ClientPin {
+                client,
+                backend: pick.get(&candidates).address,
+            });
+        }
+    }
+    service
+}
+
+/// A backend of some family, whose address is still to come.
+fn a_backend() -> impl Strategy<Value = Backend> {
+    let address = prop_oneof![
+        Just(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        Just(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+    ];
+    let forward = option::of(prop::sample::select(Forward::ALL.to_vec()));
+    let limits = (1..=u32::MAX).prop_flat_map(|max| (Just(Some(max)), option::of(0..max)));
+    let limits = prop_oneof![Just((None, None)), limits];
+    let plain = (address, option::of(1..=u16::MAX), 0..=HIGHEST_WEIGHT, any::<bool>());
+    (plain, forward, limits, option::of(tunnel())).prop_map(
+        |((address, port, weight, drain), forward, (max_connections, min_connections), tunnel)| Backend {
+            // The services listen on marks, so direct routing and tunnels have no port to name.
+            address: Endpoint {
+                address,
+                port: port.filter(|_| !forward.is_some_and(Forward::uses_tc)),
+            },
+            weight,
+            drain,
+            forward,
+            max_connections,
+            min_connections,
+            tunnel: tunnel.filter(|_| forward == Some(Forward::Tun)),
+        },
+    )
+}
+
 fn backends(service: u8) -> impl Strategy<Value = Vec<Backend>> {
-    let forward = option::of(prop::sample::select(vec![Forward::Nat, Forward::FullNat]));
-    let backend = (any::<bool>(), option::of(1..=u16::MAX), 0..=HIGHEST_WEIGHT, any::<bool>(), forward);
-    vec(backend, 0..5).prop_map(move |backends| {
-        let numbered = backends.into_iter().zip(1u8..);
-        let with_address = |((v6, port, weight, drain, forward), number)| {
-            let address = if v6 {
+    vec(a_backend(), 0..5).prop_map(move |mut backends| {
+        for (backend, number) in backends.iter_mut().zip(1u8..) {
+            backend.address.address = if backend.address.address.is_ipv6() {
                 IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, service.into(), u16::from(number)))
             } else {
                 IpAddr::V4(Ipv4Addr::new(198, 51, service, number))
             };
-            Backend {
-                address: Endpoint { address, port },
-                weight,
-                drain,
-                forward,
-            }
-        };
-        numbered.map(with_address).collect()
+        }
+        backends
     })
 }
 
@@ -100,8 +216,10 @@ fn service(number: u8) -> impl Strategy<Value = Service> {
     let scheduler = ("[a-z/][a-z/.]{0,8}[a-z]", btree_map(odd_text(), any::<String>(), 0..3));
     let manage = option::of(("[a-z0-9]{1,15}", any::<bool>()));
     let settings = (any::<bool>(), option::of(1u8..=255), 4u32..=12, manage, scheduler);
-    (sockets, settings, backends(number), "[A-Za-z0-9._-]{0,10}").prop_map(
-        move |(sockets, (full_nat, pool, slots, manage, (plugin, params)), backends, name)| {
+    let pins = vec((prefix(), any::<prop::sample::Index>()), 0..3);
+    let parts = (sockets, settings, backends(number), "[A-Za-z0-9._-]{0,10}", extras(), pins);
+    parts.prop_map(
+        move |(sockets, (full_nat, pool, slots, manage, (plugin, params)), backends, name, extras, pins)| {
             // A mark serves both families, so the families of listens and backends need not agree by luck.
             let mut listen = vec![Listen::Mark(u32::from(number) + 1)];
             for (index, (protocol, v6, ports)) in (1..).zip(sockets) {
@@ -124,8 +242,7 @@ fn service(number: u8) -> impl Strategy<Value = Service> {
                 first: first.into(),
                 last: Ipv4Addr::new(203, 0, 113, last).into(),
             });
-            Service {
-                name: format!("s{number}{name}"),
+            let service = Service {
                 forward: if full_nat { Forward::FullNat } else { Forward::Nat },
                 source: pool.into_iter().collect(),
                 scheduler: SchedulerSpec { plugin, params },
@@ -136,9 +253,12 @@ fn service(number: u8) -> impl Strategy<Value = Service> {
                         interface,
                         reject_other_ports,
                     }),
-                listen,
                 backends,
-            }
+                name: format!("s{number}{name}"),
+                listen,
+                ..extras
+            };
+            fitted(service, pins)
         },
     )
 }
@@ -146,12 +266,16 @@ fn service(number: u8) -> impl Strategy<Value = Service> {
 fn config() -> impl Strategy<Value = Config> {
     let mask =
         (8u32..=16).prop_flat_map(|bits| (0..=32 - bits).prop_map(move |low| ((1 << bits) - 1) << low));
-    let director =
-        (odd_text(), odd_text(), mask).prop_map(|(plugin_dir, state_dir, ct_mark_mask)| DirectorSettings {
+    let director = (odd_text(), odd_text(), mask, 0u8..4, "/[ -~é]{0,12}", 1u32 << 10..=1 << 24).prop_map(
+        |(plugin_dir, state_dir, ct_mark_mask, interfaces, pin_dir, max_flows)| DirectorSettings {
             plugin_dir: plugin_dir.into(),
             state_dir: state_dir.into(),
             ct_mark_mask,
-        });
+            interfaces: (0..interfaces).map(|number| format!("eth{number}")).collect(),
+            pin_dir: pin_dir.into(),
+            max_flows,
+        },
+    );
     let director = prop_oneof![Just(DirectorSettings::default()), director];
     let services = (0u8..4).prop_flat_map(|count| (0..count).map(service).collect::<Vec<_>>());
     (director, services).prop_map(|(director, services)| Config { director, services })
@@ -173,6 +297,31 @@ proptest! {
     #[test]
     fn pools_read_as_they_are_written(pool in pool()) {
         prop_assert_eq!(pool.to_string().parse::<SourcePool>(), Ok(pool));
+    }
+
+    #[test]
+    fn prefixes_hold_what_begins_alike(prefix in prefix(), other in any_address()) {
+        prop_assert_eq!(prefix.to_string().parse::<Prefix>(), Ok(prefix));
+        prop_assert!(prefix.contains(prefix.address));
+        let common = match (prefix.address, other) {
+            (IpAddr::V4(one), IpAddr::V4(two)) => Some((one.to_bits() ^ two.to_bits()).leading_zeros()),
+            (IpAddr::V6(one), IpAddr::V6(two)) => Some((one.to_bits() ^ two.to_bits()).leading_zeros()),
+            _ => None,
+        };
+        prop_assert_eq!(prefix.contains(other), common.is_some_and(|common| common >= prefix.length.into()));
+    }
+
+    #[test]
+    fn tunnels_read_as_they_are_written(tunnel in tunnel()) {
+        prop_assert_eq!(tunnel.to_string().parse::<Tunnel>(), Ok(tunnel));
+        let json = serde_json::to_string(&tunnel).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Tunnel>(&json).unwrap(), tunnel);
+    }
+
+    #[test]
+    fn durations_read_as_they_are_written(seconds in any::<u64>()) {
+        let duration = Duration::from_secs(seconds);
+        prop_assert_eq!(parse_duration(&duration_text(duration)), Ok(duration));
     }
 
     #[test]
@@ -203,7 +352,10 @@ proptest! {
         if let Ok(pool) = text.parse::<SourcePool>() {
             prop_assert_eq!(pool.to_string().parse(), Ok(pool));
         }
-        let _ = text.parse::<Forward>();
+        if let Ok(prefix) = text.parse::<Prefix>() {
+            prop_assert_eq!(prefix.to_string().parse(), Ok(prefix));
+        }
+        let _ = (text.parse::<Forward>(), text.parse::<Tunnel>(), parse_duration(&text));
     }
 
     #[test]
@@ -228,33 +380,21 @@ proptest! {
 #[test]
 fn defaults_are_not_written() {
     let service = Service {
-        name: "web".to_owned(),
-        listen: vec!["tcp://10.0.0.100:80".parse().unwrap()],
-        forward: Forward::Nat,
-        source: Vec::new(),
-        scheduler: SchedulerSpec {
-            plugin: "rr".to_owned(),
-            params: BTreeMap::new(),
-        },
-        slots: 256,
         manage_vip: Some(ManageVip {
             interface: "eth0".to_owned(),
             reject_other_ports: true,
         }),
         backends: vec![
             Backend {
-                address: "10.1.0.11:8080".parse().unwrap(),
                 weight: 3,
-                drain: false,
-                forward: None,
+                ..Backend::at("10.1.0.11:8080".parse().unwrap())
             },
             Backend {
-                address: "10.1.0.12".parse().unwrap(),
-                weight: 1,
                 drain: true,
-                forward: None,
+                ..Backend::at("10.1.0.12".parse().unwrap())
             },
         ],
+        ..Service::named("web", vec!["tcp://10.0.0.100:80".parse().unwrap()])
     };
     let mut marked = service.clone();
     marked.name = "marked".to_owned();
@@ -268,10 +408,38 @@ fn defaults_are_not_written() {
     marked.slots = 64;
     marked.manage_vip = None;
     marked.backends.truncate(1);
+    let direct = Service {
+        forward: Forward::Dr,
+        persistence: Some(Persistence {
+            mask: 24,
+            group: Some("shop".to_owned()),
+            ..Persistence::lasting(Duration::from_secs(360))
+        }),
+        timeouts: Timeouts {
+            fin: Duration::from_secs(90),
+            ..Timeouts::default()
+        },
+        pins: vec![ClientPin {
+            client: "10.9.0.0/16".parse().unwrap(),
+            backend: "10.1.0.11".parse().unwrap(),
+        }],
+        tunnel: Some("gue:6080+checksum".parse().unwrap()),
+        tunnel_source: vec!["10.99.0.0/16".parse().unwrap()],
+        backends: vec![Backend {
+            forward: Some(Forward::Tun),
+            max_connections: Some(10),
+            min_connections: Some(5),
+            tunnel: Some(Tunnel::default()),
+            ..Backend::at("10.1.0.11".parse().unwrap())
+        }],
+        ..Service::named("direct", vec!["tcp://10.0.0.103:80".parse().unwrap()])
+    };
     let mut config = Config {
-        services: vec![service, marked],
+        services: vec![service, marked, direct],
         ..Config::default()
     };
     config.director.ct_mark_mask = 0x00ff_0000;
+    config.director.interfaces = vec!["eth0".to_owned()];
+    config.director.max_flows = 1 << 20;
     insta::assert_snapshot!(to_toml(&config));
 }

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use wvs_core::config::check::{PluginProblem, Plugins};
-use wvs_core::config::place::{BackendKey, Place, ServiceKey};
+use wvs_core::config::place::{BackendKey, PersistenceKey, PinKey, Place, ServiceKey};
 use wvs_core::config::read::read_with;
 use wvs_core::config::{
-    Config, DirectorSettings, Endpoint, Listen, PortRange, SchedulerSpec, Service, check, check_with, read,
-    sample,
+    Backend, ClientPin, Config, DirectorSettings, Endpoint, Forward, Listen, Persistence, PortRange, Prefix,
+    SchedulerSpec, Service, check, check_with, read, sample,
 };
 use wvs_core::ruleset::Protocol;
 
@@ -86,11 +88,26 @@ fn values_that_no_text_can_have_are_found() {
     let mut backend = config.services[0].backends[0].clone();
     backend.address = address;
     config.services[0].backends.push(backend);
+    let pin = ClientPin {
+        client: Prefix {
+            address: "10.9.0.1".parse().unwrap(),
+            length: 33,
+        },
+        backend: config.services[0].backends[0].address,
+    };
+    config.services[0].pins.push(pin);
+    config.services[0].persistence = Some(Persistence {
+        mask: 33,
+        ..Persistence::lasting(Duration::from_millis(1500))
+    });
     let places: Vec<Place> = check(&config).into_iter().map(|problem| problem.place).collect();
     assert_eq!(
         places,
         [
             Place::Service(0, ServiceKey::Listen(1)),
+            Place::Service(0, ServiceKey::Persistence(PersistenceKey::Timeout)),
+            Place::Service(0, ServiceKey::Persistence(PersistenceKey::Mask)),
+            Place::Service(0, ServiceKey::Pin(0, PinKey::Client)),
             Place::Service(0, ServiceKey::Backend(1, BackendKey::Address)),
         ]
     );
@@ -111,6 +128,61 @@ fn marks_take_backends_of_both_families() {
     backend.address = "[2001:db8::11]:8080".parse().unwrap();
     config.services[0].backends.push(backend);
     assert_eq!(said(&config), [""; 0]);
+}
+
+#[test]
+fn direct_routing_keeps_the_port_and_the_family() {
+    let mut config = web();
+    config.services[0].forward = Forward::Dr;
+    let mut with = |listens: &[&str], address: &str| {
+        config.services[0].listen = listens.iter().map(|listen| listen.parse().unwrap()).collect();
+        config.services[0].backends[0].address = address.parse().unwrap();
+        said(&config).len()
+    };
+    assert_eq!(with(&["tcp://10.0.0.100:80"], "10.1.0.11:8080"), 1);
+    assert_eq!(with(&["tcp://10.0.0.100:80"], "10.1.0.11:80"), 0);
+    assert_eq!(with(&["tcp://10.0.0.100:80", "udp://10.0.0.100:80"], "10.1.0.11:80"), 0);
+    assert_eq!(with(&["tcp://10.0.0.100:80,81"], "10.1.0.11:80"), 1);
+    assert_eq!(with(&["tcp://10.0.0.100:80-81"], "10.1.0.11"), 0);
+    assert_eq!(with(&["fwmark:7"], "10.1.0.11"), 0);
+    assert_eq!(with(&["fwmark:7"], "10.1.0.11:80"), 1);
+    // Once for the listen, once for the backend.
+    assert_eq!(with(&["tcp://10.0.0.100:80"], "2001:db8::11"), 2);
+}
+
+#[test]
+fn a_tunnel_crosses_families_only_where_it_must() {
+    let mut config = web();
+    config.services[0].forward = Forward::Tun;
+    let mut with = |listens: &[&str], addresses: &[&str]| {
+        let backend = |address: &&str| Backend::at(address.parse().unwrap());
+        config.services[0].listen = listens.iter().map(|listen| listen.parse().unwrap()).collect();
+        config.services[0].backends = addresses.iter().map(backend).collect();
+        said(&config).len()
+    };
+    let (v4, v6) = ("tcp://10.0.0.100:80", "tcp://[2001:db8::100]:80");
+    assert_eq!(with(&[v4], &["10.1.0.11", "2001:db8::11"]), 0);
+    assert_eq!(with(&[v6], &["10.1.0.11"]), 0);
+    assert_eq!(with(&[v4, v6], &["10.1.0.11", "2001:db8::11"]), 0);
+    assert_eq!(with(&[v4, v6], &["10.1.0.11"]), 1);
+    assert_eq!(with(&["fwmark:7", v6], &["10.1.0.11"]), 1);
+}
+
+#[test]
+fn pins_follow_the_tunnel() {
+    let mut config = web();
+    let service = &mut config.services[0];
+    service.forward = Forward::Tun;
+    service.backends = vec![Backend::at("2001:db8::11".parse().unwrap())];
+    let mut pinned = |client: &str| {
+        config.services[0].pins = vec![ClientPin {
+            client: client.parse().unwrap(),
+            backend: "2001:db8::11".parse().unwrap(),
+        }];
+        said(&config).len()
+    };
+    assert_eq!(pinned("10.9.0.0/16"), 0);
+    assert_eq!(pinned("2001:db8:9::/48"), 1);
 }
 
 #[test]
@@ -194,6 +266,13 @@ fn what_plugins_say_points_at_their_parameters() {
 }
 
 #[test]
+fn everything_that_a_file_may_have_reads_alike_in_both_ways() {
+    let text = include_str!("config/corpus/rich.toml");
+    let config = read(text).unwrap_or_else(|faults| panic!("{}", faults.render("rich", text, false)));
+    assert_eq!(toml::from_str::<Config>(text).unwrap(), config);
+}
+
+#[test]
 fn the_sample_reads_as_it_is_and_with_every_setting() {
     let sample = sample::default_file();
     let plain = read(&sample).unwrap_or_else(|faults| panic!("{}", faults.render("sample", &sample, false)));
@@ -212,6 +291,6 @@ fn the_sample_reads_as_it_is_and_with_every_setting() {
     let mut web: Service = full.services[0].clone();
     assert!(web.manage_vip.take().is_some());
     assert_eq!(web, plain.services[0]);
-    assert_eq!(full.services.len(), 2);
+    assert_eq!(full.services.len(), 3);
     insta::assert_snapshot!("sample", sample);
 }

@@ -39,6 +39,20 @@ fn any_damage_is_repaired() {
             &["flush map ip6 wvs slots-both"],
             &["flush set ip wvs closed"],
             &["delete element ip wvs backends { 0:1 }"],
+            &["flush map ip wvs held-web"],
+            &["delete element ip6 wvs held-web { 0:3 }"],
+            &["add element ip6 wvs held-web { 0:9 : 0:2 }"],
+            &["add element ip wvs held-web { 0:9 : 1:2 }"],
+            &["add element ip wvs pins-32-web { 192.0.2.1 : 0:1 }"],
+            &[
+                "add map ip wvs persist-mine { type ipv4_addr : classid; size 262144; flags dynamic,timeout; }",
+            ],
+            &["add map ip wvs persist-mine { type ipv4_addr : mark; flags dynamic,timeout; }"],
+            &["add map ip6 wvs pins-024-mine { type ipv6_addr : classid; }"],
+            &["flush chain ip wvs keep-persist-web"],
+            &["flush map ip6 wvs chosen"],
+            &["delete element ip wvs chosen { 7776:0 }"],
+            &["add element ip wvs chosen { 0:6 : goto refused }"],
             &["add element ip wvs closed { 192.0.2.1 }"],
             &["add element ip wvs slots-web { 6 : 0:5 }"],
             &["add element ip wvs slots-web { 20 : 0:5 }"],
@@ -99,6 +113,14 @@ fn damage_is_named() {
             (
                 "add element ip wvs marks { 0x9 : accept }",
                 "the set `marks` has an element that is not ours",
+            ),
+            (
+                "add map ip wvs persist-x { type ipv4_addr : classid; flags dynamic,timeout; }",
+                "the set `persist-x` is not as we make it",
+            ),
+            (
+                "add element ip wvs chosen { 0:6 : goto svc-web }",
+                "the set `chosen` has an element that is not ours",
             ),
             (
                 "add chain ip wvs foreign { type filter hook input priority 7; }",

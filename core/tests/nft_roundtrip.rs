@@ -59,6 +59,7 @@ fn a_table_that_nft_loads_from_text_has_our_shapes() {
             let found = &found.tables[family];
             assert_eq!(found.damage, None);
             assert_eq!((&found.maps, &found.slots), (&table.maps, &table.slots));
+            assert_eq!(found.ids, table.ids);
             assert!(
                 found
                     .chains

@@ -17,6 +17,8 @@ fn candidate(id: u16, weight: u32) -> Candidate {
         address,
         port: 8080,
         draining: false,
+        overloaded: false,
+        down: false,
     }
 }
 

@@ -17,6 +17,8 @@ fn candidates(ids: &[u16]) -> Vec<Candidate> {
         address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, id as u8)),
         port: 80,
         draining: false,
+        overloaded: false,
+        down: false,
     };
     ids.iter().map(candidate).collect()
 }
@@ -124,13 +126,21 @@ fn an_instance_that_fails_in_configure_does_not_start() {
 }
 
 #[test]
-fn a_draining_backend_in_a_table_is_a_breach_of_contract() {
-    let mut backends = candidates(&[3, 5]);
-    backends[1].draining = true;
+fn a_draining_or_overloaded_backend_in_a_table_is_a_breach_of_contract() {
+    let mut draining = candidates(&[3, 5]);
+    draining[1].draining = true;
+    let mut overloaded = candidates(&[3, 5]);
+    overloaded[1].overloaded = true;
+    for backends in [draining, overloaded] {
+        breach(&backends);
+    }
+}
 
+/// The first backend takes connections, the second does not.
+fn breach(backends: &[Candidate]) {
     let plugin = plugin();
     let mut instance = plugin.start(&params(&plugin, &[]), 1).unwrap();
-    instance.update(&backends).unwrap();
+    instance.update(backends).unwrap();
     assert_eq!(ids(&instance.fill(2).unwrap()), [3, 3]);
     assert_eq!(instance.dispatch(), Dispatch::Cycle);
 
@@ -142,11 +152,11 @@ fn a_draining_backend_in_a_table_is_a_breach_of_contract() {
         .load("blind", blind.as_bytes())
         .unwrap();
     let mut instance = plugin.start(&params(&plugin, &[]), 1).unwrap();
-    instance.update(&backends).unwrap();
+    instance.update(backends).unwrap();
     assert_eq!(
         instance.fill(2).unwrap_err().to_string(),
         "plugin blind: fill broke the contract: slot 1 holds backend 5, which takes no new connections \
-         (weight 0 or draining)"
+         (weight 0, draining, full or down)"
     );
 }
 

@@ -70,6 +70,8 @@ fn their_faults_are_caught() {
         address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, id)),
         port: 80,
         draining: false,
+        overloaded: false,
+        down: false,
     };
     for (fault, expected) in [
         (

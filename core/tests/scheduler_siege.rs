@@ -40,6 +40,8 @@ fn candidates() -> Vec<Candidate> {
         address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, id as u8)),
         port: 80,
         draining: false,
+        overloaded: false,
+        down: false,
     };
     [3, 5, 8].map(candidate).to_vec()
 }

@@ -2,11 +2,12 @@
 //! see the kernel's part without the rest.
 //!
 //! static-director PINS INTERFACE dr|tun VIP PORT SERVER=INTERFACE,MAC,SOURCE-MAC,SOURCE...
+#![allow(clippy::print_stdout)]
 
 use std::error::Error;
 use std::net::IpAddr;
 
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, Sizes, Target, Way};
+use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, ServiceSettings, Sizes, Target, Way};
 
 fn mac(text: &str) -> Result<[u8; 6], Box<dyn Error>> {
     let bytes = text.split(':').map(|part| u8::from_str_radix(part, 16));
@@ -34,6 +35,7 @@ fn target(method: Method, text: &str) -> Result<Target, Box<dyn Error>> {
             macs: Some((mac(to)?, mac(from)?)),
             source: Some(source.parse()?),
         }),
+        quiesced: false,
     })
 }
 
@@ -63,12 +65,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         slots.push(Some(id));
     }
     maps.set_table(0, Kind::Cycle, 1, &slots)?;
-    maps.set_service(0, false)?;
+    maps.set_service(0, &ServiceSettings::default())?;
     maps.set_limits(0, 100)?;
     let (vip, port): (IpAddr, u16) = (vip.parse()?, port.parse()?);
     for proto in [6, 17] {
         maps.set_listener(Listen::Address(vip, proto, port), 0)?;
     }
-    forwarder.attach(interface)?;
+    let attached = forwarder.attach(interface)?;
+    let walked = forwarder.verified_instructions().unwrap_or_default();
+    println!("the verifier walked through {walked} instructions; attached: {attached:?}");
     Ok(())
 }

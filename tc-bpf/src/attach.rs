@@ -4,12 +4,12 @@ use std::ffi::CString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::programs::links::{FdLink, LinkError, PinnedLink};
+use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 
+use crate::attachments::{Hooks, index_of};
 use crate::loader::Forwarder;
-use crate::pin;
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,17 @@ pub enum Hook {
     Clsact,
 }
 
+impl Hook {
+    /// A word for it; the first part of a pin's name.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
 /// What attaching did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attached {
@@ -27,15 +38,6 @@ pub enum Attached {
     New(Hook),
     /// An older program was exchanged in place.
     Replaced(Hook),
-}
-
-/// An interface and how the program is attached there.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Attachment {
-    /// The interface's name.
-    pub interface: String,
-    /// How.
-    pub hook: Hook,
 }
 
 /// The program is not attached, or not detached.
@@ -76,8 +78,8 @@ pub enum AttachError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The folder of the attachments cannot be read.
-    #[error("the attachments in {} cannot be read", path.display())]
+    /// The folder of the attachments cannot be used, or the kernel does not list what is attached.
+    #[error("the attachments in {} cannot be read or changed", path.display())]
     List {
         /// Which.
         path: PathBuf,
@@ -88,264 +90,130 @@ pub enum AttachError {
 }
 
 /// Ours among an interface's clsact filters: the first.
-const PRIORITY: u16 = 1;
-const HANDLE: TcHandle = TcHandle::new(0, 1);
+pub(crate) const PRIORITY: u16 = 1;
+pub(crate) const HANDLE: u32 = 1;
 
-/// Attachments of one program, and their pins. Links are pinned by the interface's name; a clsact filter stays by
-/// itself, and an empty folder says that it is there.
-pub(crate) struct Hooks<'a> {
-    pub(crate) folder: PathBuf,
-    pub(crate) program: Option<&'a mut SchedClassifier>,
+fn refused(interface: &str) -> impl Fn(ProgramError) -> AttachError {
+    move |source| AttachError::Attach {
+        interface: interface.into(),
+        source: Box::new(source),
+    }
+}
+
+fn unpinned(
+    interface: &str,
+    path: &Path,
+) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> AttachError {
+    move |source| AttachError::Pin {
+        interface: interface.into(),
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Attaches one program, and keeps it attached by the pins of [`Hooks`].
+pub(crate) struct Attacher<'a> {
+    pub(crate) hooks: Hooks,
+    pub(crate) program: &'a mut SchedClassifier,
 }
 
 impl Forwarder {
     /// Attaches the program to an interface's ingress: by TCX where the kernel has it, else by clsact. What an
     /// earlier director attached there is exchanged in place; no packet passes without one or the other.
     pub fn attach(&mut self, interface: &str) -> Result<Attached, AttachError> {
-        self.hooks(interface)?.attach(interface)
+        self.attacher(interface)?.attach(interface)
     }
 
     /// The same by clsact, whatever the kernel has.
     pub fn attach_clsact(&mut self, interface: &str) -> Result<Attached, AttachError> {
-        self.hooks(interface)?.attach_clsact(interface)
+        self.attacher(interface)?.attach_clsact(interface)
     }
 
-    fn hooks(&mut self, interface: &str) -> Result<Hooks<'_>, AttachError> {
-        let folder = links(&self.root);
-        let program = self.ingress().map_err(|source| AttachError::Attach {
-            interface: interface.into(),
-            source: Box::new(source),
-        })?;
-        Ok(Hooks {
-            folder,
-            program: Some(program),
-        })
-    }
-
-    /// Detaches whatever of ours is attached to an interface; says whether something was. Needs no program.
-    pub fn detach(root: &Path, interface: &str) -> Result<bool, AttachError> {
-        let hooks = Hooks {
-            folder: links(root),
-            program: None,
-        };
-        hooks.detach(interface)
-    }
-
-    /// What is attached by programs pinned below `root`.
-    pub fn attachments(root: &Path) -> Result<Vec<Attachment>, AttachError> {
-        let hooks = Hooks {
-            folder: links(root),
-            program: None,
-        };
-        hooks.list()
-    }
-
-    /// Detaches everything and removes all that is pinned below `root`. Traffic to the virtual addresses is the
-    /// stack's from then on.
-    pub fn teardown(root: &Path) -> Result<(), AttachError> {
-        for attachment in Self::attachments(root)? {
-            Self::detach(root, &attachment.interface)?;
-        }
-        match std::fs::remove_dir_all(pin::folder(root)) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(AttachError::List {
-                path: pin::folder(root),
-                source,
-            }),
-            _ => Ok(()),
-        }
+    fn attacher(&mut self, interface: &str) -> Result<Attacher<'_>, AttachError> {
+        let hooks = Hooks::forwarder(&self.root);
+        let program = self.ingress().map_err(refused(interface))?;
+        Ok(Attacher { hooks, program })
     }
 }
 
-fn links(root: &Path) -> PathBuf {
-    pin::folder(root).join("links")
-}
-
-impl Hooks<'_> {
-    fn tcx_pin(&self, interface: &str) -> PathBuf {
-        self.folder.join(format!("tcx-{}", pin::encode(interface)))
-    }
-
-    fn clsact_pin(&self, interface: &str) -> PathBuf {
-        self.folder.join(format!("clsact-{}", pin::encode(interface)))
-    }
-
+impl Attacher<'_> {
     pub(crate) fn attach(self, interface: &str) -> Result<Attached, AttachError> {
-        check_interface(interface)?;
-        self.make_folder(interface)?;
-        if self.clsact_pin(interface).exists() {
-            return self.attach_clsact(interface);
+        let ifindex = check_interface(interface)?;
+        match self.hooks.living(interface, ifindex)? {
+            Some((Hook::Clsact, _)) => self.attach_clsact(interface),
+            Some((Hook::Tcx, path)) => self.replace_tcx(interface, &path),
+            None => self.attach_tcx(interface, ifindex),
         }
-        let path = self.tcx_pin(interface);
-        let unpinned = |source: LinkError| AttachError::Pin {
-            interface: interface.into(),
-            path: path.clone(),
-            source: source.into(),
-        };
-        let refused = |source: ProgramError| AttachError::Attach {
-            interface: interface.into(),
-            source: Box::new(source),
-        };
-        let Some(program) = self.program else {
-            return Err(refused(ProgramError::NotLoaded));
-        };
-        match PinnedLink::from_pin(&path) {
-            Ok(old) => {
-                let link = SchedClassifierLink::try_from(FdLink::from(old)).map_err(&unpinned)?;
-                match program.attach_to_link(link) {
-                    Ok(id) => {
-                        // It is pinned already, and goes on without our descriptor.
-                        drop(program.take_link(id).map_err(refused)?);
-                        return Ok(Attached::Replaced(Hook::Tcx));
-                    }
-                    // The interface that it belonged to is gone, and another has its name.
-                    Err(error) if has_errno(&error, libc::ENOLINK) => {
-                        std::fs::remove_file(&path).map_err(|error| unpinned(as_link_error(error)))?;
-                    }
-                    Err(error) => return Err(refused(error)),
-                }
-            }
-            Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unpinned(error)),
-        }
+    }
+
+    fn replace_tcx(self, interface: &str, path: &Path) -> Result<Attached, AttachError> {
+        let unpinned = unpinned(interface, path);
+        let old = PinnedLink::from_pin(path).map_err(|error| unpinned(error.into()))?;
+        let link =
+            SchedClassifierLink::try_from(FdLink::from(old)).map_err(|error| unpinned(error.into()))?;
+        let id = self.program.attach_to_link(link).map_err(refused(interface))?;
+        // It is pinned already, and goes on without our descriptor.
+        drop(self.program.take_link(id).map_err(refused(interface))?);
+        Ok(Attached::Replaced(Hook::Tcx))
+    }
+
+    fn attach_tcx(self, interface: &str, ifindex: u32) -> Result<Attached, AttachError> {
         let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-        let id = match program.attach_with_options(interface, TcAttachType::Ingress, options) {
+        let id = match self
+            .program
+            .attach_with_options(interface, TcAttachType::Ingress, options)
+        {
             Ok(id) => id,
             // Kernels without TCX know no such link.
-            Err(error) if has_errno(&error, libc::EINVAL) => {
-                let hooks = Hooks {
-                    folder: self.folder,
-                    program: Some(program),
-                };
-                return hooks.attach_clsact(interface);
-            }
-            Err(error) => return Err(refused(error)),
+            Err(error) if has_errno(&error, libc::EINVAL) => return self.attach_clsact(interface),
+            Err(error) => return Err(refused(interface)(error)),
         };
-        let link: FdLink = program
-            .take_link(id)
-            .map_err(refused)?
-            .try_into()
-            .map_err(&unpinned)?;
-        link.pin(&path).map_err(|error| AttachError::Pin {
-            interface: interface.into(),
-            path: path.clone(),
-            source: error.into(),
-        })?;
+        let link = self.program.take_link(id).map_err(refused(interface))?;
+        let path = self.hooks.pin(Hook::Tcx, ifindex, interface);
+        let unpinned = unpinned(interface, &path);
+        let link = FdLink::try_from(link).map_err(|error| unpinned(error.into()))?;
+        link.pin(&path).map_err(|error| unpinned(error.into()))?;
         Ok(Attached::New(Hook::Tcx))
     }
 
     pub(crate) fn attach_clsact(self, interface: &str) -> Result<Attached, AttachError> {
-        check_interface(interface)?;
-        self.make_folder(interface)?;
-        let path = self.clsact_pin(interface);
-        let refused = |source: ProgramError| AttachError::Attach {
-            interface: interface.into(),
-            source: Box::new(source),
-        };
-        let Some(program) = self.program else {
-            return Err(refused(ProgramError::NotLoaded));
+        let ifindex = check_interface(interface)?;
+        let before = self.hooks.living(interface, ifindex)?;
+        let options = NlOptions {
+            priority: PRIORITY,
+            handle: TcHandle::from(HANDLE),
+            ..NlOptions::default()
         };
         // An error means that it is there already, or what follows fails with the same reason.
         let _ = qdisc_add_clsact(interface);
-        let options = NlOptions {
-            priority: PRIORITY,
-            handle: HANDLE,
-            ..NlOptions::default()
-        };
-        let fresh =
-            program.attach_with_options(interface, TcAttachType::Ingress, TcAttachOptions::Netlink(options));
-        let (id, attached) = match fresh {
-            Ok(id) => (id, Attached::New(Hook::Clsact)),
-            Err(error) if path.exists() => {
-                let old =
-                    SchedClassifierLink::attached(interface, TcAttachType::Ingress, PRIORITY, HANDLE, None)
-                        .map_err(|_| refused(error))?;
-                (program.attach_to_link(old).map_err(refused)?, Attached::Replaced(Hook::Clsact))
-            }
-            Err(error) => return Err(refused(error)),
-        };
-        // Dropping it would detach.
-        std::mem::forget(program.take_link(id).map_err(refused)?);
-        match std::fs::create_dir(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(AttachError::Pin {
-                interface: interface.into(),
-                path,
-                source: error.into(),
-            }),
-            _ => Ok(attached),
+        if let Some((Hook::Clsact, _)) = before {
+            let old = SchedClassifierLink::attached(
+                interface,
+                TcAttachType::Ingress,
+                PRIORITY,
+                TcHandle::from(HANDLE),
+                None,
+            );
+            let old = old.map_err(|error| refused(interface)(error.into()))?;
+            let id = self.program.attach_to_link(old).map_err(refused(interface))?;
+            // Dropping it would detach.
+            std::mem::forget(self.program.take_link(id).map_err(refused(interface))?);
+            return Ok(Attached::Replaced(Hook::Clsact));
         }
+        let options = TcAttachOptions::Netlink(options);
+        let attached = self
+            .program
+            .attach_with_options(interface, TcAttachType::Ingress, options);
+        let id = attached.map_err(refused(interface))?;
+        std::mem::forget(self.program.take_link(id).map_err(refused(interface))?);
+        let path = self.hooks.pin(Hook::Clsact, ifindex, interface);
+        std::fs::create_dir(&path).map_err(|error| unpinned(interface, &path)(error.into()))?;
+        Ok(Attached::New(Hook::Clsact))
     }
-
-    pub(crate) fn detach(&self, interface: &str) -> Result<bool, AttachError> {
-        let failed = |path: &Path, source: io::Error| AttachError::Pin {
-            interface: interface.into(),
-            path: path.to_owned(),
-            source: source.into(),
-        };
-        let mut detached = false;
-        let path = self.tcx_pin(interface);
-        match std::fs::remove_file(&path) {
-            Ok(()) => detached = true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(&path, error)),
-        }
-        let path = self.clsact_pin(interface);
-        if path.exists() {
-            // The filter goes with the link; if the interface has gone, so has the filter.
-            if let Ok(link) =
-                SchedClassifierLink::attached(interface, TcAttachType::Ingress, PRIORITY, HANDLE, None)
-            {
-                drop(link);
-            }
-            std::fs::remove_dir(&path).map_err(|error| failed(&path, error))?;
-            detached = true;
-        }
-        Ok(detached)
-    }
-
-    pub(crate) fn list(&self) -> Result<Vec<Attachment>, AttachError> {
-        let failed = |source| AttachError::List {
-            path: self.folder.clone(),
-            source,
-        };
-        let entries = match std::fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(failed)?,
-        };
-        let mut all = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(failed)?.file_name();
-            let name = name.to_string_lossy();
-            let hooks = [("tcx-", Hook::Tcx), ("clsact-", Hook::Clsact)];
-            all.extend(hooks.iter().find_map(|(prefix, hook)| {
-                let interface = pin::decode(name.strip_prefix(prefix)?);
-                Some(Attachment {
-                    interface,
-                    hook: *hook,
-                })
-            }));
-        }
-        all.sort();
-        Ok(all)
-    }
-
-    fn make_folder(&self, interface: &str) -> Result<(), AttachError> {
-        std::fs::create_dir_all(&self.folder).map_err(|error| AttachError::Pin {
-            interface: interface.into(),
-            path: self.folder.clone(),
-            source: error.into(),
-        })
-    }
-}
-
-fn as_link_error(source: io::Error) -> LinkError {
-    LinkError::SyscallError(aya::sys::SyscallError {
-        call: "unlink",
-        io_error: source,
-    })
 }
 
 /// Whether some error on the way down is this one of the kernel's.
-fn has_errno(error: &ProgramError, number: i32) -> bool {
+pub(crate) fn has_errno(error: &ProgramError, number: i32) -> bool {
     let mut next: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = next {
         if let Some(io) = error.downcast_ref::<io::Error>() {
@@ -356,8 +224,9 @@ fn has_errno(error: &ProgramError, number: i32) -> bool {
     false
 }
 
-/// The program reads Ethernet headers (SIOCGIFHWADDR: ARPHRD_ETHER, ARPHRD_LOOPBACK).
-fn check_interface(interface: &str) -> Result<(), AttachError> {
+/// The interface's number, if packets there have the Ethernet headers that the program reads (SIOCGIFHWADDR:
+/// ARPHRD_ETHER, ARPHRD_LOOPBACK).
+fn check_interface(interface: &str) -> Result<u32, AttachError> {
     let missing = |source| AttachError::Missing {
         interface: interface.into(),
         source,
@@ -382,9 +251,12 @@ fn check_interface(interface: &str) -> Result<(), AttachError> {
     }
     // SAFETY: the kernel has filled this member in.
     match unsafe { request.ifr_ifru.ifru_hwaddr.sa_family } {
-        libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Ok(()),
-        _ => Err(AttachError::NotEthernet {
-            interface: interface.into(),
-        }),
+        libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => {}
+        _ => {
+            return Err(AttachError::NotEthernet {
+                interface: interface.into(),
+            });
+        }
     }
+    index_of(interface).map_err(missing)
 }

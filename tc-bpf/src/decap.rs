@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use aya::{Ebpf, EbpfLoader};
 
-use crate::attach::{AttachError, Attached, Attachment, Hooks};
+use crate::attach::{AttachError, Attached, Attacher};
+use crate::attachments::{Attachment, Hooks};
 use crate::layout::Plain;
-use crate::loader::{LoadError, RunError, RunOutcome, classifier, load_program, run};
+use crate::loader::{LoadError, Meta, RunError, RunOutcome, classifier, load_program, run};
 use crate::pin;
 use crate::sys::Map;
 use crate::target::octets;
 
 const PROGRAM: &str = "wvs_decap";
+const LOCALS: &str = "decap_locals";
 
 /// The kernel refused an address.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,12 @@ struct Local([u8; 16]);
 
 // SAFETY: bytes.
 unsafe impl Plain for Local {}
+
+impl Local {
+    fn address(self) -> IpAddr {
+        std::net::Ipv6Addr::from(self.0).to_canonical()
+    }
+}
 
 /// The decapsulator, loaded and pinned: takes outer headers of IP in IP off what arrives for its addresses.
 #[derive(Debug)]
@@ -58,7 +66,7 @@ impl Decapsulator {
             .load(crate::DECAP_OBJECT)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         load_program(&mut ebpf, PROGRAM)?;
-        let path = folder.join("decap_locals");
+        let path = folder.join(LOCALS);
         let locals = Map::open(&path).map_err(|source| LoadError::Foreign { path, source })?;
         Ok(Self { folder, ebpf, locals })
     }
@@ -83,18 +91,12 @@ impl Decapsulator {
             interface: interface.into(),
             source: Box::new(source),
         })?;
-        let hooks = Hooks {
-            folder: self.folder.join("links"),
-            program: Some(program),
-        };
-        hooks.attach(interface)
+        let hooks = Hooks::of(&self.folder, LOCALS);
+        Attacher { hooks, program }.attach(interface)
     }
 
-    fn hooks(root: &Path) -> Hooks<'static> {
-        Hooks {
-            folder: root.join("decap").join("links"),
-            program: None,
-        }
+    fn hooks(root: &Path) -> Hooks {
+        Hooks::of(&root.join("decap"), LOCALS)
     }
 
     /// What is attached.
@@ -104,11 +106,50 @@ impl Decapsulator {
 
     /// Detaches it from an interface; says whether it was attached.
     pub fn detach(root: &Path, interface: &str) -> Result<bool, AttachError> {
-        Self::hooks(root).detach(interface)
+        Self::hooks(root).detach(|attachment| attachment.interface == interface)
+    }
+
+    /// The addresses where tunnels end.
+    pub fn addresses(root: &Path) -> std::io::Result<Vec<IpAddr>> {
+        let locals = match Self::locals(root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            locals => locals?,
+        };
+        Ok(locals.keys()?.into_iter().map(|local| local.address()).collect())
+    }
+
+    /// Ends tunnels at an address no more, without loading anything; says whether it did.
+    pub fn forget(root: &Path, address: IpAddr) -> Result<bool, DecapError> {
+        match Self::locals(root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            locals => locals
+                .and_then(|locals| locals.delete(&Local(octets(address))))
+                .map_err(|source| DecapError { address, source }),
+        }
+    }
+
+    /// Removes what is pinned, if it is attached nowhere and no tunnels end.
+    pub fn sweep(root: &Path) -> Result<(), AttachError> {
+        let path = root.join("decap");
+        let failed = |source| AttachError::List {
+            path: path.clone(),
+            source,
+        };
+        if !Self::attachments(root)?.is_empty() || !Self::addresses(root).map_err(failed)?.is_empty() {
+            return Ok(());
+        }
+        match std::fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(failed(source)),
+            _ => Ok(()),
+        }
+    }
+
+    fn locals(root: &Path) -> std::io::Result<Map<Local, u32>> {
+        Map::open(&root.join("decap").join(LOCALS))
     }
 
     /// Runs it on a made-up packet.
     pub fn run(&self, packet: &[u8]) -> Result<RunOutcome, RunError> {
-        run(&self.ebpf, PROGRAM, packet, 0)
+        run(&self.ebpf, PROGRAM, packet, Meta::default())
     }
 }

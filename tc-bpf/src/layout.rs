@@ -6,11 +6,17 @@
 //! Addresses and ports are in network byte order, IPv4 addresses in the last four bytes of sixteen, numbers in the
 //! machine's order. All padding is named, because the kernel compares keys byte by byte.
 
+mod declare;
+mod records;
+
 use std::fmt::Write as _;
 use std::mem::size_of;
 
+use declare::{InC, events, layout, numbers};
+pub use records::{Answer, Asked, Asking, Persistent, PersistentKey, PinKey, Pinned, Report};
+
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A type that C and Rust lay out alike, valid for every pattern of bits.
 ///
@@ -18,70 +24,8 @@ pub const SCHEMA: u32 = 1;
 /// `repr(C)`, without implicit padding, and without bit patterns that are invalid.
 pub unsafe trait Plain: Copy + Default {}
 
-/// How a field is declared in C.
-trait InC {
-    fn declare(name: &str) -> String;
-}
-
-macro_rules! in_c {
-    ($($rust:ty => $c:literal),*) => {$(
-        impl InC for $rust {
-            fn declare(name: &str) -> String {
-                format!("{} {name}", $c)
-            }
-        }
-    )*};
-}
-in_c!(u8 => "__u8", u16 => "__u16", u32 => "__u32", u64 => "__u64");
-
-impl<T: InC, const N: usize> InC for [T; N] {
-    fn declare(name: &str) -> String {
-        format!("{}[{N}]", T::declare(name))
-    }
-}
-
-macro_rules! layout {
-    ($($(#[$doc:meta])* struct $name:ident = $c:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[repr(C)]
-            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            pub struct $name {
-                $($(#[$field_doc])* pub $field: $type,)*
-            }
-
-            impl Default for $name {
-                fn default() -> Self {
-                    // SAFETY: unsigned integers and arrays of them may be zero.
-                    unsafe { std::mem::zeroed() }
-                }
-            }
-
-            // SAFETY: repr(C) of unsigned integers and arrays of them; the sum of the fields' sizes is asserted
-            // to be the size of the whole, so there is no padding.
-            unsafe impl Plain for $name {}
-            const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$type>())*);
-        )*
-
-        fn c_structs(out: &mut String) {
-            $(
-                let _ = writeln!(out, "\nstruct {} {{", stringify!($c));
-                $(let _ = writeln!(out, "\t{};", <$type as InC>::declare(stringify!($field)));)*
-                // Elements of maps and variables of the program may always be read by whole words.
-                let align = if size_of::<$name>() % 8 == 0 { 8 } else { 4 };
-                let _ = writeln!(out, "}} __attribute__((aligned({align})));");
-                let _ = writeln!(
-                    out, "_Static_assert(sizeof(struct {0}) == {1}, \"{0}\");", stringify!($c), size_of::<$name>());
-                $(let _ = writeln!(
-                    out, "_Static_assert(__builtin_offsetof(struct {0}, {1}) == {2}, \"{0}.{1}\");",
-                    stringify!($c), stringify!($field), std::mem::offset_of!($name, $field));)*
-            )*
-        }
-    };
-}
-
 layout! {
-    /// A connection of IPv4, as the client's packets name it. Maps `flows4`, `half_open4`.
+    /// A connection of IPv4, as the client's packets name it. Map `flows4`.
     struct FlowKey4 = flow_key4 {
         /// The client's port.
         sport: u16,
@@ -99,7 +43,7 @@ layout! {
         daddr: [u8; 4],
     }
 
-    /// A connection of IPv6; in listings also of IPv4, as [`FlowKey4`] and zeros. Maps `flows6`, `half_open6`.
+    /// A connection of IPv6; in listings also of IPv4, as [`FlowKey4`] and zeros. Map `flows6`.
     struct FlowKey = flow_key {
         /// The client's port.
         sport: u16,
@@ -127,10 +71,38 @@ layout! {
         service: u16,
         /// One of `STATE_*`.
         state: u8,
-        /// Zero.
-        pad: u8,
+        /// `FLOW_*`.
+        flags: u8,
         /// When it began, in the kernel's ticks.
         opened: u32,
+    }
+
+    /// A half-open connection of IPv4.
+    struct HalfOpen4 = half_open4 {
+        /// What is known of it.
+        flow: Flow,
+        /// Its name, with a stamp of that in `pad` (`half_open.h`); the protocol is 0 where there is none.
+        key: FlowKey4,
+    }
+
+    /// A half-open connection of IPv6.
+    struct HalfOpen6 = half_open6 {
+        /// What is known of it.
+        flow: Flow,
+        /// As in [`HalfOpen4`].
+        key: FlowKey,
+    }
+
+    /// The connections that their hash puts in one place, of which the oldest gives way. Map `half_open4`.
+    struct HalfOpenSet4 = half_open_set4 {
+        /// Two cache lines.
+        ways: [HalfOpen4; HALF_OPEN_WAYS],
+    }
+
+    /// The same of IPv6. Map `half_open6`.
+    struct HalfOpenSet6 = half_open_set6 {
+        /// Three and a half.
+        ways: [HalfOpen6; HALF_OPEN_WAYS],
     }
 
     /// What of a packet names a service. Map `listeners`.
@@ -145,12 +117,31 @@ layout! {
         kind: u8,
     }
 
+    /// An address, protocol and port of IPv4 that need not be searched for. Map `shortcuts`, by the hash of `name`; of
+    /// several listeners with one hash the last has it, and all are in `listeners`.
+    struct Shortcut = shortcut {
+        /// Address, port and protocol as they follow one another in memory, and [`SHORTCUT_USED`].
+        name: u64,
+        /// The service that listens there.
+        service: u32,
+        /// Zero.
+        pad: u32,
+    }
+
     /// A service. Map `services`, by service number.
     struct Service = service {
         /// `SERVICE_*`.
         flags: u32,
+        /// Of persistence: services of one group share their clients' backends.
+        group: u16,
         /// Zero.
-        pad: u32,
+        pad: u16,
+        /// How long a persistent client may be away, in the kernel's ticks.
+        timeout: u32,
+        /// What of an IPv4 address names a persistent client.
+        mask4: [u8; 4],
+        /// Of an IPv6 address.
+        mask6: [u8; 16],
     }
 
     /// A backend. Map `backends`, by backend id; all zero where there is none.
@@ -173,8 +164,10 @@ layout! {
         method: u8,
         /// 4 or 6: of `address` and `source`.
         family: u8,
+        /// `BACKEND_*`.
+        flags: u8,
         /// Zero.
-        pad: [u8; 10],
+        pad: [u8; 9],
     }
 
     /// A datagram whose first fragment has passed. Map `fragments`.
@@ -209,8 +202,14 @@ layout! {
         insert_limit: u32,
         /// Too-big messages that a CPU may send within one [`GATE_TICKS`].
         icmp_limit: u32,
+        /// One in so many scheduled or lost packets is reported; 0 means none.
+        report_every: u32,
+        /// Elements of the maps of half-open connections.
+        half_open_sets: u32,
         /// Zero.
         pad: u32,
+        /// Of their hash, so that nobody else knows which connections meet.
+        half_open_seed: u64,
     }
 
     /// What a CPU has used of its limits. Map `gates`.
@@ -237,19 +236,9 @@ layout! {
 
     /// What a service has done besides what its backends count, on one CPU. Map `service_stats`.
     struct ServiceStats = service_stats {
-        /// Packets it has dropped because no backend takes them.
+        /// Packets handed to nftables to be refused, because no backend takes them.
         refused: u64,
     }
-}
-
-macro_rules! numbers {
-    ($($(#[$doc:meta])* $name:ident: $type:ty = $value:expr;)*) => {
-        $($(#[$doc])* pub const $name: $type = $value;)*
-
-        fn c_numbers(out: &mut String) {
-            $(let _ = writeln!(out, "#define {} {:#x}", stringify!($name), $value);)*
-        }
-    };
 }
 
 numbers! {
@@ -258,8 +247,29 @@ numbers! {
     /// A listener is a firewall mark.
     KIND_MARK: u8 = 1;
 
+    /// What a packet's priority is when nftables takes it on: this, and the backend's id in the low half. An id of 0
+    /// means that no backend takes it: it is to be refused.
+    PRIORITY_TAG: u32 = 0x7776_0000;
+
     /// UDP without connections: every packet is scheduled.
     SERVICE_ONE_PACKET: u32 = 1;
+    /// Clients keep their backends.
+    SERVICE_PERSISTENT: u32 = 2;
+    /// Not those of quiesced backends.
+    SERVICE_EXPIRE_QUIESCED: u32 = 4;
+    /// Clients may be pinned.
+    SERVICE_PINS: u32 = 8;
+    /// The service was set: for those who read the map.
+    SERVICE_KNOWN: u32 = 1 << 31;
+
+    /// The bits of a pin's key that are no address: service and family.
+    PIN_PREFIX: u32 = 32;
+
+    /// The backend takes no new clients.
+    BACKEND_QUIESCED: u8 = 1;
+
+    /// The connection's client keeps its backend.
+    FLOW_PERSISTENT: u8 = 1;
 
     /// Network address translation: the packet goes up to nftables.
     METHOD_NAT: u8 = 1;
@@ -293,52 +303,46 @@ numbers! {
     TABLE_DESTINATION: u32 = 3;
     /// By both addresses and ports.
     TABLE_BOTH: u32 = 4;
+    /// User space is asked; by source address and port where it does not answer.
+    TABLE_FLOW: u32 = 5;
     /// A table's element 0 is its kind, shifted by this, and the number of slots.
     TABLE_KIND_SHIFT: u32 = 24;
     /// The first element that is a slot; element 1 is the hash's seed.
     TABLE_SLOTS: u32 = 2;
 
+    /// A backend was chosen.
+    REPORT_CHOSEN: u16 = 0xffff;
+    /// It is not known which service it was.
+    REPORT_NO_SERVICE: u16 = 0xffff;
+    /// Bytes of the ring: 3,600 reports.
+    REPORT_RING: usize = 1 << 18;
+
+    /// Frames up to this size go to user space in small records: SYNs with all options.
+    ASKED_SMALL: usize = 184;
+    /// And up to this in large ones: datagrams of the usual MTU. Larger ones are not asked for: with records for 9,000
+    /// bytes a hundred packets would fill the ring, and who begins with such datagrams is not told to send them again.
+    ASKED_LARGE: usize = 1976;
+    /// Bytes of the ring: 3,800 SYNs.
+    ASKED_RING: usize = 1 << 20;
+    /// Answers that wait for their packets.
+    ANSWERS: u32 = 1 << 14;
+    /// Half-open connections that share a place.
+    HALF_OPEN_WAYS: usize = 4;
+
+    /// Shortcuts are 2 to the power of this.
+    SHORTCUT_BITS: u32 = 12;
+    /// Marks a shortcut that is one.
+    SHORTCUT_USED: u64 = 1 << 56;
+    /// The product with it begins with the hash of a shortcut's name.
+    SHORTCUT_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
+
     /// Limits hold for 2 to the power of this of the kernel's ticks: 128 ms with the usual 250 in a second.
     GATE_TICKS: u32 = 5;
 }
 
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $c:ident, $drop:literal, $text:literal;)*) => {
-        /// What happens besides forwarding. Map `events` counts them for each CPU.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u32)]
-        pub enum Event {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Event {
-            /// All of them, in the map's order.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// A name for metrics and tables.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// Whether the packet was lost.
-            #[must_use]
-            pub const fn is_drop(self) -> bool {
-                match self { $(Self::$name => $drop,)* }
-            }
-        }
-
-        fn c_events(out: &mut String) {
-            let _ = writeln!(out, "\nenum event {{");
-            $(let _ = writeln!(out, "\t{} = {},", stringify!($c), Event::$name as u32);)*
-            let _ = writeln!(out, "}};");
-        }
-    };
-}
-
 events! {
-    /// No slot named a backend that exists.
-    NoBackend = EVENT_NO_BACKEND, true, "no-backend";
+    /// Handed to nftables to be refused: no slot named a backend that exists.
+    NoBackend = EVENT_NO_BACKEND, false, "no-backend";
     /// Too big for the way to the backend; the client was told.
     TooBig = EVENT_TOO_BIG, true, "too-big";
     /// Too big, and the client was not told: the limit of messages, or a packet without DF.
@@ -363,6 +367,10 @@ events! {
     TableFull = EVENT_TABLE_FULL, false, "table-full";
     /// A TCP packet without entry that opens nothing; the hash of the client chose.
     NoSyn = EVENT_NO_SYN, false, "no-syn";
+    /// Handed to user space, which is asked for its backend.
+    Asked = EVENT_ASKED, false, "asked";
+    /// Not asked, because nobody answers, the ring is full, or the packet cannot arrive again; the hash chose.
+    Unasked = EVENT_UNASKED, false, "unasked";
 }
 
 /// The header `src/bpf/layout.h`.
@@ -377,6 +385,7 @@ pub fn c_header() -> String {
     let _ = writeln!(out, "#define EVENTS {}", Event::ALL.len());
     c_events(&mut out);
     c_structs(&mut out);
+    records::c_records(&mut out);
     out
 }
 

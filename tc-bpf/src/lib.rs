@@ -6,23 +6,48 @@
 //! The kernel state is complete by itself: maps and attachments are pinned, and go on without anybody.
 
 mod attach;
+mod attachments;
+mod checksum;
+mod clsact;
 mod decap;
 pub mod filter;
 mod flows;
+mod half_open;
+mod installed;
+mod inventory;
 mod jhash;
 pub mod layout;
 mod loader;
+mod lock;
 mod maps;
 pub mod model;
+mod persist;
 pub mod pin;
+mod questions;
+mod reports;
+mod restore;
+mod ring;
+mod service;
+mod sweep;
 mod sys;
 mod target;
 
-pub use attach::{AttachError, Attached, Attachment, Hook};
+pub use aya::programs::ProgramError;
+
+pub use attach::{AttachError, Attached, Hook};
+pub use attachments::{AtIngress, Attachment};
 pub use decap::{DecapError, Decapsulator};
-pub use flows::{Counts, Flows, Sweep, Timeouts, tick};
-pub use loader::{Forwarder, LoadError, RunError, RunOutcome, Sizes};
+pub use flows::{Flows, tick};
+pub use installed::Table;
+pub use inventory::{MapFacts, ProgramFacts};
+pub use loader::{Forwarder, LoadError, Meta, RunError, RunOutcome, Sizes};
+pub use lock::{LockError, PinLock};
 pub use maps::{MapError, Maps, NewTable, OpenError};
+pub use persist::PersistentEntry;
+pub use questions::{Question, Questions};
+pub use reports::{Report, Reports, What};
+pub use service::{Persistence, Pin, ServiceSettings, WhenQuiesced};
+pub use sweep::{Counts, Sweep, Timeouts};
 pub use target::{Kind, Listen, Method, Target, Way};
 
 /// The forwarding program.

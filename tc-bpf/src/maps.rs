@@ -1,16 +1,19 @@
 //! Setting and reading the maps. Each setter is one update, and knows nothing of what was there before.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::filter;
+use crate::half_open::HalfOpen;
 use crate::layout::{
-    Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, GATE_TICKS, Gate, Listener, SERVICE_ONE_PACKET,
-    Service, ServiceStats, Settings, TABLE_KIND_SHIFT,
+    Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, GATE_TICKS, Gate, Listener, Persistent,
+    PersistentKey, PinKey, Pinned, Service, ServiceStats, Settings, Shortcut, TABLE_KIND_SHIFT,
 };
 use crate::pin;
+use crate::service::ServiceSettings;
 use crate::sys::Map;
 use crate::target::{Kind, Listen, Target};
 
@@ -64,21 +67,27 @@ pub(crate) fn refused(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Map
 
 /// The name under which the program that tells the time is pinned.
 pub(crate) const CLOCK: &str = "clock";
+/// And the one that lets packets arrive.
+pub(crate) const INJECT: &str = "inject";
 
 /// The maps of a loaded program.
 #[derive(Debug)]
 pub struct Maps {
-    settings: Map<u32, Settings>,
+    pub(crate) settings: Map<u32, Settings>,
     gates: Map<u32, Gate>,
     listeners: Map<Listener, u32>,
-    services: Map<u32, Service>,
+    shortcuts: Map<u32, Shortcut>,
+    pub(crate) services: Map<u32, Service>,
     cycles: Map<u32, u64>,
-    tables: Map<u32, u32>,
-    backends: Map<u32, Backend>,
+    pub(crate) tables: Map<u32, u32>,
+    pub(crate) backends: Map<u32, Backend>,
     pub(crate) flows4: Map<FlowKey4, Flow>,
     pub(crate) flows6: Map<FlowKey, Flow>,
-    pub(crate) half_open4: Map<FlowKey4, Flow>,
-    pub(crate) half_open6: Map<FlowKey, Flow>,
+    pub(crate) half_open4: HalfOpen<FlowKey4>,
+    pub(crate) half_open6: HalfOpen<FlowKey>,
+    pub(crate) persistent: Map<PersistentKey, Persistent>,
+    pub(crate) persistent_new: Map<PersistentKey, Persistent>,
+    pub(crate) pins: Map<PinKey, Pinned>,
     backend_stats: Map<u32, BackendStats>,
     service_stats: Map<u32, ServiceStats>,
     events: Map<u32, u64>,
@@ -116,12 +125,12 @@ impl Maps {
     pub fn open(root: &Path) -> Result<Self, OpenError> {
         let folder = pin::folder(root);
         macro_rules! open {
-            ($($name:ident),*) => {
+            ($($kind:ident: $($name:ident),*;)*) => {
                 Self {
-                    $($name: {
+                    $($($name: {
                         let path = folder.join(stringify!($name));
-                        Map::open(&path).map_err(|source| OpenError { path, source })?
-                    },)*
+                        $kind::open(&path).map_err(|source| OpenError { path, source })?
+                    },)*)*
                     clock: {
                         let path = folder.join(CLOCK);
                         crate::sys::open_program(&path).map_err(|source| OpenError { path, source })?
@@ -129,30 +138,27 @@ impl Maps {
                 }
             };
         }
-        Ok(open!(
-            settings,
-            gates,
-            listeners,
-            services,
-            cycles,
-            tables,
-            backends,
-            flows4,
-            flows6,
-            half_open4,
-            half_open6,
-            backend_stats,
-            service_stats,
-            events
-        ))
+        Ok(open! {
+            Map: settings, gates, listeners, shortcuts, services, cycles, tables, backends, flows4, flows6, persistent,
+                persistent_new, pins,
+                backend_stats, service_stats, events;
+            HalfOpen: half_open4, half_open6;
+        })
     }
 
-    fn settings(&self) -> Result<Settings, MapError> {
-        let settings = self.settings.get(&0).map_err(refused("reading the settings"))?;
-        Ok(settings.unwrap_or_default())
+    /// Tells the program of the tables of half-open connections, when they are new.
+    pub(crate) fn begin_half_open(&self) -> Result<(), MapError> {
+        let known = self.settings()?.half_open_seed != 0;
+        let sets = self.half_open4.sets.min(self.half_open6.sets);
+        // The standard library seeds its hashers anew for each process.
+        let seed = RandomState::new().build_hasher().finish() | 1;
+        if known {
+            return Ok(());
+        }
+        self.change_settings(|settings| (settings.half_open_sets, settings.half_open_seed) = (sets, seed))
     }
 
-    fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<(), MapError> {
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<(), MapError> {
         let mut settings = self.settings()?;
         change(&mut settings);
         self.settings
@@ -180,13 +186,37 @@ impl Maps {
             Listen::Address(address, ..) => filter::insert(&mut settings.filter, address),
             Listen::Mark(_) => settings.marks = 1,
         })?;
+        // A shortcut never outlives what it is short for, wherever we are interrupted.
+        self.forget_shortcut(listen)?;
         self.listeners
             .set(&listen.into(), &service)
-            .map_err(refused(format!("listening at {listen:?} for service {service}")))
+            .map_err(refused(format!("listening at {listen:?} for service {service}")))?;
+        match listen.shortcut(service) {
+            Some((at, shortcut)) => self
+                .shortcuts
+                .set(&at, &shortcut)
+                .map_err(refused(format!("making a shortcut for {listen:?}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_shortcut(&self, listen: Listen) -> Result<(), MapError> {
+        let Some((at, shortcut)) = listen.shortcut(0) else {
+            return Ok(());
+        };
+        let doing = || format!("removing the shortcut for {listen:?}");
+        let there = self.shortcuts.get(&at).map_err(refused(doing()))?;
+        if there.is_some_and(|there| there.name == shortcut.name) {
+            self.shortcuts
+                .set(&at, &Shortcut::default())
+                .map_err(refused(doing()))?;
+        }
+        Ok(())
     }
 
     /// Ends a listener. Its connections go on. Says whether there was one.
     pub fn remove_listener(&self, listen: Listen) -> Result<bool, MapError> {
+        self.forget_shortcut(listen)?;
         let existed = self
             .listeners
             .delete(&listen.into())
@@ -221,20 +251,32 @@ impl Maps {
         Ok(all)
     }
 
-    /// Says of a service whether each of its datagrams is scheduled for itself.
-    pub fn set_service(&self, service: u32, one_packet: bool) -> Result<(), MapError> {
+    /// Sets a service, or changes it.
+    pub fn set_service(&self, service: u32, settings: &ServiceSettings) -> Result<(), MapError> {
         self.within("service", service, self.services.max_entries)?;
-        let value = Service {
-            flags: if one_packet { SERVICE_ONE_PACKET } else { 0 },
-            pad: 0,
-        };
         self.services
-            .set(&service, &value)
+            .set(&service, &(*settings).into())
             .map_err(refused(format!("setting service {service}")))
     }
 
+    /// Removes a service whose listeners are gone: its table, its pins, its counters, and where its cycle was. Its
+    /// connections go on.
+    pub fn remove_service(&self, service: u32) -> Result<(), MapError> {
+        let doing = || refused(format!("removing service {service}"));
+        self.within("service", service, self.services.max_entries)?;
+        self.remove_table(service)?;
+        self.set_pins(service as u16, &[])?;
+        self.services
+            .set(&service, &Service::default())
+            .map_err(doing())?;
+        self.cycles.set(&service, &0).map_err(doing())?;
+        self.service_stats
+            .set_per_cpu(&service, &ServiceStats::default())
+            .map_err(doing())
+    }
+
     /// Gives a service its dispatch table, in exchange for the one it had: packets see the one or the other.
-    /// `None` is a slot whose connections are dropped. A `cycle` goes on where it was.
+    /// `None` is a slot whose connections are refused. A `cycle` goes on where it was.
     pub fn set_table(
         &self,
         service: u32,
@@ -266,7 +308,7 @@ impl Maps {
             .map_err(refused(doing()))
     }
 
-    /// Takes a service's table away: its new connections are dropped.
+    /// Takes a service's table away: its new connections are refused.
     pub fn remove_table(&self, service: u32) -> Result<bool, MapError> {
         self.tables
             .delete(&service)
@@ -311,7 +353,7 @@ impl Maps {
         Ok(backend.filter(|backend| backend.method != 0))
     }
 
-    /// Removes a backend. Its connections are scheduled anew; where slots still name it, theirs are dropped.
+    /// Removes a backend. Its connections are scheduled anew; where slots still name it, theirs are refused.
     pub fn remove_backend(&self, id: u16) -> Result<(), MapError> {
         self.within("backend", id.into(), self.backends.max_entries)?;
         self.backends

@@ -3,6 +3,7 @@
 
 mod output;
 mod parse;
+mod persist;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -10,16 +11,24 @@ use std::net::IpAddr;
 use crate::filter;
 use crate::jhash::nft_slot;
 use crate::layout::{
-    Event, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN, STATE_TIME_WAIT,
+    Event, FlowKey, PRIORITY_TAG, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
+    STATE_TIME_WAIT,
 };
+use crate::questions::ends;
+use crate::service::{Pin, ServiceSettings};
 use crate::target::{Kind, Listen, Method, Target};
 use parse::{Extent, Packet, Parsed, TCP, UDP};
+use persist::Client;
 
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It goes on unchanged.
+    /// It goes on as if the program were not there.
     Pass,
+    /// It goes on with this priority.
+    HandUp(u32),
+    /// User space is asked, and lets it arrive again.
+    Asked,
     /// It is lost.
     Drop,
     /// It leaves with these bytes.
@@ -41,6 +50,8 @@ struct Entry {
     backend: u16,
     generation: u16,
     state: u8,
+    /// The service whose client keeps the backend.
+    persistent: Option<u32>,
 }
 
 /// A service's table.
@@ -55,13 +66,17 @@ struct Table {
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     listeners: BTreeMap<Listen, u32>,
-    one_packet: BTreeMap<u32, bool>,
+    services: BTreeMap<u32, ServiceSettings>,
     tables: BTreeMap<u32, Table>,
     cycles: BTreeMap<u32, u64>,
     backends: BTreeMap<u16, Target>,
     established: HashMap<Connection, Entry>,
     half_open: HashMap<Connection, Entry>,
     fragments: HashMap<(IpAddr, IpAddr, u32, u8), (u16, u16)>,
+    pins: BTreeMap<u32, Vec<Pin>>,
+    persistent: HashMap<Client, (u16, u16)>,
+    asking: bool,
+    answers: HashMap<Connection, (u16, u16)>,
     events: BTreeMap<Event, u64>,
 }
 
@@ -72,8 +87,8 @@ impl Model {
     }
 
     /// As [`crate::Maps::set_service`].
-    pub fn set_service(&mut self, service: u32, one_packet: bool) {
-        self.one_packet.insert(service, one_packet);
+    pub fn set_service(&mut self, service: u32, settings: ServiceSettings) {
+        self.services.insert(service, settings);
     }
 
     /// As [`crate::Maps::set_table`].
@@ -90,6 +105,24 @@ impl Model {
     /// As [`crate::Maps::remove_backend`].
     pub fn remove_backend(&mut self, id: u16) {
         self.backends.remove(&id);
+    }
+
+    /// Whether there is somebody to ask: a living [`crate::Questions`].
+    pub fn set_asking(&mut self, asking: bool) {
+        self.asking = asking;
+    }
+
+    /// As [`crate::Questions::note`]; the answer holds while somebody is there.
+    pub fn note(&mut self, key: &FlowKey, backend: u16, generation: u16) {
+        let (from, to) = ends(key);
+        let name = Connection {
+            from,
+            to,
+            sport: u16::from_be(key.sport),
+            dport: u16::from_be(key.dport),
+            proto: key.proto,
+        };
+        self.answers.insert(name, (backend, generation));
     }
 
     /// How often each event has happened.
@@ -111,7 +144,7 @@ impl Model {
             return Outcome::Pass;
         }
         match self.decide(frame, mark) {
-            Ok((packet, _, target)) => self.forward(frame, &packet, &target),
+            Ok((packet, id, target)) => self.forward(frame, &packet, id, &target),
             Err(outcome) => outcome,
         }
     }
@@ -177,6 +210,12 @@ impl Model {
         Ok((packet, entry.backend, target))
     }
 
+    /// Whether there is a backend of this id and generation.
+    #[must_use]
+    pub fn knows(&self, id: u16, generation: u16) -> bool {
+        self.valid(id, generation).is_some()
+    }
+
     fn valid(&self, id: u16, generation: u16) -> Option<Target> {
         let target = self.backends.get(&id).copied();
         target.filter(|target| target.generation == generation)
@@ -208,6 +247,9 @@ impl Model {
         if matches!(entry.state, STATE_ESTABLISHED | STATE_DATAGRAM) {
             self.half_open.remove(&name);
             self.established.insert(name, entry);
+            if let Some(service) = entry.persistent {
+                self.prove(service, packet, (entry.backend, entry.generation));
+            }
         } else {
             self.half_open.insert(name, entry);
         }
@@ -234,12 +276,22 @@ impl Model {
         if stateless {
             self.count(Event::NoSyn);
         }
-        let chosen = self.choose(service, packet, stateless);
+        let settings = self.services.get(&service).copied().unwrap_or_default();
+        let pinned = self.pinned(service, &settings, packet);
+        let kept = pinned.or_else(|| self.kept(&settings, packet));
+        let chosen = match kept {
+            Some(id) => Some(id),
+            None => self.choose(service, packet, stateless)?,
+        };
         let Some((id, target)) = chosen.and_then(|id| Some((id, *self.backends.get(&id)?))) else {
             self.count(Event::NoBackend);
-            return Err(Outcome::Drop);
+            return Err(Outcome::HandUp(PRIORITY_TAG));
         };
-        let one_packet = packet.proto == UDP && self.one_packet.get(&service).copied().unwrap_or(false);
+        let persistent = settings.persistence.is_some() && pinned.is_none();
+        if opens && persistent {
+            self.keep(&settings, packet, (id, target.generation));
+        }
+        let one_packet = packet.proto == UDP && settings.one_packet;
         if opens && !one_packet {
             let state = match (tcp, is_syn(packet)) {
                 (false, _) => STATE_DATAGRAM,
@@ -250,13 +302,41 @@ impl Model {
                 backend: id,
                 generation: target.generation,
                 state,
+                persistent: persistent.then_some(service),
             };
             self.half_open.insert(packet.connection, entry);
         }
         Ok((id, target))
     }
 
-    fn choose(&mut self, service: u32, packet: &Packet, stateless: bool) -> Option<u16> {
+    fn choose(&mut self, service: u32, packet: &Packet, stateless: bool) -> Result<Option<u16>, Outcome> {
+        if self
+            .tables
+            .get(&service)
+            .is_some_and(|table| table.kind == Kind::Flow)
+        {
+            let answer = self
+                .answers
+                .get(&packet.connection)
+                .filter(|_| self.asking)
+                .copied();
+            if let Some((id, generation)) = answer
+                && self.valid(id, generation).is_some()
+            {
+                return Ok(Some(id));
+            }
+            if !stateless && self.asking && packet.extent == Extent::Whole {
+                self.count(Event::Asked);
+                return Err(Outcome::Asked);
+            }
+            if !stateless {
+                self.count(Event::Unasked);
+            }
+        }
+        Ok(self.slot(service, packet, stateless))
+    }
+
+    fn slot(&mut self, service: u32, packet: &Packet, stateless: bool) -> Option<u16> {
         let table = self.tables.get(&service)?;
         let slots = table.slots.len();
         if table.kind == Kind::Cycle && !stateless {
@@ -269,9 +349,10 @@ impl Model {
         table.slots[nft_slot(&key, table.seed, slots as u32) as usize]
     }
 
-    fn forward(&mut self, frame: &[u8], packet: &Packet, target: &Target) -> Outcome {
+    fn forward(&mut self, frame: &[u8], packet: &Packet, id: u16, target: &Target) -> Outcome {
         let overhead = match (target.method, target.address) {
-            (Method::Nat | Method::Local, _) => return Outcome::Pass,
+            (Method::Nat | Method::Local, _) if matches!(packet.proto, 1 | 58) => return Outcome::Pass,
+            (Method::Nat | Method::Local, _) => return Outcome::HandUp(PRIORITY_TAG | u32::from(id)),
             (Method::DirectRouting, _) => 0,
             (Method::Tunnel, IpAddr::V4(_)) => 20,
             (Method::Tunnel, IpAddr::V6(_)) => 40,
@@ -306,7 +387,7 @@ fn hash_key(kind: Kind, connection: &Connection) -> Vec<u8> {
     let source = || [address(connection.from), port(connection.sport)].concat();
     match kind {
         Kind::Source => address(connection.from),
-        Kind::Cycle | Kind::SourceAndPort => source(),
+        Kind::Cycle | Kind::SourceAndPort | Kind::Flow => source(),
         Kind::Destination => address(connection.to),
         Kind::Both => [source(), address(connection.to), port(connection.dport)].concat(),
     }

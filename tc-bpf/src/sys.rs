@@ -1,22 +1,22 @@
 //! The bpf system call, for what the loader library lacks: batches, tables of tables, maps by pin.
 
-use std::ffi::CString;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use crate::layout::Plain;
+
+mod objects;
+
+pub use objects::{MapInfo, detach_link, map_by_id, map_info, open, open_program, pinned_link, program};
 
 const MAP_CREATE: libc::c_long = 0;
 const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const MAP_UPDATE_ELEM: libc::c_long = 2;
 const MAP_DELETE_ELEM: libc::c_long = 3;
 const MAP_GET_NEXT_KEY: libc::c_long = 4;
-const OBJ_GET: libc::c_long = 7;
 const PROG_TEST_RUN: libc::c_long = 10;
-const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
 const MAP_UPDATE_BATCH: libc::c_long = 26;
 const MAP_DELETE_BATCH: libc::c_long = 27;
@@ -57,24 +57,6 @@ struct Batch {
     flags: u64,
 }
 
-/// What the kernel says of a map (`struct bpf_map_info`, its head).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MapInfo {
-    /// BPF_MAP_TYPE_*.
-    pub kind: u32,
-    /// The kernel's number.
-    pub id: u32,
-    /// Bytes of a key.
-    pub key_size: u32,
-    /// Bytes of a value.
-    pub value_size: u32,
-    /// Elements it may have.
-    pub max_entries: u32,
-    /// How it was made.
-    pub flags: u32,
-}
-
 fn bpf<A>(command: libc::c_long, attribute: &mut A) -> io::Result<libc::c_long> {
     // SAFETY: `attribute` is valid for its size; the pointers in it are made by the functions below from slices and
     // references that outlive the call, of the sizes that the map has (checked when it was opened).
@@ -109,6 +91,11 @@ impl<K: Plain, V: Plain> Map<K, V> {
     /// Opens a pinned map. `InvalidData` where keys or values have other sizes.
     pub fn open(path: &Path) -> io::Result<Self> {
         let (fd, info) = open(path)?;
+        Self::of(fd, &info)
+    }
+
+    /// A map that is open. `InvalidData` likewise.
+    pub fn of(fd: OwnedFd, info: &MapInfo) -> io::Result<Self> {
         let per_cpu = matches!(info.kind, 5 | 6 | 10);
         let value_size = info.value_size as usize;
         if info.key_size as usize != size_of::<K>() || value_size != size_of::<V>() {
@@ -173,6 +160,9 @@ impl<K: Plain, V: Plain> Map<K, V> {
 
     /// Sets many elements, one after the other, in one call where the kernel can do that with such a map.
     pub fn set_all(&self, keys: &[K], values: &[V]) -> io::Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         let mut batch = Batch {
             keys: address(keys),
             values: address(values),
@@ -288,46 +278,6 @@ fn found(outcome: io::Result<libc::c_long>) -> io::Result<bool> {
     }
 }
 
-/// Opens what is pinned at a path, if it is a map.
-pub fn open(path: &Path) -> io::Result<(OwnedFd, MapInfo)> {
-    let fd = pinned(path)?;
-    let info = info(fd.as_fd())?;
-    Ok((fd, info))
-}
-
-fn pinned(path: &Path) -> io::Result<OwnedFd> {
-    #[repr(C)]
-    #[derive(Default)]
-    struct Pin {
-        path: u64,
-        fd: u32,
-        flags: u32,
-    }
-    let name = CString::new(path.as_os_str().as_bytes())?;
-    let mut pin = Pin {
-        path: name.as_ptr() as u64,
-        ..Pin::default()
-    };
-    Ok(descriptor(bpf(OBJ_GET, &mut pin)?))
-}
-
-fn info(fd: BorrowedFd<'_>) -> io::Result<MapInfo> {
-    #[repr(C)]
-    struct Info {
-        fd: u32,
-        len: u32,
-        info: u64,
-    }
-    let mut info = MapInfo::default();
-    let mut attribute = Info {
-        fd: fd.as_raw_fd() as u32,
-        len: size_of::<MapInfo>() as u32,
-        info: std::ptr::from_mut(&mut info) as u64,
-    };
-    bpf(OBJ_GET_INFO_BY_FD, &mut attribute)?;
-    Ok(info)
-}
-
 /// Makes an array to be put in an array of maps (Linux 5.10: of any size), and fills it.
 pub fn array(values: &[u32]) -> io::Result<OwnedFd> {
     #[repr(C)]
@@ -359,13 +309,13 @@ pub fn array(values: &[u32]) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Opens a pinned program.
-pub fn open_program(path: &Path) -> io::Result<OwnedFd> {
-    pinned(path)
-}
-
 /// Runs a program on a packet of nothing, and says what it returned.
 pub fn run_program(program: &OwnedFd) -> io::Result<u32> {
+    run_on(program, &[0; 64], 0, &[])
+}
+
+/// Runs a program on a packet with this mark and these words of `cb`, and says what it returned. Linux 5.2.
+pub fn run_on(program: &OwnedFd, packet: &[u8], mark: u32, cb: &[u32]) -> io::Result<u32> {
     #[repr(C)]
     #[derive(Default)]
     struct TestRun {
@@ -377,12 +327,23 @@ pub fn run_program(program: &OwnedFd) -> io::Result<u32> {
         data_out: u64,
         repeat: u32,
         duration: u32,
+        context_size_in: u32,
+        context_size_out: u32,
+        context_in: u64,
+        context_out: u64,
     }
-    let packet = [0_u8; 64];
+    // The words of `struct __sk_buff` up to the end of `cb`.
+    let mut context = [0_u32; 17];
+    context[2] = mark;
+    for (to, from) in context[12..].iter_mut().zip(cb) {
+        *to = *from;
+    }
     let mut run = TestRun {
         program: program.as_raw_fd() as u32,
         size_in: packet.len() as u32,
-        data_in: address(&packet),
+        data_in: address(packet),
+        context_size_in: size_of_val(&context) as u32,
+        context_in: address(&context),
         ..TestRun::default()
     };
     bpf(PROG_TEST_RUN, &mut run)?;

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::layout::{
-    Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT, METHOD_TUN, TABLE_BOTH,
-    TABLE_CYCLE, TABLE_DESTINATION, TABLE_SOURCE, TABLE_SOURCE_PORT,
+    BACKEND_QUIESCED, Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT,
+    METHOD_TUN, SHORTCUT_BITS, SHORTCUT_HASH, SHORTCUT_USED, Shortcut, TABLE_BOTH, TABLE_CYCLE,
+    TABLE_DESTINATION, TABLE_FLOW, TABLE_SOURCE, TABLE_SOURCE_PORT,
 };
 
 /// What of a packet names a service.
@@ -21,6 +22,34 @@ pub(crate) fn octets(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => address.octets(),
+    }
+}
+
+/// An address of the maps again; `family` tells IPv4 from IPv6's addresses that look like it.
+pub(crate) fn address(octets: [u8; 16], family: u8) -> IpAddr {
+    let address = Ipv6Addr::from(octets);
+    match address.to_ipv4_mapped() {
+        Some(v4) if family == 4 => v4.into(),
+        _ => address.into(),
+    }
+}
+
+impl Listen {
+    /// Where the shortcut to it is, if it may have one, and what it says.
+    pub(crate) fn shortcut(self, service: u32) -> Option<(u32, Shortcut)> {
+        let Self::Address(IpAddr::V4(address), proto, port @ 1..) = self else {
+            return None;
+        };
+        let [a, b, c, d] = address.octets();
+        let [high, low] = port.to_be_bytes();
+        let name = SHORTCUT_USED | u64::from_le_bytes([a, b, c, d, high, low, proto, 0]);
+        let at = name.wrapping_mul(SHORTCUT_HASH) >> (64 - SHORTCUT_BITS);
+        let shortcut = Shortcut {
+            name,
+            service,
+            pad: 0,
+        };
+        Some((at as u32, shortcut))
     }
 }
 
@@ -60,13 +89,13 @@ impl From<Listener> for Listen {
 /// How a backend gets its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// By nftables: the packet goes up untouched.
+    /// By nftables: the packet goes up with [`crate::layout::PRIORITY_TAG`] and the id.
     Nat,
     /// By its hardware address, with the virtual address in it.
     DirectRouting,
     /// Within another IP packet.
     Tunnel,
-    /// It is the director itself: the packet goes up untouched.
+    /// It is the director itself: the packet goes up likewise.
     Local,
 }
 
@@ -95,6 +124,9 @@ pub struct Target {
     pub generation: u16,
     /// How to reach it; `None` only for [`Method::Nat`] and [`Method::Local`].
     pub way: Option<Way>,
+    /// It takes no new clients: no slot should name it, and [`crate::WhenQuiesced`] says what becomes of clients that
+    /// keep it.
+    pub quiesced: bool,
 }
 
 impl From<Target> for Backend {
@@ -109,6 +141,7 @@ impl From<Target> for Backend {
                 Method::Tunnel => METHOD_TUN,
                 Method::Local => METHOD_LOCAL,
             },
+            flags: if target.quiesced { BACKEND_QUIESCED } else { 0 },
             ..Self::default()
         };
         if let Some(way) = target.way {
@@ -118,6 +151,34 @@ impl From<Target> for Backend {
             backend.source = way.source.map_or([0; 16], octets);
         }
         backend
+    }
+}
+
+impl Target {
+    /// What a backend of the map is; `None` where there is none.
+    #[must_use]
+    pub fn of(backend: &Backend) -> Option<Self> {
+        let method = match backend.method {
+            METHOD_NAT => Method::Nat,
+            METHOD_DR => Method::DirectRouting,
+            METHOD_TUN => Method::Tunnel,
+            METHOD_LOCAL => Method::Local,
+            _ => return None,
+        };
+        let macs = (backend.mac, backend.source_mac);
+        let way = Way {
+            ifindex: backend.ifindex,
+            mtu: backend.mtu,
+            macs: (macs != Default::default()).then_some(macs),
+            source: (backend.source != [0; 16]).then(|| address(backend.source, backend.family)),
+        };
+        Some(Self {
+            method,
+            address: address(backend.address, backend.family),
+            generation: backend.generation,
+            way: (way.ifindex > 0).then_some(way),
+            quiesced: backend.flags & BACKEND_QUIESCED != 0,
+        })
     }
 }
 
@@ -134,6 +195,8 @@ pub enum Kind {
     Destination,
     /// Both addresses and ports.
     Both,
+    /// User space is asked ([`crate::Questions`]); the client's address and port where nobody answers.
+    Flow,
 }
 
 impl Kind {
@@ -146,7 +209,23 @@ impl Kind {
             Self::SourceAndPort => TABLE_SOURCE_PORT,
             Self::Destination => TABLE_DESTINATION,
             Self::Both => TABLE_BOTH,
+            Self::Flow => TABLE_FLOW,
         }
+    }
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn of(number: u32) -> Option<Self> {
+        [
+            Self::Cycle,
+            Self::Source,
+            Self::SourceAndPort,
+            Self::Destination,
+            Self::Both,
+            Self::Flow,
+        ]
+        .into_iter()
+        .find(|kind| kind.number() == number)
     }
 }
 
@@ -163,5 +242,49 @@ mod tests {
         ] {
             assert_eq!(Listen::from(Listener::from(listen)), listen);
         }
+    }
+
+    #[test]
+    fn backends_survive_the_map() {
+        let way = Way {
+            ifindex: 3,
+            mtu: 1500,
+            macs: None,
+            source: None,
+        };
+        let macs = Some(([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]));
+        for (method, address, way) in [
+            (Method::Nat, "10.0.0.1", None),
+            (Method::Local, "fd00::1", None),
+            (Method::DirectRouting, "10.0.0.1", Some(way)),
+            (Method::DirectRouting, "fd00::1", Some(Way { macs, ..way })),
+            (
+                Method::Tunnel,
+                "10.0.0.1",
+                Some(Way {
+                    source: "10.0.0.2".parse().ok(),
+                    ..way
+                }),
+            ),
+            (
+                Method::Tunnel,
+                "fd00::1",
+                Some(Way {
+                    macs,
+                    source: "fd00::2".parse().ok(),
+                    ..way
+                }),
+            ),
+        ] {
+            let target = Target {
+                method,
+                address: address.parse().unwrap(),
+                generation: 7,
+                way,
+                quiesced: method == Method::Tunnel,
+            };
+            assert_eq!(Target::of(&Backend::from(target)), Some(target));
+        }
+        assert_eq!(Target::of(&Backend::default()), None);
     }
 }

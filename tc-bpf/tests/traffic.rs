@@ -11,7 +11,7 @@ use common::lab::{Lab, VIPS, ask, connect, exchange};
 use common::packet::{TCP, UDP};
 use common::{address, chain, within};
 use wvs_tc_bpf::layout::Event;
-use wvs_tc_bpf::{Attached, Attachment, Forwarder, Hook, Kind, Listen, Maps, Method};
+use wvs_tc_bpf::{Attached, Forwarder, Hook, Kind, Listen, Maps, Method, ServiceSettings};
 
 const MB: u64 = 1 << 20;
 
@@ -26,7 +26,7 @@ fn serve(lab: &Lab, maps: &Maps, method: Method, outer: [bool; 2], macs: bool) {
                 .unwrap();
         }
         maps.set_table(service, Kind::Cycle, 1, &ids.map(Some)).unwrap();
-        maps.set_service(service, false).unwrap();
+        maps.set_service(service, &ServiceSettings::default()).unwrap();
         for proto in [TCP, UDP] {
             maps.set_listener(Listen::Address(address(vip), proto, 80), service)
                 .unwrap();
@@ -166,12 +166,14 @@ fn replacing_the_program_loses_nothing() {
             next.maps()
                 .set_table(1, Kind::Cycle, 1, &[Some(1), Some(2), Some(2 - round % 2)])
                 .unwrap();
+            let program = next.program().unwrap();
             drop(next);
-            let expected = vec![Attachment {
-                interface: "eth0".into(),
-                hook,
-            }];
-            assert_eq!(Forwarder::attachments(&lab.sandbox.pins()).unwrap(), expected);
+            let found = Forwarder::attachments(&lab.sandbox.pins()).unwrap();
+            let found: Vec<_> = found
+                .iter()
+                .map(|one| (one.interface.as_str(), one.hook, one.program))
+                .collect();
+            assert_eq!(found, [("eth0", hook, Some(program))]);
             // Without descriptors of the director the program goes on: some connections each time.
             while made.load(Ordering::Relaxed) < before + 5 && !load.is_finished() {
                 std::thread::yield_now();
@@ -205,4 +207,53 @@ fn clsact_does_the_same() {
     assert!(!Forwarder::detach(&pins, "eth0").unwrap());
     let refused = within("c", || connect(VIPS[0]).unwrap_err());
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+/// The choice reaches nftables: the stack does not touch the priority on the way to the NAT hook.
+#[test]
+fn nftables_takes_on_what_is_handed_up() {
+    let lab = Lab::new();
+    let forwarder = attach(&lab);
+    let maps = forwarder.maps();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules");
+    for (v6, vip) in [false, true].into_iter().zip(VIPS) {
+        let family = if v6 { "ip6" } else { "ip" };
+        let server = Lab::server(1, v6);
+        let own = if v6 { "fd00::1" } else { "10.0.0.1" };
+        within("r1", || common::lab::serve("r1", server));
+        let rules = format!(
+            "table {family} wvs {{
+                chain prerouting {{
+                    type nat hook prerouting priority -100;
+                    meta priority 7776:9 meta priority set none dnat to {server};
+                    meta priority 7776:0 reject;
+                }}
+                chain postrouting {{ type nat hook postrouting priority 100; snat to {own}; }}
+            }}"
+        );
+        std::fs::write(&file, rules).unwrap();
+        common::run("nft", &format!("-f {}", file.display()));
+        common::sysctl(
+            if v6 {
+                "ipv6/conf/all/forwarding"
+            } else {
+                "ipv4/ip_forward"
+            },
+            "1",
+        );
+        maps.set_backend(9, &lab.target(Method::Nat, 1, v6, false))
+            .unwrap();
+        maps.set_table(1, Kind::Cycle, 1, &[Some(9)]).unwrap();
+        maps.set_service(1, &ServiceSettings::default()).unwrap();
+        maps.set_listener(Listen::Address(address(vip), TCP, 80), 1)
+            .unwrap();
+        within("c", || {
+            let mut stream = connect(vip).unwrap();
+            assert_eq!(exchange(&mut stream, 10_000, 10_000).unwrap(), "r1");
+        });
+        maps.remove_backend(9).unwrap();
+        let refused = within("c", || connect(vip).unwrap_err());
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    }
 }

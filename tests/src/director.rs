@@ -57,6 +57,7 @@ pub struct Director {
     options: DirectorOptions,
     binary: PathBuf,
     directory: TempDir,
+    pin_dir: PathBuf,
     child: Option<Child>,
 }
 
@@ -82,7 +83,7 @@ impl Director {
     pub fn start_with(lab: &Lab, options: DirectorOptions) -> Result<Self> {
         let binary = match &options.binary {
             Some(binary) => binary.clone(),
-            None => find_binary()?,
+            None => wvs_binary()?,
         };
         let directory = tempfile::Builder::new().prefix("wvs-lab-").tempdir()?;
         let namespace = lab.director_ns().clone();
@@ -91,6 +92,7 @@ impl Director {
             options,
             binary,
             directory,
+            pin_dir: lab.pin_dir(),
             child: None,
         };
         std::fs::create_dir(director.state_dir())?;
@@ -131,6 +133,8 @@ impl Director {
         command
             .arg("--state-dir")
             .arg(self.state_dir())
+            .arg("--pin-dir")
+            .arg(&self.pin_dir)
             .args(&self.options.arguments);
         command.envs(self.options.environment.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -350,7 +354,10 @@ fn answers(socket: &Path) -> bool {
 
 /// `$WVS_BIN`, else the `wvs` that lies where this test's executable was built:
 /// `target/debug/deps/<test>` has it at `target/debug/wvs`.
-fn find_binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is not there.
+pub fn wvs_binary() -> Result<PathBuf> {
     if let Some(binary) = std::env::var_os("WVS_BIN") {
         return Ok(binary.into());
     }

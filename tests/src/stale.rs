@@ -10,6 +10,7 @@ use std::sync::{
 
 use anyhow::{Context, Result};
 
+use crate::bpffs::BpfFs;
 use crate::namespace::feed;
 
 /// Where `ip netns` keeps its names.
@@ -37,6 +38,9 @@ pub(crate) fn sweep_once() {
         // another test process may be sweeping the same names.
         for name in leftovers(&names()) {
             let _ = remove(&[name]);
+        }
+        for name in leftovers(&BpfFs::names()) {
+            BpfFs::remove(name);
         }
     });
 }

@@ -66,4 +66,7 @@ pub struct TeardownArgs {
     /// Where the director kept its state; needed only if none answers
     #[arg(long, value_name = "DIR", default_value_os_t = DirectorSettings::default().state_dir)]
     pub state_dir: PathBuf,
+    /// Where it pinned the tc program; needed only if none answers
+    #[arg(long, value_name = "DIR", default_value_os_t = DirectorSettings::default().pin_dir)]
+    pub pin_dir: PathBuf,
 }

@@ -1,11 +1,14 @@
 //! Commands that make one change of the running configuration.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use wvs_core::config::persistence::{whole_v4, whole_v6};
+use wvs_core::config::text::parse_duration;
 use wvs_core::config::{
-    Backend, Endpoint, Forward, HIGHEST_WEIGHT, Listen, ManageVip, SchedulerSpec, Service, SourcePool,
-    default_slots, default_weight,
+    Backend, Endpoint, Forward, HIGHEST_WEIGHT, Listen, ManageVip, Persistence, SchedulerSpec, Service,
+    SourcePool, Tunnel, default_slots, default_weight,
 };
 
 /// `wvs add`
@@ -33,6 +36,8 @@ Examples:
   wvs add service web --listen tcp://10.0.0.100:80,443 --backend 10.1.0.11,weight=3
   wvs add service dns --listen udp://10.0.0.100:53 --forward full-nat --source 10.0.0.1-10.0.0.8
   wvs add service all --listen fwmark:7 --scheduler ./mine.wasm --param key=value --slots 1024
+  wvs add service sip --listen udp://10.0.0.100:5060 --forward dr --one-packet
+  wvs add service shop --listen tcp://10.0.0.100:443 --forward dr --persistence 6m --mask 24
   wvs add service vip --listen tcp://[2001:db8::100]:80 --manage-vip eth0 --reject-other-ports")]
 pub struct AddServiceArgs {
     /// Its name
@@ -61,8 +66,23 @@ pub struct AddServiceArgs {
     /// Answer with a reject on the addresses' other ports
     #[arg(long, requires = "manage_vip")]
     pub reject_other_ports: bool,
+    /// Keep a client with its backend until it has had no connection for so long, as in 6m
+    #[arg(long, value_name = "TIMEOUT", value_parser = parse_duration)]
+    pub persistence: Option<Duration>,
+    /// How many bits of an IPv4 address make a client for --persistence, 1 to 32
+    #[arg(long, value_name = "BITS", requires = "persistence")]
+    pub mask: Option<u8>,
+    /// How many bits of an IPv6 address make a client for --persistence, 1 to 128
+    #[arg(long, value_name = "BITS", requires = "persistence")]
+    pub mask6: Option<u8>,
+    /// Take every UDP datagram for a connection of its own
+    #[arg(long)]
+    pub one_packet: bool,
+    /// For tun: ipip, gre, gue or gue:PORT, perhaps with `+checksum` behind it
+    #[arg(long, value_name = "TUNNEL")]
+    pub tunnel: Option<Tunnel>,
     /// A backend: its address, and what differs from a plain one after commas: `weight=N`, `forward=METHOD`,
-    /// `drain`; may be given again
+    /// `max-connections=N`, `min-connections=N`, `tunnel=TUNNEL`, `drain`; may be given again
     #[arg(short, long, value_name = "ADDRESS[,weight=N]", value_parser = backend)]
     pub backend: Vec<Backend>,
 }
@@ -76,9 +96,12 @@ impl AddServiceArgs {
                 return Err(format!("the parameter `{}` is given twice", key.escape_debug()));
             }
         }
+        let persistence = self.persistence.map(|timeout| Persistence {
+            mask: self.mask.unwrap_or_else(whole_v4),
+            mask6: self.mask6.unwrap_or_else(whole_v6),
+            ..Persistence::lasting(timeout)
+        });
         Ok(Service {
-            name: self.name.clone(),
-            listen: self.listen.clone(),
             forward: self.forward,
             source: self.source.clone(),
             scheduler: SchedulerSpec {
@@ -90,7 +113,11 @@ impl AddServiceArgs {
                 interface,
                 reject_other_ports: self.reject_other_ports,
             }),
+            persistence,
+            one_packet: self.one_packet,
+            tunnel: self.tunnel,
             backends: self.backend.clone(),
+            ..Service::named(&self.name, self.listen.clone())
         })
     }
 }
@@ -101,7 +128,8 @@ impl AddServiceArgs {
 Examples:
   wvs add backend web 10.1.0.13:8080 --weight 2
   wvs add backend web [2001:db8::13]:8080
-  wvs add backend web 10.1.0.14 --forward dr")]
+  wvs add backend web 10.1.0.14 --forward dr --max-connections 10000 --min-connections 8000
+  wvs add backend web 198.51.100.15 --forward tun --tunnel gue:6080+checksum")]
 pub struct AddBackendArgs {
     /// The service
     pub service: String,
@@ -113,16 +141,27 @@ pub struct AddBackendArgs {
     /// How packets reach it, if not as the service says: nat, full-nat, dr or tun
     #[arg(short, long, value_name = "METHOD")]
     pub forward: Option<Forward>,
+    /// With so many connections it gets no new ones
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<u32>,
+    /// Once at its limit, it gets new ones again with fewer than so many
+    #[arg(long, value_name = "N", requires = "max_connections")]
+    pub min_connections: Option<u32>,
+    /// For tun, if not as the service says: ipip, gre, gue or gue:PORT, perhaps with `+checksum` behind it
+    #[arg(long, value_name = "TUNNEL")]
+    pub tunnel: Option<Tunnel>,
 }
 
 impl AddBackendArgs {
     /// The backend that was described.
     pub fn backend(&self) -> Backend {
         Backend {
-            address: self.address,
             weight: self.weight,
-            drain: false,
             forward: self.forward,
+            max_connections: self.max_connections,
+            min_connections: self.min_connections,
+            tunnel: self.tunnel,
+            ..Backend::at(self.address)
         }
     }
 }
@@ -192,6 +231,12 @@ fn weight(text: &str) -> Result<u32, String> {
     weight.ok_or_else(|| format!("a weight is a number from 0 to {HIGHEST_WEIGHT}"))
 }
 
+/// Reads a number of connections.
+fn connections(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| format!("a number of connections is a whole number up to {}", u32::MAX))
+}
+
 /// Reads `KEY=VALUE`.
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -200,7 +245,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Reads `ADDRESS[,weight=N][,forward=METHOD][,drain]`.
+/// Reads `ADDRESS`, and after commas what differs from a plain backend.
 fn backend(text: &str) -> Result<Backend, String> {
     let mut parts = text.split(',');
     let address = parts
@@ -208,22 +253,23 @@ fn backend(text: &str) -> Result<Backend, String> {
         .unwrap_or_default()
         .parse()
         .map_err(|error| format!("{error}"))?;
-    let mut backend = Backend {
-        address,
-        weight: default_weight(),
-        drain: false,
-        forward: None,
-    };
+    let mut backend = Backend::at(address);
     for part in parts {
         match part.split_once('=') {
             Some(("weight", value)) => backend.weight = weight(value)?,
             Some(("forward", value)) => {
                 backend.forward = Some(value.parse().map_err(|error| format!("{error}"))?);
             }
+            Some(("max-connections", value)) => backend.max_connections = Some(connections(value)?),
+            Some(("min-connections", value)) => backend.min_connections = Some(connections(value)?),
+            Some(("tunnel", value)) => {
+                backend.tunnel = Some(value.parse().map_err(|error| format!("{error}"))?);
+            }
             None if part == "drain" => backend.drain = true,
             _ => {
                 return Err(format!(
-                    "`{}` is not `weight=N`, `forward=METHOD` or `drain`",
+                    "`{}` is not `weight=N`, `forward=METHOD`, `max-connections=N`, `min-connections=N`, \
+                     `tunnel=TUNNEL` or `drain`",
                     part.escape_debug()
                 ));
             }

@@ -23,11 +23,25 @@ pub struct ConnectionsArgs {
     pub limit: usize,
 }
 
+/// `wvs persistence`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  wvs persistence\n  wvs persistence web -o json")]
+pub struct PersistenceArgs {
+    /// Only this service's
+    pub service: Option<String>,
+    /// List at most so many
+    #[arg(short, long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+}
+
 /// `wvs export`
 #[derive(Debug, Subcommand)]
 pub enum Export {
     /// The ruleset, as an nft script
     Nft(ExportNftArgs),
+    /// The tc program of direct routing and tunnels as the kernel holds it: where it is attached, its maps, its ways
+    #[command(after_help = "Examples:\n  wvs export tc\n  wvs export tc -o json")]
+    Tc,
     /// The running configuration, as TOML unless -o says otherwise
     #[command(after_help = "Examples:\n  wvs export config\n  wvs export config -o json")]
     Config,

@@ -93,6 +93,50 @@ fn a_service_is_described_in_full() {
 }
 
 #[test]
+fn direct_routing_is_described_in_full() {
+    let described = service(
+        "wvs add service web --listen udp://10.0.0.100:53 --forward dr --persistence 6m --mask 24 --mask6 64 \
+         --one-packet --tunnel gue:6081+checksum \
+         --backend 10.1.0.11,forward=tun,tunnel=gre,max-connections=10,min-connections=5",
+    );
+    let written: wvs_core::config::Service = serde_json::from_value(serde_json::json!({
+        "name": "web",
+        "listen": ["udp://10.0.0.100:53"],
+        "forward": "dr",
+        "persistence": { "timeout": "6m", "mask": 24, "mask6": 64 },
+        "one_packet": true,
+        "tunnel": { "type": "gue", "port": 6081, "checksum": true },
+        "backend": [{
+            "address": "10.1.0.11",
+            "forward": "tun",
+            "tunnel": "gre",
+            "max_connections": 10,
+            "min_connections": 5,
+        }],
+    }))
+    .unwrap();
+    assert_eq!(described, written);
+}
+
+#[test]
+fn a_backend_is_described_in_full() {
+    let line = "wvs add backend web 10.1.0.11 --weight 3 --forward tun --tunnel ipip --max-connections 10 \
+                --min-connections 5";
+    let Command::Add(Add::Backend(args)) = parse(line).unwrap().command else {
+        panic!("{line}")
+    };
+    let written = serde_json::json!({
+        "address": "10.1.0.11",
+        "weight": 3,
+        "forward": "tun",
+        "tunnel": "ipip",
+        "max_connections": 10,
+        "min_connections": 5,
+    });
+    assert_eq!(args.backend(), serde_json::from_value(written).unwrap());
+}
+
+#[test]
 fn what_is_left_out_is_as_in_a_file() {
     let described = service("wvs add service web --listen tcp://10.0.0.100:80");
     let written = serde_json::json!({ "name": "web", "listen": ["tcp://10.0.0.100:80"] });
@@ -125,6 +169,14 @@ fn values_are_checked_before_anything_is_sent() {
         ),
         ("wvs add service web --listen fwmark:1 --backend 10.1.0.1,height=1", "`height=1` is not"),
         ("wvs add service web --listen fwmark:1 --backend web1:80", "`web1` is not an IP address"),
+        ("wvs add service web --listen fwmark:1 --persistence 6", "`6` has no unit"),
+        ("wvs add service web --listen fwmark:1 --mask 24", "--persistence"),
+        ("wvs add service web --listen fwmark:1 --tunnel vxlan", "`vxlan` is not a kind of tunnel"),
+        (
+            "wvs add service web --listen fwmark:1 --backend 10.1.0.1,max-connections=x",
+            "a number of connections is",
+        ),
+        ("wvs add backend web 10.1.0.11 --min-connections 5", "--max-connections"),
         ("wvs weight web 10.1.0.11:8080 2147483648", "a weight is a number from 0 to 2147483647"),
         ("wvs weight web 10.1.0.11:0 1", "port `0` is out of range"),
         ("wvs weight web 10.1.0.11 -1", "unexpected argument '-1'"),

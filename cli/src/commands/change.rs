@@ -78,7 +78,7 @@ pub fn teardown(client: &Client, args: &TeardownArgs, output: &Output) -> Result
     }
     let torn = match client.teardown() {
         // A director that is there but does not talk to us would put back what we take away.
-        Err(error) if error.is_absent() => local::teardown(&args.state_dir)?,
+        Err(error) if error.is_absent() => local::teardown(&args.state_dir, &args.pin_dir)?,
         answer => answer?,
     };
     output.value("the teardown", &torn, |torn, _| render::torn(torn))?;

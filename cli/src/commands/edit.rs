@@ -30,7 +30,7 @@ pub fn weight(client: &Client, args: &WeightArgs, output: &Output) -> Result<(),
 pub fn add(client: &Client, add: &Add, output: &Output) -> Result<(), CommandError> {
     let edit = match add {
         Add::Service(args) => Edit::AddService {
-            service: args.service().map_err(CommandError::Usage)?,
+            service: Box::new(args.service().map_err(CommandError::Usage)?),
         },
         Add::Backend(args) => Edit::AddBackend {
             service: args.service.clone(),

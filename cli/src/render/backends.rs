@@ -28,6 +28,8 @@ pub fn backends(backends: &[BackendView], paint: Paint) -> String {
             BackendState::Up => ("up", Tone::Plain),
             BackendState::Quiesced => ("quiesced", Tone::Warning),
             BackendState::Draining => ("draining", Tone::Warning),
+            BackendState::Full => ("full", Tone::Warning),
+            BackendState::Unreachable => ("unreachable", Tone::Warning),
         };
         table.row(
             tone,

@@ -1,8 +1,11 @@
 //! Answers of a director, as the tests of rendering use them.
 
+mod look;
+
+pub use look::{explanations, program};
 use wvs_core::api::{
-    Applied, BackendState, BackendView, Connection, Connections, SchedulerHealth, SchedulerView, ServiceView,
-    Status,
+    Applied, BackendState, BackendView, Connection, Connections, PersistentClient, PersistentClients,
+    SchedulerHealth, SchedulerView, ServiceView, Status, TcView,
 };
 use wvs_core::config::Forward;
 use wvs_core::kernel::{Flow, Traffic};
@@ -24,6 +27,7 @@ pub fn services() -> Vec<ServiceView> {
             available: 2,
             backends: 3,
             connections: 1_234_567,
+            refused: 12,
             sent: traffic(10_000_000, 1_500_000_000),
             received: traffic(20_000_000, 30_000_000_000),
         },
@@ -35,6 +39,7 @@ pub fn services() -> Vec<ServiceView> {
             available: 0,
             backends: 0,
             connections: 0,
+            refused: 0,
             sent: traffic(0, 0),
             received: traffic(0, 0),
         },
@@ -55,6 +60,7 @@ pub fn backends() -> Vec<BackendView> {
         connections: 0,
         sent: traffic(0, 0),
         received: traffic(0, 0),
+        way: None,
     };
     vec![
         BackendView {
@@ -111,6 +117,24 @@ pub fn connections() -> Connections {
     }
 }
 
+pub fn persistence() -> PersistentClients {
+    let client = |service: &str, group: Option<&str>, client: &str, backend: &str| PersistentClient {
+        service: service.to_owned(),
+        group: group.map(str::to_owned),
+        client: client.parse().unwrap(),
+        backend: backend.parse().unwrap(),
+        expires: 359,
+    };
+    PersistentClients {
+        more: true,
+        clients: vec![
+            client("web", None, "192.0.2.7", "10.1.0.11:8080"),
+            client("shop\x1b[2J", Some("shop"), "192.0.2.0/24", "10.1.0.12"),
+            client("web", None, "2001:db8:7::/64", "[2001:db8::11]:8080"),
+        ],
+    }
+}
+
 fn scheduler(service: &str, family: Family, plugin: &str, dispatch: Dispatch) -> SchedulerView {
     SchedulerView {
         service: service.to_owned(),
@@ -144,12 +168,26 @@ pub fn healthy() -> Status {
             scheduler("web", Family::V4, "wlc", Dispatch::Cycle),
             scheduler("web", Family::V6, "sh", Dispatch::Hash(HashKey::Source)),
         ],
+        tc: None,
         warnings: vec![],
     }
 }
 
 pub fn degraded() -> Status {
     let mut status = healthy();
+    let counts = |all: &[(&str, u64)]| {
+        all.iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect()
+    };
+    status.tc = Some(TcView {
+        interfaces: vec!["eth0".to_owned()],
+        pin_dir: "/sys/fs/bpf/wvs".to_owned(),
+        connections: 12_345,
+        expired: 67,
+        drops: counts(&[("too-big", 3), ("vlan-tag", 0)]),
+        events: counts(&[("no-syn", 0), ("no-backend", 2)]),
+    });
     status.edited = true;
     status.schedulers[0].health = SchedulerHealth::BackingOff {
         retry_in: 65,
@@ -170,6 +208,7 @@ pub fn applied() -> Applied {
         plan: "add element ip wvs web-slots { 0 : 1 }\ndelete element ip wvs web-slots { 1 }\n".to_owned(),
         addresses: vec!["add 10.0.0.100/32 to eth0".to_owned()],
         cut: 3,
+        forgotten: 0,
         dry_run: false,
         warnings: vec![],
     }

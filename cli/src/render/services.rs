@@ -15,6 +15,7 @@ pub fn services(services: &[ServiceView], paint: Paint) -> String {
         Column::Left("SCHEDULER"),
         Column::Right("AVAILABLE"),
         Column::Right("CONNS"),
+        Column::Right("REFUSED"),
         Column::Right("IN"),
         Column::Right("OUT"),
     ]);
@@ -33,6 +34,7 @@ pub fn services(services: &[ServiceView], paint: Paint) -> String {
                 service.scheduler.clone(),
                 format!("{}/{}", service.available, service.backends),
                 service.connections.to_string(),
+                service.refused.to_string(),
                 bytes(service.sent.bytes),
                 bytes(service.received.bytes),
             ],

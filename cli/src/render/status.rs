@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wvs_core::api::{SchedulerHealth, SchedulerView, Status};
+use wvs_core::api::{SchedulerHealth, SchedulerView, Status, TcView};
 use wvs_core::scheduler::{Dispatch, HashKey};
 
 use super::paint::Paint;
@@ -43,6 +43,9 @@ pub fn status(status: &Status, paint: Paint) -> String {
     for (name, value) in facts {
         let _ = writeln!(text, "{name:<9} {}", escape(&value));
     }
+    if let Some(tc) = &status.tc {
+        text += &program(tc);
+    }
     if !status.schedulers.is_empty() {
         let _ = write!(text, "\n{}", schedulers(&status.schedulers, paint));
     }
@@ -56,6 +59,24 @@ pub fn status(status: &Status, paint: Paint) -> String {
     }
     for warning in &status.warnings {
         let _ = writeln!(text, "\n{} {}", paint.warning("warning:"), escape(warning));
+    }
+    text
+}
+
+/// The tc program of direct routing and tunnels; of what happened in it, only what did.
+fn program(tc: &TcView) -> String {
+    let interfaces = match tc.interfaces.as_slice() {
+        [] => "attached nowhere".to_owned(),
+        some => format!("attached to {}", some.join(", ")),
+    };
+    let line = format!("{interfaces}, {} connections, {} run out", tc.connections, tc.expired);
+    let mut text = format!("{:<9} {}\n", "tc", escape(&line));
+    for (what, counts) in [("drops", &tc.drops), ("events", &tc.events)] {
+        let happened = counts.iter().filter(|(_, count)| **count > 0);
+        let words: Vec<_> = happened.map(|(name, count)| format!("{name} {count}")).collect();
+        if !words.is_empty() {
+            let _ = writeln!(text, "{what:<9} {}", escape(&words.join(", ")));
+        }
     }
     text
 }
@@ -110,7 +131,7 @@ fn health(health: &SchedulerHealth) -> (String, Tone) {
     }
 }
 
-fn dispatch(dispatch: Dispatch) -> &'static str {
+pub(super) fn dispatch(dispatch: Dispatch) -> &'static str {
     match dispatch {
         Dispatch::Cycle => "cycle",
         Dispatch::Flow => "flow",

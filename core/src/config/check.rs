@@ -4,13 +4,16 @@
 //! running one after a change by the command line. All problems are reported, not only the first.
 
 mod backends;
+mod clients;
+mod director;
 mod listens;
+mod tunnels;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::time::Duration;
 
-use super::place::{DirectorKey, Place, ServiceKey, service_words};
+use super::place::{Place, ServiceKey, service_words};
 use super::text::quoted;
 use super::{Config, DirectorSettings, Forward, SchedulerSpec, Service};
 
@@ -24,7 +27,15 @@ pub const FEWEST_MARK_BITS: u32 = 8;
 pub const MOST_MARK_BITS: u32 = 16;
 /// The most addresses of one source pool.
 pub const MOST_SOURCES: u128 = 256;
-/// The longest name of a service.
+/// The fewest connections that the tc tables can be made for.
+pub const FEWEST_FLOWS: u32 = 1 << 10;
+/// The most connections that the tc tables can be made for: 2 GB of kernel memory and more.
+pub const MOST_FLOWS: u32 = 1 << 24;
+/// The shortest time that anything is remembered.
+pub const SHORTEST: Duration = Duration::from_secs(1);
+/// The longest time that anything is remembered, as ipvsadm's.
+pub const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+/// The longest name of a service, or of a group of them.
 pub const LONGEST_NAME: usize = 64;
 /// The longest name of a network interface, `IFNAMSIZ` without its NUL.
 pub const LONGEST_INTERFACE: usize = 15;
@@ -92,16 +103,17 @@ pub fn check_with(config: &Config, plugins: &dyn Plugins) -> Vec<Problem> {
         config,
         problems: Vec::new(),
     };
-    checker.director(&config.director);
+    director::check(&mut checker);
     checker.names();
     for (index, service) in config.services.iter().enumerate() {
-        checker.forward(index, service);
         checker.sources(index, service);
         checker.slots(index, service);
         checker.manage_vip(index, service);
         checker.scheduler(index, service, plugins);
+        tunnels::check(&mut checker, index, service);
     }
     listens::check(&mut checker);
+    clients::check(&mut checker);
     backends::check(&mut checker);
     checker.problems.sort_by(|one, other| one.place.cmp(&other.place));
     checker.problems
@@ -131,43 +143,11 @@ impl Checker<'_> {
         self.report(Place::Service(service, key), message.into())
     }
 
-    fn director(&mut self, director: &DirectorSettings) {
-        let mask = director.ct_mark_mask;
-        let bits = mask.count_ones();
-        let contiguous = mask == 0 || (mask >> mask.trailing_zeros()).trailing_ones() == bits;
-        let message = if !contiguous {
-            format!("the bits of the mask {mask:#010x} are not contiguous")
-        } else if !(FEWEST_MARK_BITS..=MOST_MARK_BITS).contains(&bits) {
-            format!(
-                "the mask {mask:#010x} has {bits} bits; backend ids need {FEWEST_MARK_BITS} to {MOST_MARK_BITS}"
-            )
-        } else {
-            String::new()
-        };
-        if !message.is_empty() {
-            let place = Place::Director(DirectorKey::CtMarkMask);
-            self.report(place, message)
-                .help("the default, \"0xffff0000\", leaves the lower 16 bits to others");
-        }
-        for (path, key) in [
-            (&director.plugin_dir, DirectorKey::PluginDir),
-            (&director.state_dir, DirectorKey::StateDir),
-        ] {
-            if let Some(message) = path_fault(path) {
-                self.report(Place::Director(key), message.to_owned())
-                    .help("name a directory, such as \"/var/lib/wvs\"");
-            }
-        }
-    }
-
     fn names(&mut self) {
         let mut first: BTreeMap<&str, usize> = BTreeMap::new();
         for (index, service) in self.config.services.iter().enumerate() {
             if let Some(message) = name_fault(&service.name) {
-                self.at(index, ServiceKey::Name, message).help(format!(
-                    "a name has 1 to {LONGEST_NAME} letters, digits, `.`, `_` and `-`, \
-                     and begins with a letter or digit"
-                ));
+                self.at(index, ServiceKey::Name, message).help(name_help());
             } else if let Some(&earlier) = first.get(service.name.as_str()) {
                 let problem =
                     self.at(index, ServiceKey::Name, format!("the name {:?} is taken", service.name));
@@ -175,28 +155,6 @@ impl Checker<'_> {
                 problem.related = Some(Place::Service(earlier, ServiceKey::Name));
             } else {
                 first.insert(&service.name, index);
-            }
-        }
-    }
-
-    /// The methods that this version lacks. The rules for them are checked all the same.
-    fn forward(&mut self, index: usize, service: &Service) {
-        let own = [(service.forward, ServiceKey::Forward)];
-        let overrides = service
-            .backends
-            .iter()
-            .enumerate()
-            .filter_map(|(backend, settings)| {
-                Some((settings.forward?, ServiceKey::Backend(backend, super::place::BackendKey::Forward)))
-            });
-        for (forward, key) in own.into_iter().chain(overrides) {
-            if matches!(forward, Forward::Dr | Forward::Tun) {
-                self.at(
-                    index,
-                    key,
-                    format!("`{forward}` needs the tc-BPF forwarder, which this version does not have"),
-                )
-                .help("use \"nat\" or \"full-nat\"");
             }
         }
     }
@@ -266,9 +224,8 @@ impl Checker<'_> {
             return;
         };
         if let Some(message) = interface_fault(&manage.interface) {
-            self.at(index, ServiceKey::Interface, message).help(format!(
-                "an interface's name has 1 to {LONGEST_INTERFACE} bytes, without blanks, `/` and `:`, as in \"eth0\""
-            ));
+            self.at(index, ServiceKey::Interface, message)
+                .help(interface_help());
         }
         if !service.listen.is_empty() && service.listen.iter().all(|listen| listen.address().is_none()) {
             let problem = self.at(
@@ -319,15 +276,16 @@ impl Problem {
     }
 }
 
-fn path_fault(path: &Path) -> Option<&'static str> {
-    let bytes = path.as_os_str().as_encoded_bytes();
-    if bytes.is_empty() {
-        Some("the path is empty")
-    } else if bytes.contains(&0) {
-        Some("the path has a NUL in it")
-    } else {
-        None
-    }
+fn name_help() -> String {
+    format!(
+        "a name has 1 to {LONGEST_NAME} letters, digits, `.`, `_` and `-`, and begins with a letter or digit"
+    )
+}
+
+fn interface_help() -> String {
+    format!(
+        "an interface's name has 1 to {LONGEST_INTERFACE} bytes, without blanks, `/` and `:`, as in \"eth0\""
+    )
 }
 
 fn name_fault(name: &str) -> Option<String> {

@@ -3,9 +3,13 @@
 //! The text is parsed with recovery, then every table is read by a function of its own that notes what it
 //! does not like and goes on. The rules of [`check`](mod@super::check) come last and point into the file too.
 
+mod clients;
+mod director;
 mod section;
+mod shapes;
 mod syntax;
 mod tables;
+mod tunnels;
 mod value;
 
 use std::io::Read;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +42,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// Reads a 32-bit number, decimal or hexadecimal with `0x`.
-pub(crate) fn number(text: &str) -> Option<u32> {
+pub fn number(text: &str) -> Option<u32> {
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => (digits, 16),
         None => (text, 10),
@@ -66,6 +67,56 @@ impl FromStr for Forward {
                 part: String::new(),
                 expected: "`nat`, `full-nat`, `dr` or `tun`",
             })
+    }
+}
+
+const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+const DURATION: &str = "a number and its unit, `s`, `m`, `h` or `d`, as in `90s`, `6m` or `1h`";
+
+/// Reads a length of time: `90s`, `6m`, `1h`, `2d`.
+pub fn parse_duration(text: &str) -> Result<Duration, TextError> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let unit = UNITS.iter().find(|(unit, _)| *unit == &text[digits.len()..]);
+    let message = match unit {
+        _ if text.is_empty() => "the length of time is empty".to_owned(),
+        _ if !plain => format!("{} is not a length of time", quoted(text)),
+        None if digits == text => format!("{} has no unit", quoted(text)),
+        None => format!("{} is not a unit of time", quoted(&text[digits.len()..])),
+        Some((_, seconds)) => match digits.parse().ok().and_then(|n: u64| n.checked_mul(*seconds)) {
+            Some(seconds) => return Ok(Duration::from_secs(seconds)),
+            None => format!("{} is out of range", quoted(text)),
+        },
+    };
+    Err(TextError::new(message, "", DURATION))
+}
+
+/// Writes a length of time in its largest unit without a remainder; less than a second is left out.
+pub fn duration_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let whole = |(_, unit): &&(&str, u64)| seconds >= *unit && seconds.is_multiple_of(*unit);
+    match UNITS.iter().find(whole) {
+        Some((name, unit)) => format!("{}{name}", seconds / unit),
+        None => "0s".to_owned(),
+    }
+}
+
+/// Lengths of time as `"6m"`.
+pub mod duration {
+    use std::time::Duration;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes a length of time.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::duration_text(*duration))
+    }
+
+    /// Reads a length of time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::parse_duration(&text).map_err(D::Error::custom)
     }
 }
 

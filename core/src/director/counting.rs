@@ -4,16 +4,19 @@
 //! cannot drift. Its price grows with the table (2.7 µs of CPU per connection), so the pause after a walk does
 //! too: counting never takes more than a tenth of one core.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
 use super::engine::Engine;
+use super::error::ApplyError;
 use crate::kernel::ConntrackError;
 use crate::pool::PoolKey;
+use crate::scheduler::{BackendId, Load};
 
 /// The shortest pause between two walks: a table is as good as the counts it was made from are fresh.
-const SHORTEST: Duration = Duration::from_millis(20);
+pub(super) const SHORTEST: Duration = Duration::from_millis(20);
 /// The pause where nothing moved.
 const QUIET: Duration = Duration::from_millis(100);
 /// How many times the CPU time of a round (the walk and what follows from it) the pause after it is.
@@ -37,16 +40,29 @@ impl Clock {
 impl Engine {
     /// When [`reschedule`](Engine::reschedule) has something to do.
     pub fn next_schedule(&self) -> Instant {
-        let counted = self
-            .pools
-            .values()
-            .any(|pool| pool.wants_load())
-            .then_some(self.clock.next);
+        let counted = self.counts_matter().then_some(self.clock.next);
         let retries = self.pools.values().filter_map(|pool| pool.retry_at());
         retries
             .chain(counted)
             .min()
             .unwrap_or_else(|| Instant::now() + IDLE)
+    }
+
+    /// Whether anybody wants to know how many connections there are.
+    pub(super) fn counts_matter(&self) -> bool {
+        self.pools.values().any(|pool| pool.wants_load()) || self.thresholds().next().is_some()
+    }
+
+    /// The backends that may have only so many connections: at how many they are full, and below how many they take
+    /// new ones again. Without a lower bound those are three quarters, as with LVS (`ip_vs_dest_totalconns`).
+    fn thresholds(&self) -> impl Iterator<Item = (BackendId, u32, u32)> {
+        self.config.services.iter().flat_map(|service| {
+            service.backends.iter().filter_map(|backend| {
+                let most = backend.max_connections?;
+                let least = backend.min_connections.unwrap_or(most - most / 4);
+                Some((self.ids.get(&service.name, backend.address)?, most, least))
+            })
+        })
     }
 
     /// Counts where it is time, and has those schedulers make their tables again whose counts moved, or whose
@@ -58,10 +74,8 @@ impl Engine {
             .filter(|(_, pool)| pool.retry_at().is_some_and(|at| at <= now))
             .map(|(key, _)| key.clone())
             .collect();
-        for key in due {
-            self.refill(&key);
-        }
-        if now >= self.clock.next && self.pools.values().any(|pool| pool.wants_load()) {
+        self.refill(due);
+        if now >= self.clock.next && self.counts_matter() {
             let begun = cpu_time();
             let moved = self.count().unwrap_or_else(|error| {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot count connections");
@@ -72,25 +86,78 @@ impl Engine {
         }
     }
 
+    /// The living connections of all backends: those of services in the tc program by its own tables, which know all of
+    /// them but those of clients on the director; the others by conntrack.
+    pub(super) fn loads(&mut self) -> Result<BTreeMap<BackendId, Load>, ConntrackError> {
+        let mut loads = self.doors.conntrack.loads(self.config.director.mark())?;
+        if !self.tc.is_idle() {
+            for id in self.tc.desired.backends.keys() {
+                loads.insert(*id, self.tc.counts.get(id).copied().unwrap_or_default());
+            }
+        }
+        Ok(loads)
+    }
+
     /// One walk and what follows from it. Says whether any count moved.
     fn count(&mut self) -> Result<bool, ConntrackError> {
-        let loads = self.doors.conntrack.loads(self.config.director.mark())?;
-        let moved: Vec<PoolKey> = self
+        if !self.tc.is_idle() && Instant::now() >= self.tc.next_sweep {
+            self.sweep_tc();
+        }
+        let loads = self.loads()?;
+        let full = self.full(&loads);
+        let changed = full != self.overloaded;
+        self.overloaded = full;
+        let mut moved: Vec<PoolKey> = self
             .pools
             .iter_mut()
             .filter(|(_, pool)| pool.wants_load())
             .filter_map(|(key, pool)| pool.observe(&loads).then(|| key.clone()))
             .collect();
-        for key in &moved {
-            self.refill(key);
+        if changed {
+            let standing = self.candidates_now(&self.config, &self.ids, &self.tc.facts);
+            let touched = standing.into_iter().filter(|(key, backends)| {
+                self.pools
+                    .get(key)
+                    .is_some_and(|pool| pool.candidates() != backends)
+            });
+            moved.extend(touched.map(|(key, _)| key));
         }
-        Ok(!moved.is_empty())
+        let any = !moved.is_empty();
+        self.refill(moved);
+        Ok(any)
     }
 
-    fn refill(&mut self, key: &PoolKey) {
-        let Some(pool) = self.pools.get(key) else { return };
-        let backends = pool.candidates().to_vec();
-        if let Err(error) = self.redraw(key, backends) {
+    /// The backends that are full: they have reached their threshold, and have not yet fallen below the lower one.
+    fn full(&self, loads: &BTreeMap<BackendId, Load>) -> BTreeSet<BackendId> {
+        let is_full = |(id, most, least): (BackendId, u32, u32)| {
+            let load = loads.get(&id).copied().unwrap_or_default();
+            let total = load.active.saturating_add(load.inactive);
+            let full = total >= most || (total >= least && self.overloaded.contains(&id));
+            full.then_some(id)
+        };
+        self.thresholds().filter_map(is_full).collect()
+    }
+
+    /// Has the schedulers of pools make their tables again, and installs them.
+    fn refill(&mut self, keys: Vec<PoolKey>) {
+        if keys.is_empty() {
+            return;
+        }
+        let mut standing = self.candidates_now(&self.config, &self.ids, &self.tc.facts);
+        for key in &keys {
+            let Some(backends) = standing.remove(key) else {
+                continue;
+            };
+            self.told(key, |engine| engine.redraw_table(key, backends));
+        }
+        self.told(&keys[0], |engine| engine.refresh_tc(&keys));
+        for key in &keys {
+            self.told(key, |engine| engine.refresh_slots(key).map(drop));
+        }
+    }
+
+    fn told(&mut self, key: &PoolKey, work: impl FnOnce(&mut Self) -> Result<(), ApplyError>) {
+        if let Err(error) = work(self) {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 service = key.service,
@@ -101,6 +168,6 @@ impl Engine {
 }
 
 /// The CPU time of this thread. A round that only waited for its turn on a busy machine was no dear one.
-fn cpu_time() -> Duration {
+pub(super) fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

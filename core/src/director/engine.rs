@@ -3,13 +3,15 @@
 //! It runs on one thread that owns every door to the kernel and every scheduler, one step at a time. A step
 //! that fails leaves the kernel, the schedulers and the running configuration as they were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::asked::{Answering, Steps};
 use super::counting::Clock;
 use super::error::ApplyError;
+use super::forwarding::TcPlane;
 use super::ledger::Ledger;
 use super::pools::RunningPool;
 use super::store::{ManagedAddresses, Running, Store};
@@ -20,13 +22,14 @@ use crate::config::{Config, HIGHEST_WEIGHT};
 use crate::dispatch::DispatchTable;
 use crate::edit::edit;
 use crate::ids::BackendIds;
-use crate::kernel::{Doors, NftError};
+use crate::kernel::{BackendTraffic, Doors};
 use crate::plan::{Observed, Plan, plan};
-use crate::pool::{PoolKey, candidates, pools};
-use crate::ruleset::build::{build, service_chain};
-use crate::ruleset::{Family, Ruleset};
+use crate::pool::PoolKey;
+use crate::ruleset::Ruleset;
+use crate::ruleset::build::{build, follows_weights, service_chain};
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{BackendId, Candidate};
+use crate::tc::{self, Facts};
 
 /// Everything that a director knows.
 pub struct Engine {
@@ -35,6 +38,8 @@ pub struct Engine {
     pub(super) store: Store,
     pub(super) config: Config,
     pub(super) config_file: PathBuf,
+    /// Where the operator wants the tc program's state, whatever the file says.
+    pub(super) pin_dir: Option<PathBuf>,
     /// How many configurations were applied whole before this one.
     pub(super) epoch: u64,
     pub(super) edited: bool,
@@ -49,6 +54,14 @@ pub struct Engine {
     pub(super) unreachable: BTreeMap<IpAddr, String>,
     pub(super) started: Instant,
     pub(super) clock: Clock,
+    pub(super) tc: TcPlane,
+    /// The way back to itself, for threads that wait for the kernel.
+    pub(super) steps: Steps,
+    pub(super) answering: Option<Answering>,
+    /// What the program's counters said last.
+    pub(super) tc_traffic: BTreeMap<BackendId, BackendTraffic>,
+    /// The backends that have as many connections as they may.
+    pub(super) overloaded: BTreeSet<BackendId>,
     pub(super) swaps: Swaps,
 }
 
@@ -66,9 +79,15 @@ impl Engine {
             catalog,
             ids: store.ids()?,
             managed: store.addresses()?,
+            tc: TcPlane::new(store.service_numbers()?, Instant::now()),
+            steps: Steps::new(),
+            answering: None,
+            tc_traffic: BTreeMap::new(),
+            overloaded: BTreeSet::new(),
             store,
             config: Config::default(),
             config_file,
+            pin_dir: None,
             epoch: 0,
             edited: false,
             pools: BTreeMap::new(),
@@ -88,28 +107,34 @@ impl Engine {
     pub fn apply(&mut self, config: Config, dry_run: bool) -> Result<Applied, ApplyError> {
         let mut ids = self.ids.clone();
         ids.assign(&config, config.director.mark().highest())?;
+        let mut numbers = self.tc.numbers.clone();
+        numbers.assign(&config)?;
         self.preflight(&config)?;
-        let (tables, fresh) = self.tables(&config, &ids, dry_run)?;
-        let desired = build(&config, &ids, &tables);
+        let facts = self.facts(&config)?;
+        let (tables, fresh) = self.tables(&config, &ids, &facts, dry_run)?;
+        let desired = build(&config, &ids, &tables, &facts.for_ruleset());
+        let state = tc::build(&config, &ids, &numbers, &tables, &facts);
         if dry_run {
-            let plan = plan(&desired, &self.observed).to_string();
+            let steps = tc::plan(&state, &self.tc.installed);
             let addresses = self.address_changes(&config);
             return Ok(Applied {
-                plan,
+                plan: in_words(&plan(&desired, &self.observed), &steps),
                 changed: config != self.config,
                 addresses,
                 dry_run,
                 ..Applied::default()
             });
         }
-        let before = self.desired.clone();
+        let before = (self.desired.clone(), self.tc.desired.clone());
+        let settings = self.tc_settings(&config);
         let committed = self
             .store
             .keep_ids(&ids)
+            .and_then(|()| self.store.keep_service_numbers(&numbers))
             .map_err(ApplyError::from)
-            .and_then(|()| self.commit(desired));
-        let plan = match committed {
-            Ok(plan) => plan,
+            .and_then(|()| self.install(desired, state, &settings));
+        let (plan, steps) = match committed {
+            Ok(done) => done,
             Err(error) => {
                 self.restore_schedulers();
                 return Err(error);
@@ -118,7 +143,7 @@ impl Engine {
         let addresses = match self.manage_addresses(&config) {
             Ok(changes) => changes,
             Err(error) => {
-                self.commit(before)?;
+                self.install(before.0, before.1, &settings)?;
                 self.restore_schedulers();
                 let running = self.config.clone();
                 if let Err(error) = self.manage_addresses(&running) {
@@ -127,19 +152,23 @@ impl Engine {
                 return Err(error);
             }
         };
-        let wanted = pools(&config, &ids);
-        self.pools.retain(|key, _| wanted.contains_key(key));
+        self.pools.retain(|key, _| tables.contains_key(key));
         self.pools.extend(fresh);
+        self.tc.numbers = numbers;
+        self.tc.facts = facts;
         let changed = self.config != config;
         self.config = config;
         ids.handed_on(&self.ids).for_each(|id| self.ledger.forget(id));
         self.ids = ids;
+        let forgotten = self.forget_clients(&plan);
+        self.answer_questions();
         let warnings = self.look_for_backends();
         Ok(Applied {
-            plan: plan.to_string(),
+            plan: in_words(&plan, &steps),
             changed,
             addresses,
             cut: 0,
+            forgotten,
             dry_run,
             warnings,
         })
@@ -170,6 +199,9 @@ impl Engine {
         if !cut.is_empty() {
             let mark = self.config.director.mark();
             applied.cut = self.doors.conntrack.cut(mark, &cut).map_err(ApplyError::Cut)?;
+            for id in cut {
+                applied.cut += self.forget_tc(id)?;
+            }
         }
         Ok(applied)
     }
@@ -183,7 +215,11 @@ impl Engine {
                 weight: 0..=HIGHEST_WEIGHT,
                 ..
             }
-            | Edit::Drain { service, .. } => service,
+            | Edit::Drain { service, .. }
+                if !config.service(service).is_some_and(follows_weights) =>
+            {
+                service
+            }
             _ => {
                 let problems = check_with(&config, &self.catalog);
                 if !problems.is_empty() {
@@ -216,13 +252,10 @@ impl Engine {
         let Some(changed) = config.service(service) else {
             return Ok(plan);
         };
-        for family in Family::ALL {
-            let key = PoolKey {
-                service: service.to_owned(),
-                family,
-            };
-            plan.ops
-                .extend(self.redraw(&key, candidates(changed, family, &self.ids))?.ops);
+        self.quiesce_tc(changed);
+        let standing = self.candidates_now(config, &self.ids, &self.tc.facts);
+        for (key, backends) in standing.into_iter().filter(|(key, _)| key.service == service) {
+            plan.ops.extend(self.redraw(&key, backends)?.ops);
         }
         Ok(plan)
     }
@@ -230,23 +263,32 @@ impl Engine {
     /// Has a pool's scheduler make its table again, and sends what changed. The table of one that looks at load
     /// begins at the slot that the kernel draws next.
     pub(super) fn redraw(&mut self, key: &PoolKey, backends: Vec<Candidate>) -> Result<Plan, ApplyError> {
+        self.redraw_table(key, backends)?;
+        self.refresh(key)
+    }
+
+    /// The same without sending anything.
+    pub(super) fn redraw_table(&mut self, key: &PoolKey, backends: Vec<Candidate>) -> Result<(), ApplyError> {
         let position = self.position(key)?;
         if let Some(pool) = self.pools.get_mut(key) {
             pool.refill(backends, position);
         }
-        self.refresh(key)
+        Ok(())
     }
 
     /// How many connections the kernel has drawn so far, where that makes a difference for a pool's table.
-    pub(super) fn position(&mut self, key: &PoolKey) -> Result<Option<u64>, NftError> {
-        match self.pools.get(key) {
-            Some(pool) if pool.wants_load() => self
+    pub(super) fn position(&mut self, key: &PoolKey) -> Result<Option<u64>, ApplyError> {
+        if !self.pools.get(key).is_some_and(|pool| pool.wants_load()) {
+            return Ok(None);
+        }
+        let position = match self.tc.number(key) {
+            Some(number) => self.doors.tc.position(number)?,
+            None => self
                 .doors
                 .nft
-                .position(key.family, &service_chain(&key.service))
-                .map(Some),
-            _ => Ok(None),
-        }
+                .position(key.family, &service_chain(&key.service))?,
+        };
+        Ok(Some(position))
     }
 
     /// Every pool's table for a configuration, and the pools whose scheduler had to be started for it.
@@ -257,16 +299,20 @@ impl Engine {
         &mut self,
         config: &Config,
         ids: &BackendIds,
+        facts: &Facts,
         dry_run: bool,
     ) -> Result<(BTreeMap<PoolKey, DispatchTable>, BTreeMap<PoolKey, RunningPool>), ApplyError> {
         let mut fresh = BTreeMap::new();
         let mut refill = Vec::new();
-        for (key, candidates) in pools(config, ids) {
+        let standing = self.candidates_now(config, ids, facts);
+        let mut tables = BTreeMap::new();
+        for (key, candidates) in standing {
             let Some(service) = config.service(&key.service) else {
                 continue;
             };
             match self.pools.get(&key) {
                 Some(pool) if pool.serves(service, config) => {
+                    tables.insert(key.clone(), pool.table().clone());
                     if pool.candidates() != candidates {
                         refill.push((key, candidates));
                     }
@@ -278,11 +324,6 @@ impl Engine {
                 }
             }
         }
-        let mut tables: BTreeMap<_, _> = self
-            .pools
-            .iter()
-            .map(|(key, pool)| (key.clone(), pool.table().clone()))
-            .collect();
         for (key, candidates) in refill {
             let position = self.position(&key)?;
             let Some(pool) = self.pools.get_mut(&key) else {
@@ -306,7 +347,7 @@ impl Engine {
 
     /// Tells the schedulers again about the configuration that stays.
     fn restore_schedulers(&mut self) {
-        for (key, candidates) in pools(&self.config, &self.ids) {
+        for (key, candidates) in self.candidates_now(&self.config, &self.ids, &self.tc.facts) {
             if self
                 .pools
                 .get(&key)
@@ -345,12 +386,24 @@ impl Engine {
 
     /// Removes everything of ours from the kernel.
     pub fn teardown(&mut self) -> Result<crate::api::Torn, ApplyError> {
-        let tables = self.doors.nft.teardown()?;
+        let mut tables = self.doors.nft.teardown()?;
+        tables |= self.doors.tc.teardown(&self.tc_settings(&self.config))?;
+        self.tc = TcPlane::new(self.tc.numbers.clone(), Instant::now());
+        self.answering = None;
         let addresses = self.manage_addresses(&Config::default())?;
         self.observed = Observed::default();
         self.desired = Ruleset::default();
         Ok(crate::api::Torn { tables, addresses })
     }
+}
+
+/// What a change does, for operators: an nft script, and the tc program's steps as its comments.
+fn in_words(plan: &Plan, steps: &[tc::Step]) -> String {
+    let mut words = plan.to_string();
+    for step in steps {
+        words += &format!("# tc: {step}\n");
+    }
+    words
 }
 
 impl std::fmt::Debug for Engine {

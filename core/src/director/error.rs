@@ -4,7 +4,9 @@ use super::pools::StartError;
 use super::store::StoreError;
 use crate::edit::EditError;
 use crate::ids::TooManyBackends;
+use crate::kernel::tc::TcError;
 use crate::kernel::{AddressError, ConntrackError, NftError};
+use crate::tc::TooManyServices;
 
 /// Why a change was not made. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,23 @@ pub enum ApplyError {
     /// The kernel refused.
     #[error("the kernel did not take the change; all is as it was")]
     Kernel(#[from] NftError),
+    /// The tc program, its maps or its attachments refused.
+    #[error("direct routing and tunnels did not take the change; all is as it was")]
+    Tc(#[from] TcError),
+    /// There is no room for so many services.
+    #[error(transparent)]
+    Services(#[from] TooManyServices),
+    /// The kernel did not say where backends are.
+    #[error("cannot look up routes and interfaces")]
+    Facts(#[source] std::io::Error),
+    /// An interface that is named is not there.
+    #[error("there is no interface {missing}, which director.interfaces names; there are {present}")]
+    NoInterface {
+        /// The missing ones.
+        missing: String,
+        /// Those that there are.
+        present: String,
+    },
     /// A virtual address could not be managed.
     #[error(transparent)]
     Address(#[from] AddressError),

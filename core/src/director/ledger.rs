@@ -12,7 +12,7 @@ use crate::scheduler::BackendId;
 
 /// Totals per backend.
 ///
-/// A backend's three counts lie in three elements, any of which may begin again without the others.
+/// A backend's counts lie in elements of their own, any of which may begin again without the others.
 #[derive(Debug, Default)]
 pub struct Ledger {
     before: BTreeMap<BackendId, BackendTraffic>,
@@ -27,6 +27,9 @@ impl Ledger {
             let (now, last) = (now.get(&id).copied().unwrap_or_default(), self.last[&id]);
             if now.connections < last.connections {
                 self.restart(MapName::Backends, id);
+            }
+            if now.chosen < last.chosen {
+                self.restart(MapName::Chosen, id);
             }
             if now.sent.packets < last.sent.packets {
                 self.restart(MapName::Sent, id);
@@ -46,7 +49,7 @@ impl Ledger {
             };
             for key in elements.keys() {
                 match key {
-                    Key::Backend(id) => self.restart(*map, *id),
+                    Key::Backend(id) | Key::Chosen(id) => self.restart(*map, *id),
                     Key::Mark(bits) => mark.id(*bits).into_iter().for_each(|id| self.restart(*map, id)),
                     _ => {}
                 }
@@ -62,6 +65,10 @@ impl Ledger {
         let lost = match map {
             MapName::Backends => BackendTraffic {
                 connections: std::mem::take(&mut last.connections),
+                ..BackendTraffic::default()
+            },
+            MapName::Chosen => BackendTraffic {
+                chosen: std::mem::take(&mut last.chosen),
                 ..BackendTraffic::default()
             },
             MapName::Sent => BackendTraffic {
@@ -104,6 +111,7 @@ pub fn loses_counts(plan: &Plan) -> bool {
 pub fn sum(a: BackendTraffic, b: BackendTraffic) -> BackendTraffic {
     BackendTraffic {
         connections: a.connections + b.connections,
+        chosen: a.chosen + b.chosen,
         sent: sum_traffic(a.sent, b.sent),
         received: sum_traffic(a.received, b.received),
     }
@@ -130,6 +138,7 @@ mod tests {
             BackendId(7),
             BackendTraffic {
                 connections,
+                chosen: connections * 2,
                 sent,
                 received: Traffic::default(),
             },
@@ -143,7 +152,7 @@ mod tests {
             ledger.record(counts(connections));
         }
         assert_eq!(ledger.total(BackendId(7)).connections, 13);
-        assert_eq!(ledger.total(BackendId(7)).sent.bytes, 1300);
+        assert_eq!((ledger.total(BackendId(7)).chosen, ledger.total(BackendId(7)).sent.bytes), (26, 1300));
     }
 
     #[test]

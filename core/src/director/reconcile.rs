@@ -13,8 +13,14 @@ use crate::ruleset::build::slot_map;
 const ATTEMPTS: usize = 8;
 
 impl Engine {
-    /// Sends what changed in a pool's table.
+    /// Sends what changed in a pool's table, to both planes.
     pub(super) fn refresh(&mut self, key: &PoolKey) -> Result<Plan, ApplyError> {
+        self.refresh_tc([key])?;
+        self.refresh_slots(key)
+    }
+
+    /// Sends what changed in a pool's slots.
+    pub(super) fn refresh_slots(&mut self, key: &PoolKey) -> Result<Plan, ApplyError> {
         let Some(pool) = self.pools.get(key) else {
             return Ok(Plan::default());
         };
@@ -66,6 +72,8 @@ impl Engine {
                 self.desired = desired;
                 return Ok(plan);
             }
+            // What was refused once may have been for their sake.
+            let plan = if refused { plan } else { self.with_clients(plan) };
             if loses_counts(&plan) {
                 // Only for the sake of the totals: what cannot be counted any more is no reason not to change.
                 let _ = self.read_counters();

@@ -13,8 +13,9 @@ use tokio::sync::{Notify, oneshot};
 
 use super::engine::Engine;
 use super::error::ApplyError;
+use super::explain::ExplainError;
 use super::views::ViewError;
-use crate::api::{Apply, Edit, Failure, Reload};
+use crate::api::{Apply, Edit, Explain, Failure, Reload};
 use crate::config::Config;
 
 /// A step for the engine's thread.
@@ -29,7 +30,7 @@ pub struct Handle {
 
 /// Room for the largest configuration file, as a JSON string in which every byte may be escaped.
 const LARGEST_BODY: usize = 8 * crate::config::read::LARGEST_FILE;
-/// How many connections are listed where nobody says.
+/// How many connections or clients are listed where nobody says.
 const DEFAULT_LIMIT: usize = 1000;
 
 impl Handle {
@@ -71,6 +72,9 @@ pub fn router(handle: Handle) -> Router {
         .route("/v1/services", get(services))
         .route("/v1/backends", get(backends))
         .route("/v1/connections", get(connections))
+        .route("/v1/persistence", get(persistence))
+        .route("/v1/explain", post(explain))
+        .route("/v1/tc", get(program))
         .route("/v1/config", get(config))
         .route("/v1/ruleset", get(ruleset))
         .route("/v1/apply", post(apply))
@@ -100,6 +104,23 @@ async fn connections(State(engine): State<Handle>, Query(only): Query<Only>) -> 
             .call(move |it| it.connections(only.service.as_deref(), limit))
             .await,
     )
+}
+
+async fn persistence(State(engine): State<Handle>, Query(only): Query<Only>) -> Response {
+    let limit = only.limit.unwrap_or(DEFAULT_LIMIT);
+    answer(
+        engine
+            .call(move |it| it.persistence(only.service.as_deref(), limit))
+            .await,
+    )
+}
+
+async fn explain(State(engine): State<Handle>, Json(packet): Json<Explain>) -> Response {
+    answer(engine.call(move |it| it.explain(&packet)).await)
+}
+
+async fn program(State(engine): State<Handle>) -> Response {
+    answer(engine.call(Engine::program).await)
 }
 
 async fn config(State(engine): State<Handle>) -> Response {
@@ -168,7 +189,16 @@ impl Refusal for ApplyError {
 impl Refusal for ViewError {
     fn status(&self) -> StatusCode {
         match self {
-            ViewError::NoService(_) => StatusCode::NOT_FOUND,
+            ViewError::NoService(_) | ViewError::NoProgram => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl Refusal for ExplainError {
+    fn status(&self) -> StatusCode {
+        match self {
+            ExplainError::Senseless(_) => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -14,7 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::Edit;
 use crate::config::Config;
+use crate::file;
 use crate::ids::BackendIds;
+use crate::tc::ServiceNumbers;
 
 /// The files of a director's state directory.
 #[derive(Debug)]
@@ -49,6 +51,7 @@ pub struct StoreError {
 const RUNNING: &str = "running.json";
 const IDS: &str = "backend-ids.json";
 const ADDRESSES: &str = "addresses.json";
+const SERVICES: &str = "service-numbers.json";
 
 impl Store {
     /// Opens the directory, and makes it where it is missing.
@@ -141,6 +144,19 @@ impl Store {
         self.write(IDS, ids)
     }
 
+    /// The service numbers handed out so far.
+    pub fn service_numbers(&self) -> Result<ServiceNumbers, StoreError> {
+        Ok(self.read(SERVICES)?.unwrap_or_default())
+    }
+
+    /// Keeps the service numbers. Called before they reach the kernel; where there were and are none, nothing is written.
+    pub fn keep_service_numbers(&self, numbers: &ServiceNumbers) -> Result<(), StoreError> {
+        if numbers.iter().next().is_none() && !self.dir.join(SERVICES).exists() {
+            return Ok(());
+        }
+        self.write(SERVICES, numbers)
+    }
+
     /// The addresses put on interfaces so far.
     pub fn addresses(&self) -> Result<ManagedAddresses, StoreError> {
         Ok(self.read(ADDRESSES)?.unwrap_or_default())
@@ -183,19 +199,13 @@ impl Store {
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
         let path = self.dir.join(name);
-        let aside = path.with_extension("json.new");
         let fail = |source| StoreError {
             action: "write",
             path: path.clone(),
             source,
         };
         let text = serde_json::to_vec_pretty(value).map_err(|error| fail(error.into()))?;
-        let mut file = File::create(&aside).map_err(fail)?;
-        file.write_all(&text)
-            .and_then(|()| file.sync_all())
-            .map_err(fail)?;
-        fs::rename(&aside, &path).map_err(fail)?;
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(fail)
+        file::replace(&path, &text).map_err(fail)
     }
 }
 

@@ -15,7 +15,6 @@ use super::error::ApplyError;
 use super::pools::RunningPool;
 use crate::api::SchedulerView;
 use crate::pool::PoolKey;
-use crate::ruleset::build::build;
 use crate::scheduler::catalog::{Catalog, Version};
 use crate::scheduler::{Incumbent, Plugin};
 
@@ -205,7 +204,7 @@ impl Engine {
             Ok(before) => before,
             Err(reason) => return Outcome::Refused(reason),
         };
-        if let Err(error) = self.install(key, &before) {
+        if let Err(error) = self.install_table(key, &before) {
             if let Some(pool) = self.pools.get_mut(key) {
                 pool.take_back(before);
             }
@@ -216,17 +215,12 @@ impl Engine {
 
     /// Has the kernel hold a pool's new table. One that is used in another way than the one before needs another
     /// rule, too.
-    fn install(&mut self, key: &PoolKey, before: &Before) -> Result<(), ApplyError> {
+    fn install_table(&mut self, key: &PoolKey, before: &Before) -> Result<(), ApplyError> {
         let same = |pool: &RunningPool| pool.table.dispatch == before.table.dispatch;
         if self.pools.get(key).is_some_and(same) {
             return self.refresh(key).map(drop);
         }
-        let tables = self
-            .pools
-            .iter()
-            .map(|(key, pool)| (key.clone(), pool.table().clone()));
-        let desired = build(&self.config, &self.ids, &tables.collect());
-        self.commit(desired).map(drop)
+        self.apply(self.config.clone(), false).map(drop)
     }
 }
 

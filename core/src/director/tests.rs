@@ -1,88 +1,27 @@
 //! The engine against a model of the kernel.
 
+mod explain;
+mod fakes;
 mod swap;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+
+use fakes::{FakeAddresses, FakeConntrack, FakeTc};
 
 use super::engine::Engine;
 use super::error::ApplyError;
 use super::reading::checked;
 use super::store::Store;
-use crate::api::{Edit, SchedulerHealth};
-use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Doors, Flow, MarkMask};
+use crate::api::{BackendState, Edit, SchedulerHealth};
+use crate::kernel::Doors;
 use crate::plan::model::ModelKernel;
 use crate::ruleset::Family;
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{BackendId, Load};
+use crate::tc::TcState;
 
-/// Connections as a test wants them.
-#[derive(Clone, Default)]
-struct FakeConntrack(Arc<Mutex<BTreeMap<BackendId, Load>>>);
-
-impl Conntrack for FakeConntrack {
-    fn loads(&mut self, _: MarkMask) -> Result<BTreeMap<BackendId, Load>, ConntrackError> {
-        Ok(self.0.lock().unwrap().clone())
-    }
-
-    fn flows(&mut self, _: MarkMask, _: usize) -> Result<(Vec<Flow>, usize), ConntrackError> {
-        Ok((Vec::new(), 0))
-    }
-
-    fn cut(&mut self, _: MarkMask, backends: &[BackendId]) -> Result<usize, ConntrackError> {
-        let mut loads = self.0.lock().unwrap();
-        Ok(backends
-            .iter()
-            .filter_map(|id| loads.remove(id))
-            .map(|load| load.active as usize)
-            .sum())
-    }
-}
-
-/// Addresses as a test wants them. Interface `eth9` does not exist, `eth8` takes no address.
-#[derive(Clone, Default)]
-struct FakeAddresses(Arc<Mutex<BTreeMap<IpAddr, String>>>);
-
-fn refused(address: IpAddr, interface: &str) -> AddressError {
-    let source = std::io::ErrorKind::NotFound.into();
-    AddressError {
-        action: "bring up",
-        address,
-        interface: interface.into(),
-        hint: String::new(),
-        source,
-    }
-}
-
-impl Addresses for FakeAddresses {
-    fn ensure(&mut self, address: IpAddr, interface: &str) -> Result<bool, AddressError> {
-        match interface {
-            "eth8" => Err(refused(address, interface)),
-            _ => Ok(self.0.lock().unwrap().insert(address, interface.into()).is_none()),
-        }
-    }
-
-    fn remove(&mut self, address: IpAddr, _: &str) -> Result<bool, AddressError> {
-        Ok(self.0.lock().unwrap().remove(&address).is_some())
-    }
-
-    fn interface(&mut self, address: IpAddr, interface: &str) -> Result<(), AddressError> {
-        if interface == "eth9" {
-            Err(refused(address, interface))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn unreachable(&mut self, _: IpAddr) -> Option<String> {
-        None
-    }
-
-    fn forwards(&mut self, _: Family) -> bool {
-        true
-    }
-}
+mod persistence;
 
 /// An engine, and everything around it that a test looks at.
 struct Bench {
@@ -90,18 +29,20 @@ struct Bench {
     kernel: Arc<Mutex<ModelKernel>>,
     conntrack: FakeConntrack,
     addresses: FakeAddresses,
+    tc: FakeTc,
     state: tempfile::TempDir,
 }
 
 impl Bench {
     fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
-        let (kernel, conntrack, addresses) = Default::default();
+        let (kernel, conntrack, addresses, tc) = Default::default();
         let mut bench = Bench {
-            engine: engine(&kernel, &conntrack, &addresses, &state),
+            engine: engine(&kernel, &conntrack, &addresses, &tc, &state),
             kernel,
             conntrack,
             addresses,
+            tc,
             state,
         };
         bench.apply(WEB).unwrap();
@@ -114,7 +55,10 @@ impl Bench {
 
     /// As after `kill -9`: the kernel and the state directory stay.
     fn restart(&mut self, text: &str) {
-        self.engine = engine(&self.kernel, &self.conntrack, &self.addresses, &self.state);
+        self.engine = {
+            self.tc.0.lock().unwrap().loaded = false;
+            engine(&self.kernel, &self.conntrack, &self.addresses, &self.tc, &self.state)
+        };
         let config = checked(text, "wvs.toml", &self.engine.catalog).unwrap();
         self.engine.resume(config, text).unwrap();
     }
@@ -136,12 +80,14 @@ fn engine(
     kernel: &Arc<Mutex<ModelKernel>>,
     conntrack: &FakeConntrack,
     addresses: &FakeAddresses,
+    tc: &FakeTc,
     state: &tempfile::TempDir,
 ) -> Engine {
     let doors = Doors {
         nft: Box::new(kernel.clone()),
         conntrack: Box::new(conntrack.clone()),
         addresses: Box::new(addresses.clone()),
+        tc: Box::new(tc.clone()),
     };
     let store = Store::open(state.path()).unwrap();
     Engine::new(doors, Catalog::new().unwrap(), store, "wvs.toml".into()).unwrap()
@@ -337,4 +283,129 @@ fn a_faulty_text_changes_nothing_and_every_fault_is_told() {
     };
     assert!(rendered.contains("lisen") && rendered.contains("99999"), "{rendered}");
     assert_eq!((bench.commits(), bench.weights()), (1, vec![1, 1]));
+}
+
+const DIRECT: &str = r#"
+[[service]]
+name = "web"
+listen = ["tcp://10.0.0.100:80"]
+forward = "dr"
+manage_vip = { interface = "eth0" }
+backend = [{ address = "10.0.0.11" }, { address = "10.0.0.12" }, { address = "10.0.0.66" }]
+"#;
+
+impl Bench {
+    fn program(&self) -> TcState {
+        self.tc.0.lock().unwrap().holds.clone()
+    }
+
+    fn states(&mut self) -> Vec<BackendState> {
+        let views = self.engine.backends(None).unwrap();
+        views.into_iter().map(|it| it.state).collect()
+    }
+}
+
+#[test]
+fn direct_routing_is_the_programs_and_its_table_both_planes() {
+    let mut bench = Bench::new();
+    let applied = bench.apply(DIRECT).unwrap();
+    assert!(applied.plan.contains("# tc: attach to eth0"), "{}", applied.plan);
+    let program = bench.program();
+    assert_eq!((program.listeners.len(), program.backends.len(), program.interfaces.len()), (1, 2, 1));
+    let (number, service) = program.services.first_key_value().unwrap();
+    assert_eq!(program.listeners.values().next(), Some(number));
+    let slots = bench.engine.desired.tables.values().next().unwrap().slots["slots-web"].clone();
+    assert_eq!(service.table.slots, slots);
+    assert_eq!(bench.apply(DIRECT).unwrap().plan, "");
+}
+
+#[test]
+fn who_is_behind_a_router_gets_nothing_and_is_named() {
+    let mut bench = Bench::new();
+    bench.apply(DIRECT).unwrap();
+    assert_eq!(bench.states(), [BackendState::Up, BackendState::Up, BackendState::Unreachable]);
+    let warnings = bench.engine.status().warnings.join("\n");
+    assert!(
+        warnings.contains("10.0.0.66") && warnings.contains("behind the router 10.0.0.254"),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn a_restart_puts_the_table_back_and_leaves_the_rest() {
+    let mut bench = Bench::new();
+    bench.apply(DIRECT).unwrap();
+    let before = bench.program();
+    bench.restart(DIRECT);
+    assert_eq!(bench.program(), before);
+}
+
+#[test]
+fn a_removed_backend_stays_while_its_connections_live() {
+    let mut bench = Bench::new();
+    bench.apply(DIRECT).unwrap();
+    let gone = BackendId(bench.engine.backends(None).unwrap()[1].id);
+    bench.tc.0.lock().unwrap().connections.insert(gone, 3);
+    bench
+        .apply(&DIRECT.replace("{ address = \"10.0.0.12\" }, ", ""))
+        .unwrap();
+    bench.engine.sweep_tc();
+    let program = bench.program();
+    assert!(program.backends.contains_key(&gone));
+    assert!(
+        program
+            .services
+            .values()
+            .all(|it| !it.table.slots.contains(&Some(gone)))
+    );
+    bench.tc.0.lock().unwrap().connections.remove(&gone);
+    bench.engine.sweep_tc();
+    assert!(!bench.program().backends.contains_key(&gone));
+}
+
+#[test]
+fn what_the_program_refuses_leaves_all_as_it_was() {
+    let mut bench = Bench::new();
+    bench.apply(DIRECT).unwrap();
+    let (before, ruleset) = (bench.program(), bench.engine.desired.clone());
+    let elsewhere = DIRECT
+        .replace("eth0", "eth7")
+        .replace("tcp://10.0.0.100:80", "tcp://10.0.0.100:81");
+    let error = bench.apply(&elsewhere).unwrap_err();
+    assert!(matches!(error, ApplyError::Tc(_)), "{error}");
+    assert_eq!((bench.program(), &bench.engine.desired), (before, &ruleset));
+}
+
+#[test]
+fn when_the_last_direct_service_goes_so_does_the_program() {
+    let mut bench = Bench::new();
+    bench.apply(DIRECT).unwrap();
+    bench.apply(WEB).unwrap();
+    bench.engine.sweep_tc();
+    assert!(bench.program().is_empty(), "{:?}", bench.program());
+}
+
+#[test]
+fn a_full_backend_gets_no_more_until_it_has_room() {
+    let mut bench = Bench::new();
+    let limited = WEB.replace("\"10.1.0.11:80\"", "\"10.1.0.11:80\", max_connections = 8");
+    bench.apply(&limited).unwrap();
+    let first = BackendId(bench.engine.backends(None).unwrap()[0].id);
+    for (connections, state) in [
+        (7, BackendState::Up),
+        (8, BackendState::Full),
+        (6, BackendState::Full),
+        (5, BackendState::Up),
+    ] {
+        let load = Load {
+            active: connections,
+            inactive: 0,
+        };
+        bench.conntrack.0.lock().unwrap().insert(first, load);
+        bench
+            .engine
+            .reschedule(std::time::Instant::now() + std::time::Duration::from_secs(60));
+        let view = bench.engine.backends(None).unwrap().swap_remove(0);
+        assert_eq!((view.state, view.slots > 0), (state, state == BackendState::Up), "{connections}");
+    }
 }

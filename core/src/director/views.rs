@@ -8,8 +8,9 @@ use crate::api::{
     BackendState, BackendView, Connection, Connections, SchedulerHealth, SchedulerView, ServiceView, Status,
 };
 use crate::config::{Backend, Service};
+use crate::kernel::tc::TcError;
 use crate::kernel::{BackendTraffic, ConntrackError, NftError};
-use crate::pool::{PoolKey, families};
+use crate::pool::{PoolKey, family_of};
 use crate::ruleset::{Family, text};
 use crate::scheduler::{BackendId, Load};
 
@@ -25,6 +26,12 @@ pub enum ViewError {
     /// The connections cannot be read.
     #[error("cannot read the connections")]
     Connections(#[from] ConntrackError),
+    /// The tc program's tables cannot be read.
+    #[error("cannot read the program's tables")]
+    Tc(#[from] TcError),
+    /// The tc program is not there.
+    #[error("the tc program is not loaded: no service has `forward = \"dr\"` or `\"tun\"`")]
+    NoProgram,
 }
 
 impl Engine {
@@ -35,9 +42,17 @@ impl Engine {
             .iter()
             .map(|(address, why)| format!("backend {address} cannot be reached: {why}"))
             .collect();
+        warnings.extend(self.tc_warnings());
         let schedulers: Vec<_> = self.pools.iter().map(|(key, pool)| pool.view(key)).collect();
         warnings.extend(schedulers.iter().filter_map(troubled));
-        warnings.extend(schedulers.iter().filter_map(super::flows::unasked));
+        let asked = |scheduler: &&SchedulerView| {
+            let key = PoolKey {
+                service: scheduler.service.clone(),
+                family: scheduler.family,
+            };
+            self.tc.number(&key).is_none()
+        };
+        warnings.extend(schedulers.iter().filter(asked).filter_map(super::flows::unasked));
         warnings.extend(schedulers.iter().filter_map(super::swap::refused));
         warnings.extend(self.host_warnings());
         Status {
@@ -57,6 +72,7 @@ impl Engine {
             commits: self.commits,
             repairs: self.repairs,
             schedulers,
+            tc: self.tc_view(),
             warnings,
         }
     }
@@ -64,6 +80,7 @@ impl Engine {
     /// The services with their counters.
     pub fn services(&mut self) -> Result<Vec<ServiceView>, ViewError> {
         self.read_counters()?;
+        self.read_tc_counters()?;
         Ok(self
             .config
             .services
@@ -76,7 +93,9 @@ impl Engine {
     pub fn backends(&mut self, only: Option<&str>) -> Result<Vec<BackendView>, ViewError> {
         self.known(only)?;
         self.read_counters()?;
-        let loads = self.doors.conntrack.loads(self.config.director.mark())?;
+        self.read_tc_counters()?;
+        self.sweep_tc();
+        let loads = self.loads()?;
         let services = self
             .config
             .services
@@ -94,7 +113,14 @@ impl Engine {
         let mark = self.config.director.mark();
         let all = if only.is_some() { usize::MAX } else { limit };
         let (flows, mut total) = self.doors.conntrack.flows(mark, all)?;
-        let named = flows.into_iter().map(|flow| {
+        let flows = match self.tc_flows() {
+            Ok(more) => {
+                total += more.len();
+                flows.into_iter().chain(more)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let named = flows.map(|flow| {
             let service = self
                 .ids
                 .whose(flow.backend)
@@ -107,14 +133,24 @@ impl Engine {
             .collect();
         if only.is_some() {
             total = connections.len();
-            connections.truncate(limit);
         }
+        connections.truncate(limit);
         Ok(Connections { total, connections })
     }
 
     /// What the host lacks for forwarding.
     fn host_warnings(&mut self) -> Vec<String> {
-        let families: Vec<_> = self.desired.tables.keys().copied().collect();
+        let nat = |family: &Family| {
+            let mut backends = self
+                .config
+                .services
+                .iter()
+                .flat_map(|service| service.backends.iter().map(move |backend| (service, backend)));
+            backends.any(|(service, backend)| {
+                Family::of(backend.address.address) == *family && !service.forward_of(backend).uses_tc()
+            })
+        };
+        let families: Vec<_> = Family::ALL.into_iter().filter(nat).collect();
         let silent = families
             .into_iter()
             .filter(|&family| !self.doors.addresses.forwards(family));
@@ -146,7 +182,16 @@ impl Engine {
         Ok(())
     }
 
-    fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
+    /// All that was counted for a backend, in both planes.
+    fn total(&self, id: BackendId) -> BackendTraffic {
+        let counted = self.ledger.total(id);
+        match self.tc_traffic.get(&id) {
+            Some(more) => sum(counted, *more),
+            None => counted,
+        }
+    }
+
+    pub(super) fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
         match service {
             Some(name) if self.config.service(name).is_none() => Err(ViewError::NoService(name.to_owned())),
             _ => Ok(()),
@@ -158,9 +203,7 @@ impl Engine {
             .backends
             .iter()
             .filter_map(|backend| self.ids.get(&service.name, backend.address));
-        let total = ids
-            .map(|id| self.ledger.total(id))
-            .fold(BackendTraffic::default(), sum);
+        let total = ids.map(|id| self.total(id)).fold(BackendTraffic::default(), sum);
         ServiceView {
             name: service.name.clone(),
             listen: service.listen.iter().map(ToString::to_string).collect(),
@@ -169,10 +212,14 @@ impl Engine {
             available: service
                 .backends
                 .iter()
-                .filter(|it| state(it) == BackendState::Up)
+                .filter(|it| {
+                    let id = self.ids.get(&service.name, it.address);
+                    id.is_some_and(|id| self.state(it, id) == BackendState::Up)
+                })
                 .count(),
             backends: service.backends.len(),
-            connections: total.connections,
+            connections: total.connections + total.chosen,
+            refused: self.refused(service),
             sent: total.sent,
             received: total.received,
         }
@@ -186,27 +233,28 @@ impl Engine {
     ) -> Option<BackendView> {
         let id = self.ids.get(&service.name, backend.address)?;
         let load = loads.get(&id).copied().unwrap_or_default();
-        let total = self.ledger.total(id);
+        let total = self.total(id);
         Some(BackendView {
             service: service.name.clone(),
             address: backend.address,
             id: id.0,
-            forward: backend.forward.unwrap_or(service.forward),
+            forward: service.forward_of(backend),
             weight: backend.weight,
-            state: state(backend),
-            slots: self.slots_of(service, Family::of(backend.address.address), id),
+            state: self.state(backend, id),
+            slots: self.slots_of(service, backend, id),
             active: load.active,
             inactive: load.inactive,
-            connections: total.connections,
+            connections: total.connections + total.chosen,
             sent: total.sent,
             received: total.received,
+            way: self.tc.installed.backends.get(&id).map(|it| self.way(id, it)),
         })
     }
 
-    fn slots_of(&self, service: &Service, family: Family, id: BackendId) -> usize {
-        if !families(service).any(|it| it == family) {
+    fn slots_of(&self, service: &Service, backend: &Backend, id: BackendId) -> usize {
+        let Some(family) = family_of(service, backend) else {
             return 0;
-        }
+        };
         let pool = self.pools.get(&PoolKey {
             service: service.name.clone(),
             family,
@@ -219,13 +267,15 @@ impl Engine {
                 .count()
         })
     }
-}
 
-fn state(backend: &Backend) -> BackendState {
-    match backend {
-        Backend { drain: true, .. } => BackendState::Draining,
-        Backend { weight: 0, .. } => BackendState::Quiesced,
-        _ => BackendState::Up,
+    pub(super) fn state(&self, backend: &Backend, id: BackendId) -> BackendState {
+        match backend {
+            Backend { drain: true, .. } => BackendState::Draining,
+            Backend { weight: 0, .. } => BackendState::Quiesced,
+            _ if self.tc_unreachable().contains_key(&id) => BackendState::Unreachable,
+            _ if self.overloaded.contains(&id) => BackendState::Full,
+            _ => BackendState::Up,
+        }
     }
 }
 

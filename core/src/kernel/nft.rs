@@ -9,19 +9,21 @@ mod encode;
 mod expression;
 mod object;
 mod shape;
+mod statements;
 mod uapi;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::ControlFlow;
 
 use nftnl::MsgType;
 
-use self::decode::{Reading, SetOfOurs};
+use self::decode::Reading;
 use self::encode::{protocol_family, refused};
 use super::netlink::{Attributes, Message, NetlinkError, Request, Socket};
-use super::{BackendTraffic, Nft, NftError};
+use super::{BackendTraffic, Nft, NftError, Remembered};
 use crate::plan::{Observed, Op, Plan};
-use crate::ruleset::{Family, GUARD, Key, MapName, TABLE};
+use crate::ruleset::{Family, GUARD, IdMap, Key, MapName, TABLE};
 use crate::scheduler::BackendId;
 
 /// How often a dump is begun anew because somebody changed the ruleset under it.
@@ -155,11 +157,7 @@ impl NftSocket {
         let request = dump(libc::NFT_MSG_GETSET, family).text(uapi::set::TABLE, TABLE);
         let mut steady = self.walk(request, |message| sets.extend(reading.set(message.attributes())))?;
         for set in sets {
-            let name = match &set {
-                SetOfOurs::Map(map) => map.as_str(),
-                SetOfOurs::Slots(name) => name,
-            };
-            let request = elements_of(family, name);
+            let request = elements_of(family, &set.to_string());
             steady &= self.walk(request, |message| reading.elements(&set, message.attributes()))?;
         }
         for (message, what) in [
@@ -343,11 +341,16 @@ impl Nft for NftSocket {
         shift: u32,
     ) -> Result<BTreeMap<BackendId, BackendTraffic>, NftError> {
         let mut traffic: BTreeMap<BackendId, BackendTraffic> = BTreeMap::new();
-        for map in [MapName::Backends, MapName::Sent, MapName::Received] {
+        for map in [
+            MapName::Backends,
+            MapName::Chosen,
+            MapName::Sent,
+            MapName::Received,
+        ] {
             self.walk(elements_of(family, map.as_str()), |message| {
                 decode::counters(family, map, message.attributes(), |key, counter| {
                     let id = match key {
-                        Key::Backend(id) => Some(id),
+                        Key::Backend(id) | Key::Chosen(id) => Some(id).filter(|id| id.0 != 0),
                         Key::Mark(mark) => mark
                             .checked_shr(shift)
                             .and_then(|id| u16::try_from(id).ok())
@@ -359,6 +362,7 @@ impl Nft for NftSocket {
                     };
                     match map {
                         MapName::Backends => of.connections = counter.packets,
+                        MapName::Chosen => of.chosen = counter.packets,
                         MapName::Sent => of.sent = counter,
                         _ => of.received = counter,
                     }
@@ -374,9 +378,29 @@ impl Nft for NftSocket {
             .text(uapi::rule::TABLE, TABLE)
             .text(uapi::rule::CHAIN, chain);
         self.walk(request, |message| {
-            first.get_or_insert(decode::rule_counter(message.attributes()));
+            first = first.or_else(|| decode::rule_counter(message.attributes()));
         })?;
-        Ok(first.flatten().map_or(0, |counter| counter.packets))
+        Ok(first.map_or(0, |counter| counter.packets))
+    }
+
+    fn remembered(&mut self, family: Family, map: &IdMap, most: usize) -> Result<Vec<Remembered>, NftError> {
+        let mut all = BTreeMap::new();
+        // Whoever comes or goes while it is read may be in it or not. A socket of its own, to be left when there is
+        // enough.
+        let asked = Socket::open()?.ask_until(elements_of(family, &map.to_string()), |message| {
+            decode::remembered(family, map, message.attributes(), |it| {
+                all.insert(it.client, it);
+            });
+            Ok(if all.len() > most {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        });
+        match asked {
+            Err(error) if !is_missing(&error) => Err(error.into()),
+            _ => Ok(all.into_values().collect()),
+        }
     }
 
     fn teardown(&mut self) -> Result<bool, NftError> {

@@ -1,13 +1,18 @@
 //! What this host offers, found out by trying.
 
+mod program;
+
 use std::fmt::Display;
+use std::time::Duration;
 
 use super::conntrack::ConntrackSocket;
 use super::nft::NftSocket;
 use super::{NftError, sysctl};
 use crate::plan::{Op, Plan};
-use crate::ruleset::{Direction, Family, Hook, MapName, Protocol, Rule, Statement};
+use crate::ruleset::{Direction, Family, Hook, IdMap, MapName, Protocol, Rule, Statement};
 use crate::scheduler::HashKey;
+
+pub use program::program;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +28,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn good(name: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn good(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Finding {
             name: name.into(),
             ok: true,
@@ -32,7 +37,7 @@ impl Finding {
         }
     }
 
-    fn bad(name: impl Into<String>, detail: impl Display, fix: impl Into<String>) -> Self {
+    pub(crate) fn bad(name: impl Into<String>, detail: impl Display, fix: impl Into<String>) -> Self {
         Finding {
             name: name.into(),
             ok: false,
@@ -47,7 +52,7 @@ const OLDEST: (u32, u32) = (5, 14);
 /// Entries of conntrack by hundred above which new connections are in danger.
 const FULL: u64 = 90;
 
-/// Looks at everything.
+/// Looks at everything that address translation needs.
 pub fn host() -> Vec<Finding> {
     let mut findings = required();
     findings.extend(Family::ALL.map(forwarding));
@@ -243,6 +248,23 @@ fn features() -> Vec<Feature> {
                 seed: 1,
             };
             vec![rule(family, CHAIN, vec![hash])]
+        }),
+        feature("maps that rules add to", "nf_tables", |family| {
+            let (map, bits) = (IdMap::Persist("try".to_owned()), 1);
+            let remember = Statement::Remember {
+                map: map.clone(),
+                bits,
+                timeout: Duration::from_secs(1),
+            };
+            let look_up = Statement::LookUpClient {
+                map: map.clone(),
+                bits,
+            };
+            vec![
+                Op::AddIdMap(family, map.clone()),
+                rule(family, CHAIN, vec![look_up, remember]),
+                rule(family, CHAIN, vec![Statement::Forget { map, bits }]),
+            ]
         }),
         feature("reject", "nft_reject_ipv4 nft_reject_ipv6", |family| {
             vec![

@@ -1,8 +1,9 @@
 //! The door to addresses and routes: rtnetlink.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -11,13 +12,12 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope, CacheInfo,
 };
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
-use netlink_packet_route::route::RouteType;
-use rtnetlink::{Error, Handle, RouteMessageBuilder};
+use rtnetlink::{Error, Handle};
 use tokio::runtime::Runtime;
 use tokio_stream::{Stream, StreamExt as _};
 
 use super::announce::{self, Port};
-use super::{AddressError, Addresses};
+use super::{AddressError, Addresses, Routes};
 use crate::ruleset::Family;
 
 /// How long the kernel may take to answer. It answers at once; this only guards against waiting for ever.
@@ -29,26 +29,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct RouteSocket {
     runtime: Runtime,
-    handle: Handle,
+    pub(super) handle: Handle,
 }
 
 /// An interface as far as virtual addresses need it.
 #[derive(Clone, Debug)]
-struct Interface {
-    name: String,
-    index: u32,
+pub(super) struct Interface {
+    pub(super) name: String,
+    pub(super) index: u32,
     /// Its hardware address, where neighbours ask for one.
-    hardware: Option<[u8; 6]>,
+    pub(super) hardware: Option<[u8; 6]>,
 }
 
 /// An address that stands on an interface.
 #[derive(Clone, Debug)]
-struct Standing {
-    address: IpAddr,
-    message: AddressMessage,
+pub(super) struct Standing {
+    pub(super) address: IpAddr,
+    pub(super) message: AddressMessage,
 }
 
-fn to_io(error: &Error) -> io::Error {
+pub(super) fn to_io(error: &Error) -> io::Error {
     match error {
         Error::NetlinkError(error) => match error.code {
             Some(code) => io::Error::from_raw_os_error(code.get().saturating_abs()),
@@ -58,7 +58,7 @@ fn to_io(error: &Error) -> io::Error {
     }
 }
 
-async fn collect<T>(answers: impl Stream<Item = Result<T, Error>>) -> io::Result<Vec<T>> {
+pub(super) async fn collect<T>(answers: impl Stream<Item = Result<T, Error>>) -> io::Result<Vec<T>> {
     let mut answers = pin!(answers);
     let mut all = Vec::new();
     while let Some(answer) = answers.next().await {
@@ -85,7 +85,7 @@ impl RouteSocket {
         Ok(RouteSocket { runtime, handle })
     }
 
-    fn wait<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    pub(super) fn wait<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let bounded = async { tokio::time::timeout(PATIENCE, work).await };
         self.runtime
             .block_on(bounded)
@@ -118,6 +118,13 @@ impl RouteSocket {
         let request = self.handle.address().get().set_link_index_filter(interface.index);
         let all = self.wait(collect(request.execute()))?;
         Ok(all.into_iter().filter_map(Standing::read).collect())
+    }
+
+    /// All addresses of the host, and the index of the interface of each.
+    pub(super) fn all_addresses(&self) -> io::Result<Vec<(IpAddr, u32)>> {
+        let all = self.wait(collect(self.handle.address().get().execute()))?;
+        let standing = all.into_iter().filter_map(Standing::read);
+        Ok(standing.map(|it| (it.address, it.message.header.index)).collect())
     }
 
     fn add(&self, interface: &Interface, address: IpAddr) -> io::Result<()> {
@@ -201,35 +208,23 @@ impl Addresses for RouteSocket {
     }
 
     fn unreachable(&mut self, address: IpAddr) -> Option<String> {
-        let route = match address {
-            IpAddr::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new()
-                .destination_prefix(address, 32)
-                .build(),
-            IpAddr::V6(address) => RouteMessageBuilder::<Ipv6Addr>::new()
-                .destination_prefix(address, 128)
-                .build(),
-        };
-        match self.wait(collect(self.handle.route().get(route).execute())) {
-            Ok(routes) => {
-                let kind = routes.first().map(|it| it.header.kind)?;
-                let refuses = match kind {
-                    RouteType::Unreachable => "unreachable",
-                    RouteType::BlackHole => "blackhole",
-                    RouteType::Prohibit => "prohibit",
-                    RouteType::Throw => "throw",
-                    _ => return None,
-                };
-                Some(format!("its route is of type {refuses}"))
-            }
-            // For IPv4 the kernel answers with the error that a packet would get.
-            Err(error) => Some(match error.raw_os_error() {
-                Some(libc::ENETUNREACH) => "there is no route to it".to_owned(),
-                Some(libc::EHOSTUNREACH) => "its route is of type unreachable".to_owned(),
-                Some(libc::EINVAL) => "its route is of type blackhole".to_owned(),
-                Some(libc::EACCES) => "its route is of type prohibit".to_owned(),
-                _ => format!("its route cannot be looked up: {error}"),
-            }),
-        }
+        self.route_to(address).err()
+    }
+
+    fn routes(&mut self, hosts: &BTreeSet<IpAddr>) -> io::Result<Routes> {
+        self.routes_to(hosts)
+    }
+
+    fn make_sure(&mut self, ifindex: u32, neighbour: IpAddr) -> io::Result<()> {
+        RouteSocket::make_sure(self, ifindex, neighbour)
+    }
+
+    fn interface_names(&mut self) -> io::Result<BTreeSet<String>> {
+        Ok(self.interfaces()?.into_iter().map(|it| it.name).collect())
+    }
+
+    fn holders(&mut self, addresses: &BTreeSet<IpAddr>) -> io::Result<BTreeMap<IpAddr, BTreeSet<String>>> {
+        self.interfaces_of(addresses)
     }
 
     fn forwards(&mut self, family: Family) -> bool {
@@ -238,7 +233,7 @@ impl Addresses for RouteSocket {
 }
 
 impl Interface {
-    fn read(link: &LinkMessage) -> Option<Self> {
+    pub(super) fn read(link: &LinkMessage) -> Option<Self> {
         let name = link.attributes.iter().find_map(|it| match it {
             LinkAttribute::IfName(name) => Some(name.clone()),
             _ => None,
@@ -261,7 +256,7 @@ impl Interface {
 }
 
 impl Standing {
-    fn read(message: AddressMessage) -> Option<Self> {
+    pub(super) fn read(message: AddressMessage) -> Option<Self> {
         // IFA_LOCAL is the address; IFA_ADDRESS is the peer where there is one, and the only one of IPv6.
         let local = message.attributes.iter().find_map(|it| match it {
             AddressAttribute::Local(address) => Some(*address),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Digest, Observed, ObservedChain, ObservedTable, Op, Plan};
-use crate::kernel::{BackendTraffic, Nft, NftError};
-use crate::ruleset::{Family, MapName, Rule, Statement, TABLE};
+use crate::kernel::{BackendTraffic, Nft, NftError, Remembered};
+use crate::ruleset::{Family, IdMap, Ids, Key, MapName, Rule, Statement, TABLE};
 use crate::scheduler::BackendId;
 
 /// The model. Rules are kept whole, to know what they refer to.
@@ -13,10 +13,14 @@ pub struct ModelKernel {
     /// What is there, as it would be read back.
     pub observed: Observed,
     rules: BTreeMap<(Family, String), Vec<Rule>>,
+    /// The clients of maps that the kernel fills, as a test has them come.
+    pub remembered: BTreeMap<(Family, IdMap), Ids>,
     /// Batches taken.
     pub commits: usize,
     /// Refuse commits.
     pub refuse: bool,
+    /// Refuse to forget clients.
+    pub refuse_forgetting: bool,
 }
 
 impl ModelKernel {
@@ -50,6 +54,7 @@ impl ModelKernel {
             Op::DeleteTable(family) => {
                 self.observed.tables.remove(family).ok_or(missing(TABLE))?;
                 self.rules.retain(|(of, _), _| of != family);
+                self.remembered.retain(|(of, _), _| of != family);
             }
             Op::AddMap(family, map) => {
                 self.table(*family)?.maps.insert(*map, BTreeMap::new());
@@ -58,6 +63,11 @@ impl ModelKernel {
                 self.table(*family)?
                     .slots
                     .insert(name.clone(), vec![None; *size as usize]);
+            }
+            Op::AddIdMap(family, map) => {
+                if self.table(*family)?.ids.insert(map.clone(), Ids::new()).is_some() {
+                    return Err("map exists".into());
+                }
             }
             Op::AddChain(family, name, hook) => {
                 let chain = ObservedChain {
@@ -123,6 +133,40 @@ impl ModelKernel {
                     *slot = new;
                 }
             }
+            Op::DeleteIds(family, map, ids) => {
+                let there = self.table(*family)?.ids.get_mut(map).ok_or(missing("map"))?;
+                for key in ids.keys() {
+                    there.remove(key).ok_or(missing("element"))?;
+                }
+            }
+            Op::AddIds(family, map, ids) => {
+                if map.is_dynamic() {
+                    return Err("only the kernel fills it".into());
+                }
+                let there = self.table(*family)?.ids.get_mut(map).ok_or(missing("map"))?;
+                for (key, id) in ids {
+                    if there.insert(*key, *id).is_some() {
+                        return Err(format!("element exists: {key}"));
+                    }
+                }
+            }
+            Op::Remember(family, map, clients) => {
+                self.table(*family)?.ids.get(map).ok_or(missing("map"))?;
+                let there = self.remembered.entry((*family, map.clone())).or_default();
+                there.extend(clients.iter().map(|it| (Key::Address(it.client), it.backend)));
+            }
+            Op::Forget(family, map, ids) => {
+                let there = self.remembered.entry((*family, map.clone())).or_default();
+                for (key, id) in ids {
+                    if there.remove(key).is_some_and(|it| it != *id) {
+                        return Err("the client has another backend".into());
+                    }
+                }
+            }
+            Op::DeleteIdMap(family, map) => {
+                self.remembered.remove(&(*family, map.clone()));
+                self.table(*family)?.ids.remove(map).ok_or(missing("map"))?;
+            }
             Op::DeleteChain(family, name) => {
                 let chain = self.table(*family)?.chains.remove(name).ok_or(missing("chain"))?;
                 if !chain.rules.is_empty() {
@@ -172,7 +216,15 @@ fn check_rule(table: &ObservedTable, rule: &Rule) -> Result<(), String> {
             return Err(format!("no map {map}"));
         }
         match statement {
-            Statement::Jump(chain) if !table.chains.contains_key(chain) => {
+            Statement::LookUpClient { map, .. }
+            | Statement::LookUpHeld(map)
+            | Statement::Remember { map, .. }
+            | Statement::Forget { map, .. }
+                if !table.ids.contains_key(map) =>
+            {
+                return Err(format!("no map {map}"));
+            }
+            Statement::Jump(chain) | Statement::Goto(chain) if !table.chains.contains_key(chain) => {
                 return Err(format!("no chain {chain}"));
             }
             Statement::Cycle { map, size } | Statement::Hash { map, size, .. }
@@ -192,6 +244,7 @@ fn map_of(statement: &Statement) -> Option<MapName> {
         Statement::GotoMarked => Some(MapName::Marks),
         Statement::ToClosed => Some(MapName::Closed),
         Statement::GotoBackend => Some(MapName::Backends),
+        Statement::GotoChosen => Some(MapName::Chosen),
         Statement::GotoSource { .. } => Some(MapName::Sources),
         _ => None,
     }
@@ -211,7 +264,8 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
         if kernel.observed.generation != generation {
             return Err(NftError::Stale);
         }
-        if kernel.refuse {
+        let forgets = |op: &Op| matches!(op, Op::Forget(..));
+        if kernel.refuse || kernel.refuse_forgetting && plan.ops.iter().any(forgets) {
             let source = std::io::Error::from_raw_os_error(libc::EINVAL);
             return Err(NftError::Refused {
                 step: plan.ops[0].to_string(),
@@ -230,6 +284,20 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
 
     fn position(&mut self, _: Family, _: &str) -> Result<u64, NftError> {
         Ok(0)
+    }
+
+    fn remembered(&mut self, family: Family, map: &IdMap, _: usize) -> Result<Vec<Remembered>, NftError> {
+        let kernel = self.lock().unwrap();
+        let all = kernel.remembered.get(&(family, map.clone()));
+        let client = |(key, id): (&Key, &BackendId)| match key {
+            Key::Address(client) => Remembered {
+                client: *client,
+                backend: *id,
+                expires: 60,
+            },
+            other => panic!("not a client: {other}"),
+        };
+        Ok(all.into_iter().flatten().map(client).collect())
     }
 
     fn teardown(&mut self) -> Result<bool, NftError> {

@@ -1,24 +1,54 @@
 //! Plans of random changes, applied to a model of the kernel.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::model::ModelKernel;
 use super::*;
-use crate::config::{Backend, Config, Endpoint, Forward, Listen, PortRange, Service};
+use crate::config::{
+    Backend, ClientPin, Config, Endpoint, Forward, Listen, Persistence, PortRange, Prefix, Service,
+    WhenQuiesced,
+};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::pool::pools;
 use crate::ruleset::Protocol;
-use crate::ruleset::build::build;
+use crate::ruleset::build::{Facts, build};
 use crate::scheduler::{Dispatch, HashKey};
 
+fn a_method() -> impl Strategy<Value = Option<Forward>> {
+    prop::sample::select(vec![
+        None,
+        None,
+        None,
+        Some(Forward::Dr),
+        Some(Forward::Tun),
+        Some(Forward::FullNat),
+    ])
+}
+
+fn a_memory() -> impl Strategy<Value = (Option<Persistence>, Vec<prop::sample::Index>)> {
+    let group = prop::sample::select(vec![None, Some("a".to_owned()), Some("b".to_owned())]);
+    let persistence = (1u64..3, any::<bool>(), group).prop_map(|(seconds, expire, group)| Persistence {
+        group,
+        when_quiesced: if expire {
+            WhenQuiesced::Expire
+        } else {
+            WhenQuiesced::Keep
+        },
+        ..Persistence::lasting(Duration::from_secs(seconds))
+    });
+    let pins = prop::collection::vec(any::<prop::sample::Index>(), 0..3);
+    (prop::option::of(persistence), pins)
+}
+
 fn a_service(index: usize) -> impl Strategy<Value = Service> {
-    let backends = prop::collection::btree_set((0u8..6, any::<bool>()), 0..5);
+    let backends = prop::collection::btree_map((0u8..6, any::<bool>()), a_method(), 0..5);
     let ports = prop::collection::btree_set(1u16..40, 1..4);
-    (backends, ports, 4u32..6, any::<(bool, bool, bool)>()).prop_map(
-        move |(backends, ports, slots, (ranges, full, marked))| {
+    (backends, ports, 4u32..6, any::<(bool, bool, bool)>(), a_memory()).prop_map(
+        move |(backends, ports, slots, (ranges, full, marked), memory)| {
             let address = |v6: bool, last: u8| match v6 {
                 false => [10, 0, index as u8, last].into(),
                 true => [0xfd00, 0, 0, 0, 0, 0, index as u16, last.into()].into(),
@@ -29,7 +59,7 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
             };
             let mut listen: Vec<_> = [false, true]
                 .into_iter()
-                .filter(|v6| backends.iter().any(|(_, it)| it == v6) || backends.is_empty())
+                .filter(|v6| backends.keys().any(|(_, it)| it == v6) || backends.is_empty())
                 .map(|v6| Listen::Socket {
                     protocol: Protocol::Tcp,
                     address: address(v6, 100),
@@ -39,24 +69,29 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
             if marked {
                 listen.push(Listen::Mark(index as u32 + 1));
             }
-            let backend = |(last, v6): (u8, bool)| Backend {
-                address: Endpoint {
+            let backend = |((last, v6), forward): ((u8, bool), Option<Forward>)| Backend {
+                forward,
+                drain: ranges && last == 3,
+                ..Backend::at(Endpoint {
                     address: address(v6, last + 1),
                     port: Some(80),
-                },
-                weight: 1,
-                drain: false,
-                forward: None,
+                })
             };
+            let backends: Vec<_> = backends.into_iter().map(backend).collect();
+            let (persistence, pins) = memory;
+            let pin = |at: prop::sample::Index| {
+                let backend = at.get(&backends).address;
+                let client = Prefix::of_one(backend.address);
+                ClientPin { client, backend }
+            };
+            let pins = if backends.is_empty() { vec![] } else { pins };
             Service {
-                name: format!("s{index}"),
-                listen,
+                persistence,
+                pins: pins.into_iter().map(pin).collect(),
                 forward: if full { Forward::FullNat } else { Forward::Nat },
-                source: vec![],
-                scheduler: Default::default(),
                 slots: 1 << slots,
-                manage_vip: None,
-                backends: backends.into_iter().map(backend).collect(),
+                backends,
+                ..Service::named(format!("s{index}"), listen)
             }
         },
     )
@@ -89,7 +124,15 @@ fn a_ruleset(config: &Config, ids: &mut BackendIds, salt: usize) -> Ruleset {
         (key, DispatchTable { dispatch, slots })
     };
     let tables: BTreeMap<_, _> = pools(config, ids).into_iter().map(table).collect();
-    build(config, ids, &tables)
+    // Backends that end in 2 are the director itself.
+    let backends = config.services.iter().flat_map(|it| &it.backends);
+    let local = backends
+        .map(|it| it.address.address)
+        .filter(|it| it.to_string().ends_with('2'));
+    let facts = Facts {
+        local: local.collect(),
+    };
+    build(config, ids, &tables, &facts)
 }
 
 proptest! {
@@ -119,14 +162,11 @@ proptest! {
 #[test]
 fn a_weight_is_slots_and_nothing_else() {
     let mut ids = BackendIds::default();
-    let backend = |last: u8| Backend {
-        address: Endpoint {
+    let backend = |last: u8| {
+        Backend::at(Endpoint {
             address: [10, 1, 0, last].into(),
             port: Some(80),
-        },
-        weight: 1,
-        drain: false,
-        forward: None,
+        })
     };
     let listen = Listen::Socket {
         protocol: Protocol::Tcp,
@@ -134,14 +174,9 @@ fn a_weight_is_slots_and_nothing_else() {
         ports: vec![PortRange { first: 80, last: 80 }],
     };
     let service = Service {
-        name: "web".into(),
-        listen: vec![listen],
-        forward: Forward::Nat,
-        source: vec![],
-        scheduler: Default::default(),
         slots: 16,
-        manage_vip: None,
         backends: vec![backend(11), backend(12)],
+        ..Service::named("web", vec![listen])
     };
     let config = Config {
         services: vec![service],

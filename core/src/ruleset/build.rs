@@ -1,6 +1,9 @@
 //! From services to a ruleset.
 
-use std::collections::BTreeMap;
+mod clients;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::{
     Chain, Direction, Elements, Family, Hook, Key, MapName, Protocol, Rule, Ruleset, Statement, Table,
@@ -9,16 +12,27 @@ use crate::config::{Backend, Config, Forward, Listen, PortRange, Service};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::kernel::MarkMask;
-use crate::pool::{PoolKey, families};
+use crate::pool::{PoolKey, families, members};
 use crate::scheduler::{BackendId, Dispatch};
+
+pub use clients::{client_bits, client_map, follows_weights};
 
 /// jhash's seed, the same on every director, so that several of them choose alike.
 pub const HASH_SEED: u32 = 0x7776_7300;
+
+/// What a ruleset depends on besides the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The director's own addresses, as far as backends have them.
+    pub local: BTreeSet<IpAddr>,
+}
 
 /// The chain that every new connection is led through.
 const DISPATCH: &str = "dispatch";
 /// The chain that counts the packets of our connections.
 const ACCOUNT: &str = "account";
+/// The chain for what the tc program has found no backend for.
+const REFUSED: &str = "refused";
 
 /// The name of a service's chain.
 pub fn service_chain(service: &str) -> String {
@@ -41,7 +55,12 @@ fn source_chain(service: &str) -> String {
 /// Builds what the kernel should hold: every service with every backend, and each pool's table.
 ///
 /// A pool without a table gets an empty one: its connections are rejected.
-pub fn build(config: &Config, ids: &BackendIds, tables: &BTreeMap<PoolKey, DispatchTable>) -> Ruleset {
+pub fn build(
+    config: &Config,
+    ids: &BackendIds,
+    tables: &BTreeMap<PoolKey, DispatchTable>,
+    facts: &Facts,
+) -> Ruleset {
     let mut ruleset = Ruleset::default();
     for service in &config.services {
         for family in families(service) {
@@ -56,14 +75,14 @@ pub fn build(config: &Config, ids: &BackendIds, tables: &BTreeMap<PoolKey, Dispa
                 mark: config.director.mark(),
             };
             builder.listeners(service);
-            builder.scheduler(service, tables.get(&key));
-            for backend in service
-                .backends
-                .iter()
-                .filter(|it| Family::of(it.address.address) == family)
-            {
+            let clients = builder.clients(config, ids, service);
+            builder.scheduler(service, tables.get(&key), clients);
+            if service.uses_tc() {
+                builder.refused();
+            }
+            for backend in members(service, family) {
                 if let Some(id) = ids.get(&service.name, backend.address) {
-                    builder.backend(service, backend, id);
+                    builder.backend(service, backend, id, facts);
                 }
             }
         }
@@ -130,11 +149,16 @@ impl Builder<'_> {
         }
     }
 
-    /// The service's chain: choose, or reject when there is nobody to choose.
+    /// The service's chain: clients that stay where they were, else choose, or reject when there is nobody to choose.
     ///
     /// The counter stands before `numgen` and so says where the cycle is. A slot without an element ends the
     /// first rule; a lookup that fails does not end a chain, hence the rejects.
-    fn scheduler(&mut self, service: &Service, table: Option<&DispatchTable>) {
+    fn scheduler(
+        &mut self,
+        service: &Service,
+        table: Option<&DispatchTable>,
+        (before, chosen): (Vec<Vec<Statement>>, Statement),
+    ) {
         let map = slot_map(&service.name);
         let size = table.map_or(service.slots, |table| table.slots.len() as u32);
         let slots = table.map_or_else(|| vec![None; size as usize], |table| table.slots.clone());
@@ -153,17 +177,68 @@ impl Builder<'_> {
             statements,
             comment: comment.clone(),
         };
-        let rules = vec![
-            rule(vec![Statement::Counter, choose, Statement::Return]),
-            rule(vec![Statement::RejectTcp]),
-            rule(vec![Statement::Reject]),
+        let choose = [
+            vec![Statement::Counter, choose, chosen],
+            vec![Statement::RejectTcp],
+            vec![Statement::Reject],
         ];
+        let rules = before.into_iter().chain(choose).map(rule).collect();
         self.chain(service_chain(&service.name), None, rules);
     }
 
-    /// A backend's chain: our bits of the mark, then the translation; and where its packets are counted.
-    fn backend(&mut self, service: &Service, backend: &Backend, id: BackendId) {
+    /// Has what the tc program finds no backend for refused: it cannot answer by itself.
+    fn refused(&mut self) {
+        let reject = [Statement::RejectTcp, Statement::Reject];
+        self.chain(REFUSED.into(), None, reject.map(plain).into());
+        self.elements(MapName::Chosen)
+            .insert(Key::Chosen(BackendId(0)), Some(REFUSED.into()));
+    }
+
+    /// A backend's chain, the ways to it, and where its packets are counted.
+    fn backend(&mut self, service: &Service, backend: &Backend, id: BackendId, facts: &Facts) {
+        let forward = service.forward_of(backend);
+        let by_tc = forward.uses_tc();
+        let local = by_tc && facts.local.contains(&backend.address.address);
+        // Only a tunnel leads to a backend of the other family, and nothing that comes here has passed one.
+        let far = Family::of(backend.address.address) != self.family;
         let bits = self.mark.bits(id);
+        let rules = if local {
+            vec![vec![Statement::ClearPriority, Statement::Accept]]
+        } else if far {
+            vec![vec![Statement::RejectTcp], vec![Statement::Reject]]
+        } else if by_tc {
+            self.by_tc(backend, bits)
+        } else {
+            vec![self.translation(service, backend, bits)]
+        };
+        let comment = Some(format!("svc={} be={}", service.name, backend.address));
+        let rule = |statements| Rule {
+            statements,
+            comment: comment.clone(),
+        };
+        self.chain(backend_chain(id), None, rules.into_iter().map(rule).collect());
+        self.elements(MapName::Backends)
+            .insert(Key::Backend(id), Some(backend_chain(id)));
+        if service.uses_tc() && (local || !by_tc) {
+            self.elements(MapName::Chosen)
+                .insert(Key::Chosen(id), Some(backend_chain(id)));
+        }
+        if local || far {
+            return;
+        }
+        self.elements(MapName::Sent).insert(Key::Mark(bits), None);
+        self.elements(MapName::Received).insert(Key::Mark(bits), None);
+        // A client on the director asks from the virtual address, which the real servers of direct routing and
+        // tunnels hold, too: they would take its packets for forged ones.
+        if by_tc || forward == Forward::FullNat {
+            self.elements(MapName::Sources)
+                .insert(Key::Mark(bits), Some(source_chain(&service.name)));
+            self.source(service);
+        }
+    }
+
+    /// Our bits of the mark, then the translation.
+    fn translation(&self, service: &Service, backend: &Backend, bits: u32) -> Vec<Statement> {
         let mut statements = vec![
             Statement::ClearPriority,
             Statement::SetMark {
@@ -178,17 +253,25 @@ impl Builder<'_> {
             address: backend.address.address,
             port: backend.address.port,
         });
-        let comment = Some(format!("svc={} be={}", service.name, backend.address));
-        self.chain(backend_chain(id), None, vec![Rule { statements, comment }]);
-        self.elements(MapName::Backends)
-            .insert(Key::Backend(id), Some(backend_chain(id)));
-        self.elements(MapName::Sent).insert(Key::Mark(bits), None);
-        self.elements(MapName::Received).insert(Key::Mark(bits), None);
-        if backend.forward.unwrap_or(service.forward) == Forward::FullNat {
-            self.elements(MapName::Sources)
-                .insert(Key::Mark(bits), Some(source_chain(&service.name)));
-            self.source(service);
-        }
+        statements
+    }
+
+    /// The tc program forwards to this one, but clients on the director do not pass it: they are translated.
+    /// What comes in from outside and was not forwarded must not vanish.
+    fn by_tc(&self, backend: &Backend, bits: u32) -> Vec<Vec<Statement>> {
+        let here = vec![
+            Statement::FromHere,
+            Statement::ClearPriority,
+            Statement::SetMark {
+                mask: self.mark.mask,
+                bits,
+            },
+            Statement::Dnat {
+                address: backend.address.address,
+                port: None,
+            },
+        ];
+        vec![here, vec![Statement::RejectTcp], vec![Statement::Reject]]
     }
 
     /// The chain that gives a full-NAT service's connections their source address.
@@ -220,30 +303,29 @@ impl Builder<'_> {
     fn entrances(&mut self) {
         // The rules name it, also where no service of the family has a backend.
         self.elements(MapName::Backends);
-        let plain = |statements| Rule {
-            statements,
-            comment: None,
-        };
-        let jump = |chain: &str| vec![plain(vec![Statement::Jump(chain.to_owned())])];
+        let has = |table: &Table, map| table.maps.contains_key(&map);
+        let jump = |chain: &str| vec![plain(Statement::Jump(chain.to_owned()))];
         for (name, hook) in [
             ("nat-prerouting", Hook::NatPrerouting),
             ("nat-output", Hook::NatOutput),
         ] {
+            let mut rules = Vec::new();
+            if hook == Hook::NatPrerouting && has(self.table, MapName::Chosen) {
+                rules.push(plain(Statement::GotoChosen));
+            }
+            rules.extend(jump(DISPATCH));
             // Only a service's chain returns from the jump, with the id of a backend.
-            let mut rules = jump(DISPATCH);
-            let deliver = [Statement::GotoBackend, Statement::RejectTcp, Statement::Reject];
-            rules.extend(deliver.map(|statement| plain(vec![statement])));
+            rules.extend([Statement::GotoBackend, Statement::RejectTcp, Statement::Reject].map(plain));
             self.chain(name.into(), Some(hook), rules);
         }
-        let has = |table: &Table, map| table.maps.contains_key(&map);
         let mut dispatch = Vec::new();
         if has(self.table, MapName::Marks) {
             let any = Statement::Protocols(Protocol::ALL.to_vec());
-            dispatch.push(plain(vec![any, Statement::GotoMarked]));
+            dispatch.push(bare(vec![any, Statement::GotoMarked]));
         }
         for map in [MapName::Services, MapName::ServiceRanges] {
             if has(self.table, map) {
-                dispatch.push(plain(vec![Statement::GotoService(map)]));
+                dispatch.push(plain(Statement::GotoService(map)));
             }
         }
         if has(self.table, MapName::Closed) {
@@ -251,13 +333,13 @@ impl Builder<'_> {
             // A client on the director asks from the address itself: the reset that answers it comes this way
             // too, as a reply, and must not be rejected in its turn.
             let asked = [Statement::ToClosed, Statement::Direction(Direction::Original)];
-            dispatch.push(plain([&asked[..], &[Statement::RejectTcp]].concat()));
-            dispatch.push(plain([&[datagrams][..], &asked, &[Statement::Reject]].concat()));
+            dispatch.push(bare([&asked[..], &[Statement::RejectTcp]].concat()));
+            dispatch.push(bare([&[datagrams][..], &asked, &[Statement::Reject]].concat()));
         }
-        dispatch.push(plain(vec![Statement::Accept]));
+        dispatch.push(plain(Statement::Accept));
         self.chain(DISPATCH.into(), None, dispatch);
         if has(self.table, MapName::Sources) {
-            let source = plain(vec![Statement::GotoSource { mask: self.mark.mask }]);
+            let source = plain(Statement::GotoSource { mask: self.mark.mask });
             self.chain("nat-postrouting".into(), Some(Hook::NatPostrouting), vec![source]);
         }
         if has(self.table, MapName::Sent) {
@@ -268,10 +350,8 @@ impl Builder<'_> {
     /// Counts by the mark, so that it costs established connections one lookup and no rule per backend.
     fn accounting(&mut self, jump: Vec<Rule>) {
         let mask = self.mark.mask;
-        let count = |direction, set| Rule {
-            statements: vec![Statement::Direction(direction), Statement::Account { set, mask }],
-            comment: None,
-        };
+        let count =
+            |direction, set| bare(vec![Statement::Direction(direction), Statement::Account { set, mask }]);
         let rules = vec![
             count(Direction::Original, MapName::Sent),
             count(Direction::Reply, MapName::Received),
@@ -283,6 +363,19 @@ impl Builder<'_> {
     }
 }
 
+/// A rule that is for no service in particular.
+fn bare(statements: Vec<Statement>) -> Rule {
+    Rule {
+        statements,
+        comment: None,
+    }
+}
+
+/// Such a rule of one statement.
+fn plain(statement: Statement) -> Rule {
+    bare(vec![statement])
+}
+
 /// The protocols in which a service may be asked.
 fn protocols(service: &Service) -> Vec<Protocol> {
     let asked = |protocol: &Protocol| {
@@ -292,4 +385,51 @@ fn protocols(service: &Service) -> Vec<Protocol> {
         })
     };
     Protocol::ALL.into_iter().filter(asked).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read;
+    use crate::pool::pools;
+
+    #[test]
+    fn no_translation_leads_to_the_other_family() {
+        let config = read(
+            r#"
+            [[service]]
+            name = "web"
+            listen = ["tcp://10.0.0.100:80"]
+            forward = "tun"
+            backend = [{ address = "10.1.0.11" }, { address = "2001:db8::11" }]
+            "#,
+        )
+        .expect("a right file");
+        let mut ids = BackendIds::default();
+        ids.assign(&config, config.director.mark().highest())
+            .expect("room");
+        assert_eq!(
+            pools(&config, &ids)
+                .into_values()
+                .map(|it| it.len())
+                .collect::<Vec<_>>(),
+            [2]
+        );
+        let ruleset = build(&config, &ids, &BTreeMap::new(), &Facts::default());
+        assert_eq!(ruleset.tables.keys().collect::<Vec<_>>(), [&Family::V4]);
+        let statements = |address: &str| {
+            let id = ids.get("web", address.parse().expect("an address"));
+            let chain = backend_chain(id.expect("an id"));
+            let rules = ruleset.tables[&Family::V4].chains[&chain].rules.clone();
+            rules
+                .into_iter()
+                .flat_map(|rule| rule.statements)
+                .collect::<Vec<_>>()
+        };
+        // That of its own family is for clients on the director only.
+        let own = statements("10.1.0.11");
+        assert_eq!(own.first(), Some(&Statement::FromHere));
+        assert!(own.iter().any(|it| matches!(it, Statement::Dnat { .. })), "{own:?}");
+        assert_eq!(statements("2001:db8::11"), [Statement::RejectTcp, Statement::Reject]);
+    }
 }

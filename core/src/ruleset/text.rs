@@ -4,22 +4,32 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::{Direction, Elements, Family, Hook, Key, MapName, Rule, Ruleset, Slots, Statement, TABLE, Table};
-use crate::scheduler::{BackendId, HashKey};
+use super::{
+    CHOSEN, Elements, Family, Hook, IdMap, Ids, Key, MOST_CLIENTS, MapName, Ruleset, Slots, TABLE, Table,
+};
+use crate::scheduler::BackendId;
+
+mod rule;
+
+pub use rule::{mask, rule};
 
 /// A backend id as nft writes a packet priority: `0:2a`.
 pub fn class(id: BackendId) -> String {
     format!("0:{:x}", id.0)
 }
 
-/// The declarations of a map or set, without its elements.
-pub fn map_shape(family: Family, map: MapName) -> Vec<String> {
-    let address = match family {
+fn address_type(family: Family) -> &'static str {
+    match family {
         Family::V4 => "ipv4_addr",
         Family::V6 => "ipv6_addr",
-    };
+    }
+}
+
+/// The declarations of a map or set, without its elements.
+pub fn map_shape(family: Family, map: MapName) -> Vec<String> {
+    let address = address_type(family);
     let key = match map {
-        MapName::Backends => "classid".to_owned(),
+        MapName::Backends | MapName::Chosen => "classid".to_owned(),
         MapName::Closed => address.to_owned(),
         MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => "mark".to_owned(),
         MapName::ServiceRanges | MapName::Services => format!("{address} . inet_proto . inet_service"),
@@ -33,6 +43,22 @@ pub fn map_shape(family: Family, map: MapName) -> Vec<String> {
         shape.push("counter".to_owned());
     }
     shape
+}
+
+/// The declarations of a map to backend ids, without its elements.
+pub fn id_map_shape(family: Family, map: &IdMap) -> Vec<String> {
+    let client = format!("type {} : classid", address_type(family));
+    match map {
+        IdMap::Held(_) => vec!["type classid : classid".to_owned()],
+        IdMap::Pins(..) => vec![client],
+        IdMap::Group(_) | IdMap::Persist(_) => {
+            vec![
+                client,
+                format!("size {MOST_CLIENTS}"),
+                "flags dynamic,timeout".to_owned(),
+            ]
+        }
+    }
 }
 
 /// The declarations of a slot map, without its elements.
@@ -62,90 +88,6 @@ pub fn hook(hook: Hook) -> String {
     format!("type {} hook {} priority {priority}; policy accept;", hook.chain_type(), hook.name())
 }
 
-/// A rule on one line, with its comment.
-pub fn rule(family: Family, rule: &Rule) -> String {
-    let mut words: Vec<String> = rule.statements.iter().map(|it| statement(family, it)).collect();
-    if let Some(comment) = &rule.comment {
-        words.push(format!("comment \"{comment}\""));
-    }
-    words.join(" ")
-}
-
-fn statement(family: Family, statement: &Statement) -> String {
-    let ip = family.nft();
-    match statement {
-        Statement::Jump(chain) => format!("jump {chain}"),
-        Statement::Return => "return".to_owned(),
-        Statement::Accept => "accept".to_owned(),
-        Statement::GotoService(map) => format!("{ip} daddr . meta l4proto . th dport vmap @{map}"),
-        Statement::GotoMarked => format!("meta mark vmap @{}", MapName::Marks),
-        Statement::ToClosed => format!("{ip} daddr @{}", MapName::Closed),
-        Statement::Counter => "counter".to_owned(),
-        Statement::Cycle { map, size } => format!("meta priority set numgen inc mod {size} map @{map}"),
-        Statement::Hash { map, size, key, seed } => {
-            format!("meta priority set jhash {} mod {size} seed {seed:#x} map @{map}", hash_key(ip, *key))
-        }
-        Statement::GotoBackend => format!("meta priority vmap @{}", MapName::Backends),
-        Statement::ClearPriority => "meta priority set none".to_owned(),
-        Statement::SetMark { mask, bits } => {
-            // nft folds the bits that are about to be set into the mask.
-            format!("ct mark set ct mark & {:#010x} | {bits:#010x}", !mask | bits)
-        }
-        Statement::Protocols(protocols) => match protocols.as_slice() {
-            [one] => format!("meta l4proto {one}"),
-            many => {
-                let names: Vec<_> = many.iter().map(|it| it.name()).collect();
-                format!("meta l4proto {{ {} }}", names.join(", "))
-            }
-        },
-        Statement::Dnat { address, port } => format!("dnat to {}", endpoint(*address, *port)),
-        Statement::Snat { first, last } if first == last => format!("snat to {first}"),
-        Statement::Snat { first, last } => format!("snat to {}", pool(*first, *last)),
-        Statement::Masquerade => "masquerade".to_owned(),
-        Statement::RejectTcp => "reject with tcp reset".to_owned(),
-        Statement::Reject => "reject".to_owned(),
-        Statement::Direction(Direction::Original) => "ct direction original".to_owned(),
-        Statement::Direction(Direction::Reply) => "ct direction reply".to_owned(),
-        Statement::Account { set, mask } => format!("ct mark & {mask:#010x} == @{set}"),
-        Statement::GotoSource { mask } => format!("ct mark & {mask:#010x} vmap @{}", MapName::Sources),
-    }
-}
-
-/// A range of addresses. nft writes one that is a prefix as such, whichever way it was given.
-fn pool(first: IpAddr, last: IpAddr) -> String {
-    let (bits, all, low, high): (u32, u128, u128, u128) = match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => {
-            (32, u32::MAX.into(), first.to_bits().into(), last.to_bits().into())
-        }
-        (IpAddr::V6(first), IpAddr::V6(last)) => (128, u128::MAX, first.to_bits(), last.to_bits()),
-        _ => return format!("{first}-{last}"),
-    };
-    let differ = low ^ high;
-    let is_prefix = differ & differ.wrapping_add(1) == 0 && low & differ == 0 && high & differ == differ;
-    if is_prefix && differ != all {
-        format!("{first}/{}", bits - differ.count_ones())
-    } else {
-        format!("{first}-{last}")
-    }
-}
-
-fn hash_key(ip: &str, key: HashKey) -> String {
-    match key {
-        HashKey::Source => format!("{ip} saddr"),
-        HashKey::SourceAndPort => format!("{ip} saddr . th sport"),
-        HashKey::Destination => format!("{ip} daddr"),
-        HashKey::Both => format!("{ip} saddr . th sport . {ip} daddr . th dport"),
-    }
-}
-
-fn endpoint(address: IpAddr, port: Option<u16>) -> String {
-    match (address, port) {
-        (address, None) => address.to_string(),
-        (IpAddr::V4(address), Some(port)) => format!("{address}:{port}"),
-        (IpAddr::V6(address), Some(port)) => format!("[{address}]:{port}"),
-    }
-}
-
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -155,6 +97,7 @@ impl fmt::Display for Key {
             }
             Key::Mark(mark) => write!(f, "{mark:#010x}"),
             Key::Backend(id) => f.write_str(&class(*id)),
+            Key::Chosen(id) => write!(f, "{:x}:{:x}", CHOSEN >> 16, id.0),
             Key::Address(address) => write!(f, "{address}"),
         }
     }
@@ -167,6 +110,13 @@ pub fn elements(elements: &Elements) -> Vec<String> {
         None => key.to_string(),
     };
     elements.iter().map(element).collect()
+}
+
+/// The elements of a map to backend ids, one string each.
+pub fn id_elements(ids: &Ids) -> Vec<String> {
+    ids.iter()
+        .map(|(key, id)| format!("{key} : {}", class(*id)))
+        .collect()
 }
 
 fn slot_elements(slots: &Slots) -> Vec<String> {
@@ -183,12 +133,20 @@ pub fn ruleset(ruleset: &Ruleset) -> String {
         .collect()
 }
 
-/// One table: slot maps, maps, chains, as a plan makes them and nft lists them, in the order of their making.
+/// One table: slot maps, maps to ids, other maps, chains, as a plan makes them and nft lists them, in the order of their making.
 pub fn table(family: Family, table: &Table) -> String {
     let mut blocks: Vec<String> = Vec::new();
     for (name, slots) in &table.slots {
         let lines = lines(&slot_elements(slots), PER_LINE_NUMBERS);
         blocks.push(block("map", name, &slots_shape(slots.len() as u32), &lines));
+    }
+    for (map, ids) in &table.ids {
+        let per_line = match map {
+            IdMap::Held(_) => PER_LINE_NUMBERS,
+            _ => per_line_addresses(family),
+        };
+        let lines = lines(&id_elements(ids), per_line);
+        blocks.push(block("map", &map.to_string(), &id_map_shape(family, map), &lines));
     }
     for (&map, content) in &table.maps {
         let word = if map.has_verdicts() { "map" } else { "set" };
@@ -242,9 +200,16 @@ const PER_LINE_NUMBERS: usize = 5;
 /// How many elements nft prints on a line, which it decides by the type of the key.
 fn per_line(family: Family, map: MapName) -> usize {
     match (map, family) {
-        (MapName::Services | MapName::ServiceRanges, _) | (MapName::Closed, Family::V6) => 1,
-        (MapName::Closed, Family::V4) => 2,
+        (MapName::Services | MapName::ServiceRanges, _) => 1,
+        (MapName::Closed, family) => per_line_addresses(family),
         _ => PER_LINE_NUMBERS,
+    }
+}
+
+fn per_line_addresses(family: Family) -> usize {
+    match family {
+        Family::V4 => 2,
+        Family::V6 => 1,
     }
 }
 
@@ -263,25 +228,4 @@ fn block(word: &str, name: &str, shape: &[String], lines: &[String]) -> String {
     }
     text.push_str("\t}\n");
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pool;
-
-    #[test]
-    fn a_pool_that_is_a_prefix_is_written_as_one() {
-        let cases = [
-            ("10.1.0.220", "10.1.0.223", "10.1.0.220/30"),
-            ("10.1.0.221", "10.1.0.224", "10.1.0.221-10.1.0.224"),
-            ("10.1.0.222", "10.1.0.225", "10.1.0.222-10.1.0.225"),
-            ("10.1.0.220", "10.1.0.222", "10.1.0.220-10.1.0.222"),
-            ("10.1.0.0", "10.1.0.255", "10.1.0.0/24"),
-            ("fd00::10", "fd00::1f", "fd00::10/124"),
-            ("fd00::10", "fd00::20", "fd00::10-fd00::20"),
-        ];
-        for (first, last, expected) in cases {
-            assert_eq!(pool(first.parse().unwrap(), last.parse().unwrap()), expected);
-        }
-    }
 }

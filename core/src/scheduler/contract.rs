@@ -34,6 +34,12 @@ impl From<&Candidate> for Backend {
         if candidate.draining {
             state |= BackendState::DRAINING;
         }
+        if candidate.overloaded {
+            state |= BackendState::OVERLOADED;
+        }
+        if candidate.down {
+            state |= BackendState::DOWN;
+        }
         Self {
             id: candidate.id.0.into(),
             weight: candidate.weight,

@@ -87,9 +87,9 @@ impl Usable {
     fn check(&self, id: u32) -> Result<BackendId, String> {
         match self.0.get(id as usize).copied().flatten() {
             Some(true) => Ok(BackendId(id as u16)),
-            Some(false) => {
-                Err(format!("backend {id}, which takes no new connections (weight 0 or draining)"))
-            }
+            Some(false) => Err(format!(
+                "backend {id}, which takes no new connections (weight 0, draining, full or down)"
+            )),
             None => Err(format!("backend {id}, which was not in the last update")),
         }
     }

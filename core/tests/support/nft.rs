@@ -24,6 +24,7 @@ pub fn apply(nft: &mut NftSocket, desired: &Ruleset) -> Plan {
         assert_eq!(found.damage, None);
         assert_eq!(found.chains, table.chains);
         assert_eq!(found.slots, table.slots);
+        assert_eq!(found.ids, table.ids);
         assert_eq!(found.maps, table.maps);
     }
     assert!(after == expected, "{:?} {}", after.guards, after.generation);

@@ -2,9 +2,10 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use wvs_core::ruleset::{
-    Chain, Direction, Elements, Family, Hook, Key, MapName, Protocol, Rule, Ruleset, Statement, Table,
+    Chain, Direction, Elements, Family, Hook, IdMap, Key, MapName, Protocol, Rule, Ruleset, Statement, Table,
 };
 use wvs_core::scheduler::{BackendId, HashKey};
 
@@ -91,8 +92,9 @@ pub fn entrances(table: &mut Table) {
         ];
         ways.map(|it| rule("", vec![it])).to_vec()
     };
+    let from_outside = || [vec![rule("", vec![Statement::GotoChosen])], to_dispatch()].concat();
     let to_account = || vec![rule("", vec![Statement::Jump("account".into())])];
-    put("prerouting", Hook::NatPrerouting, to_dispatch());
+    put("prerouting", Hook::NatPrerouting, from_outside());
     put("output", Hook::NatOutput, to_dispatch());
     put(
         "postrouting",
@@ -154,6 +156,44 @@ pub fn elements(table: &mut Table, map: MapName) -> &mut Elements {
     table.maps.entry(map).or_default()
 }
 
+/// The chains of a service that remembers clients, and its maps.
+fn persistent(table: &mut Table, map: IdMap, bits: u8, timeout: u64) {
+    let (held, pins) = (IdMap::Held("web".into()), IdMap::Pins(bits, "web".into()));
+    let client = |map: &IdMap| Statement::LookUpClient {
+        map: map.clone(),
+        bits,
+    };
+    let remember = Statement::Remember {
+        map: map.clone(),
+        bits,
+        timeout: Duration::from_secs(timeout),
+    };
+    let forget = Statement::Forget {
+        map: map.clone(),
+        bits,
+    };
+    let known = vec![
+        client(&map),
+        Statement::LookUpHeld(held.clone()),
+        remember.clone(),
+        Statement::Return,
+    ];
+    let keep = format!("keep-{map}");
+    let rules = vec![
+        rule("svc=web", vec![client(&pins), Statement::Return]),
+        rule("svc=web", known),
+        rule("svc=web", vec![forget]),
+        rule("svc=web", vec![Statement::Goto(keep.clone())]),
+    ];
+    table.chains.insert(format!("new-{map}"), chain(None, rules));
+    table
+        .chains
+        .insert(keep, chain(None, vec![rule("svc=web", vec![remember])]));
+    for map in [map, held, pins] {
+        table.ids.entry(map).or_default();
+    }
+}
+
 /// A table with every map, statement and hook.
 pub fn everything(family: Family) -> Table {
     let mut table = Table::default();
@@ -193,6 +233,18 @@ pub fn everything(family: Family) -> Table {
     for n in [100, 300, 301, 512, 40000] {
         elements(&mut table, MapName::Closed).insert(Key::Address(host(family, n)), None);
     }
+    let bits = match family {
+        Family::V4 => [32, 24, 1, 0],
+        Family::V6 => [128, 64, 49, 0],
+    };
+    persistent(&mut table, IdMap::Persist("web".into()), bits[0], 90);
+    persistent(&mut table, IdMap::Persist("both".into()), bits[1], 360);
+    persistent(&mut table, IdMap::Group("a".into()), bits[2], 31 * 86_400);
+    persistent(&mut table, IdMap::Group("b".into()), bits[3], 5405);
+    let held = table.ids.get_mut(&IdMap::Held("web".into())).unwrap();
+    held.extend((1..=7).map(|id| (Key::Backend(BackendId(id)), BackendId(1 + id % 2))));
+    let pins = table.ids.get_mut(&IdMap::Pins(bits[0], "web".into())).unwrap();
+    pins.extend([1, 300, 40000].map(|n| (Key::Address(host(family, n)), BackendId(n))));
     let sources = [
         Statement::Snat {
             first: host(family, 7),
@@ -204,6 +256,25 @@ pub fn everything(family: Family) -> Table {
         },
         Statement::Masquerade,
     ];
+    let reject = || [Statement::RejectTcp, Statement::Reject].map(|it| rule("svc=web", vec![it]));
+    let direct = vec![
+        Statement::FromHere,
+        Statement::ClearPriority,
+        Statement::Dnat {
+            address: host(family, 9),
+            port: None,
+        },
+    ];
+    let direct = [vec![rule("svc=web", direct)], reject().to_vec()].concat();
+    let local = rule("svc=web", vec![Statement::ClearPriority, Statement::Accept]);
+    for (id, name, rules) in [
+        (0, "refused", reject().to_vec()),
+        (1, "be-direct", direct),
+        (u16::MAX, "be-local", vec![local]),
+    ] {
+        table.chains.insert(name.into(), chain(None, rules));
+        elements(&mut table, MapName::Chosen).insert(Key::Chosen(BackendId(id)), goto(name));
+    }
     for (at, statement) in sources.into_iter().enumerate() {
         let name = format!("src-{at}");
         table

@@ -5,6 +5,14 @@
 
 #define PASS TC_ACT_UNSPEC	/* what comes after us decides: other programs, then the stack */
 
+/* nftables takes the packet on: for this backend, or with 0 to refuse it. The priority of a packet that has just
+ * arrived is unused, and nftables can look it up. */
+INLINE int hand_up(struct __sk_buff *skb, __u16 id)
+{
+	skb->priority = PRIORITY_TAG | id;
+	return PASS;
+}
+
 INLINE int has_mac(const struct backend *b)
 {
 	__u64 word;

@@ -5,7 +5,15 @@
 
 #define KIND_ADDRESS 0x0
 #define KIND_MARK 0x1
+#define PRIORITY_TAG 0x77760000
 #define SERVICE_ONE_PACKET 0x1
+#define SERVICE_PERSISTENT 0x2
+#define SERVICE_EXPIRE_QUIESCED 0x4
+#define SERVICE_PINS 0x8
+#define SERVICE_KNOWN 0x80000000
+#define PIN_PREFIX 0x20
+#define BACKEND_QUIESCED 0x1
+#define FLOW_PERSISTENT 0x1
 #define METHOD_NAT 0x1
 #define METHOD_DR 0x2
 #define METHOD_TUN 0x3
@@ -21,10 +29,22 @@
 #define TABLE_SOURCE_PORT 0x2
 #define TABLE_DESTINATION 0x3
 #define TABLE_BOTH 0x4
+#define TABLE_FLOW 0x5
 #define TABLE_KIND_SHIFT 0x18
 #define TABLE_SLOTS 0x2
+#define REPORT_CHOSEN 0xffff
+#define REPORT_NO_SERVICE 0xffff
+#define REPORT_RING 0x40000
+#define ASKED_SMALL 0xb8
+#define ASKED_LARGE 0x7b8
+#define ASKED_RING 0x100000
+#define ANSWERS 0x4000
+#define HALF_OPEN_WAYS 0x4
+#define SHORTCUT_BITS 0xc
+#define SHORTCUT_USED 0x100000000000000
+#define SHORTCUT_HASH 0x9e3779b97f4a7c15
 #define GATE_TICKS 0x5
-#define EVENTS 13
+#define EVENTS 15
 
 enum event {
 	EVENT_NO_BACKEND = 0,
@@ -40,6 +60,8 @@ enum event {
 	EVENT_GATE = 10,
 	EVENT_TABLE_FULL = 11,
 	EVENT_NO_SYN = 12,
+	EVENT_ASKED = 13,
+	EVENT_UNASKED = 14,
 };
 
 struct flow_key4 {
@@ -82,7 +104,7 @@ struct flow {
 	__u32 seen;
 	__u16 service;
 	__u8 state;
-	__u8 pad;
+	__u8 flags;
 	__u32 opened;
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct flow) == 16, "flow");
@@ -91,8 +113,36 @@ _Static_assert(__builtin_offsetof(struct flow, generation) == 2, "flow.generatio
 _Static_assert(__builtin_offsetof(struct flow, seen) == 4, "flow.seen");
 _Static_assert(__builtin_offsetof(struct flow, service) == 8, "flow.service");
 _Static_assert(__builtin_offsetof(struct flow, state) == 10, "flow.state");
-_Static_assert(__builtin_offsetof(struct flow, pad) == 11, "flow.pad");
+_Static_assert(__builtin_offsetof(struct flow, flags) == 11, "flow.flags");
 _Static_assert(__builtin_offsetof(struct flow, opened) == 12, "flow.opened");
+
+struct half_open4 {
+	struct flow flow;
+	struct flow_key4 key;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open4) == 32, "half_open4");
+_Static_assert(__builtin_offsetof(struct half_open4, flow) == 0, "half_open4.flow");
+_Static_assert(__builtin_offsetof(struct half_open4, key) == 16, "half_open4.key");
+
+struct half_open6 {
+	struct flow flow;
+	struct flow_key key;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open6) == 56, "half_open6");
+_Static_assert(__builtin_offsetof(struct half_open6, flow) == 0, "half_open6.flow");
+_Static_assert(__builtin_offsetof(struct half_open6, key) == 16, "half_open6.key");
+
+struct half_open_set4 {
+	struct half_open4 ways[4];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open_set4) == 128, "half_open_set4");
+_Static_assert(__builtin_offsetof(struct half_open_set4, ways) == 0, "half_open_set4.ways");
+
+struct half_open_set6 {
+	struct half_open6 ways[4];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open_set6) == 224, "half_open_set6");
+_Static_assert(__builtin_offsetof(struct half_open_set6, ways) == 0, "half_open_set6.ways");
 
 struct listener {
 	__u8 address[16];
@@ -106,13 +156,31 @@ _Static_assert(__builtin_offsetof(struct listener, port) == 16, "listener.port")
 _Static_assert(__builtin_offsetof(struct listener, proto) == 18, "listener.proto");
 _Static_assert(__builtin_offsetof(struct listener, kind) == 19, "listener.kind");
 
-struct service {
-	__u32 flags;
+struct shortcut {
+	__u64 name;
+	__u32 service;
 	__u32 pad;
 } __attribute__((aligned(8)));
-_Static_assert(sizeof(struct service) == 8, "service");
+_Static_assert(sizeof(struct shortcut) == 16, "shortcut");
+_Static_assert(__builtin_offsetof(struct shortcut, name) == 0, "shortcut.name");
+_Static_assert(__builtin_offsetof(struct shortcut, service) == 8, "shortcut.service");
+_Static_assert(__builtin_offsetof(struct shortcut, pad) == 12, "shortcut.pad");
+
+struct service {
+	__u32 flags;
+	__u16 group;
+	__u16 pad;
+	__u32 timeout;
+	__u8 mask4[4];
+	__u8 mask6[16];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct service) == 32, "service");
 _Static_assert(__builtin_offsetof(struct service, flags) == 0, "service.flags");
-_Static_assert(__builtin_offsetof(struct service, pad) == 4, "service.pad");
+_Static_assert(__builtin_offsetof(struct service, group) == 4, "service.group");
+_Static_assert(__builtin_offsetof(struct service, pad) == 6, "service.pad");
+_Static_assert(__builtin_offsetof(struct service, timeout) == 8, "service.timeout");
+_Static_assert(__builtin_offsetof(struct service, mask4) == 12, "service.mask4");
+_Static_assert(__builtin_offsetof(struct service, mask6) == 16, "service.mask6");
 
 struct backend {
 	__u8 address[16];
@@ -124,7 +192,8 @@ struct backend {
 	__u8 source_mac[6];
 	__u8 method;
 	__u8 family;
-	__u8 pad[10];
+	__u8 flags;
+	__u8 pad[9];
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct backend) == 64, "backend");
 _Static_assert(__builtin_offsetof(struct backend, address) == 0, "backend.address");
@@ -136,7 +205,8 @@ _Static_assert(__builtin_offsetof(struct backend, mac) == 40, "backend.mac");
 _Static_assert(__builtin_offsetof(struct backend, source_mac) == 46, "backend.source_mac");
 _Static_assert(__builtin_offsetof(struct backend, method) == 52, "backend.method");
 _Static_assert(__builtin_offsetof(struct backend, family) == 53, "backend.family");
-_Static_assert(__builtin_offsetof(struct backend, pad) == 54, "backend.pad");
+_Static_assert(__builtin_offsetof(struct backend, flags) == 54, "backend.flags");
+_Static_assert(__builtin_offsetof(struct backend, pad) == 55, "backend.pad");
 
 struct fragment_key {
 	__u8 addresses[32];
@@ -165,14 +235,20 @@ struct settings {
 	__u32 marks;
 	__u32 insert_limit;
 	__u32 icmp_limit;
+	__u32 report_every;
+	__u32 half_open_sets;
 	__u32 pad;
+	__u64 half_open_seed;
 } __attribute__((aligned(8)));
-_Static_assert(sizeof(struct settings) == 1040, "settings");
+_Static_assert(sizeof(struct settings) == 1056, "settings");
 _Static_assert(__builtin_offsetof(struct settings, filter) == 0, "settings.filter");
 _Static_assert(__builtin_offsetof(struct settings, marks) == 1024, "settings.marks");
 _Static_assert(__builtin_offsetof(struct settings, insert_limit) == 1028, "settings.insert_limit");
 _Static_assert(__builtin_offsetof(struct settings, icmp_limit) == 1032, "settings.icmp_limit");
-_Static_assert(__builtin_offsetof(struct settings, pad) == 1036, "settings.pad");
+_Static_assert(__builtin_offsetof(struct settings, report_every) == 1036, "settings.report_every");
+_Static_assert(__builtin_offsetof(struct settings, half_open_sets) == 1040, "settings.half_open_sets");
+_Static_assert(__builtin_offsetof(struct settings, pad) == 1044, "settings.pad");
+_Static_assert(__builtin_offsetof(struct settings, half_open_seed) == 1048, "settings.half_open_seed");
 
 struct gate {
 	__u32 window;
@@ -201,3 +277,111 @@ struct service_stats {
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct service_stats) == 8, "service_stats");
 _Static_assert(__builtin_offsetof(struct service_stats, refused) == 0, "service_stats.refused");
+
+struct persistent_key {
+	__u8 address[16];
+	__u16 group;
+	__u8 family;
+	__u8 pad;
+} __attribute__((aligned(4)));
+_Static_assert(sizeof(struct persistent_key) == 20, "persistent_key");
+_Static_assert(__builtin_offsetof(struct persistent_key, address) == 0, "persistent_key.address");
+_Static_assert(__builtin_offsetof(struct persistent_key, group) == 16, "persistent_key.group");
+_Static_assert(__builtin_offsetof(struct persistent_key, family) == 18, "persistent_key.family");
+_Static_assert(__builtin_offsetof(struct persistent_key, pad) == 19, "persistent_key.pad");
+
+struct persistent {
+	__u16 backend;
+	__u16 generation;
+	__u32 seen;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct persistent) == 8, "persistent");
+_Static_assert(__builtin_offsetof(struct persistent, backend) == 0, "persistent.backend");
+_Static_assert(__builtin_offsetof(struct persistent, generation) == 2, "persistent.generation");
+_Static_assert(__builtin_offsetof(struct persistent, seen) == 4, "persistent.seen");
+
+struct pin_key {
+	__u32 prefix;
+	__u16 service;
+	__u16 family;
+	__u8 address[16];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct pin_key) == 24, "pin_key");
+_Static_assert(__builtin_offsetof(struct pin_key, prefix) == 0, "pin_key.prefix");
+_Static_assert(__builtin_offsetof(struct pin_key, service) == 4, "pin_key.service");
+_Static_assert(__builtin_offsetof(struct pin_key, family) == 6, "pin_key.family");
+_Static_assert(__builtin_offsetof(struct pin_key, address) == 8, "pin_key.address");
+
+struct pinned {
+	__u16 backend;
+	__u16 generation;
+} __attribute__((aligned(4)));
+_Static_assert(sizeof(struct pinned) == 4, "pinned");
+_Static_assert(__builtin_offsetof(struct pinned, backend) == 0, "pinned.backend");
+_Static_assert(__builtin_offsetof(struct pinned, generation) == 2, "pinned.generation");
+
+struct asked {
+	struct flow_key key;
+	__u32 service;
+	__u32 hash;
+	__u32 mark;
+	__u32 ifindex;
+	__u32 tick;
+	__u32 length;
+	__u32 l4;
+	__u32 end;
+	__u32 vlan_proto;
+	__u32 vlan_tci;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct asked) == 80, "asked");
+_Static_assert(__builtin_offsetof(struct asked, key) == 0, "asked.key");
+_Static_assert(__builtin_offsetof(struct asked, service) == 40, "asked.service");
+_Static_assert(__builtin_offsetof(struct asked, hash) == 44, "asked.hash");
+_Static_assert(__builtin_offsetof(struct asked, mark) == 48, "asked.mark");
+_Static_assert(__builtin_offsetof(struct asked, ifindex) == 52, "asked.ifindex");
+_Static_assert(__builtin_offsetof(struct asked, tick) == 56, "asked.tick");
+_Static_assert(__builtin_offsetof(struct asked, length) == 60, "asked.length");
+_Static_assert(__builtin_offsetof(struct asked, l4) == 64, "asked.l4");
+_Static_assert(__builtin_offsetof(struct asked, end) == 68, "asked.end");
+_Static_assert(__builtin_offsetof(struct asked, vlan_proto) == 72, "asked.vlan_proto");
+_Static_assert(__builtin_offsetof(struct asked, vlan_tci) == 76, "asked.vlan_tci");
+
+struct answer {
+	__u16 backend;
+	__u16 generation;
+	__u32 given;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct answer) == 8, "answer");
+_Static_assert(__builtin_offsetof(struct answer, backend) == 0, "answer.backend");
+_Static_assert(__builtin_offsetof(struct answer, generation) == 2, "answer.generation");
+_Static_assert(__builtin_offsetof(struct answer, given) == 4, "answer.given");
+
+struct asking {
+	__u32 heartbeat;
+	__u32 patience;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct asking) == 8, "asking");
+_Static_assert(__builtin_offsetof(struct asking, heartbeat) == 0, "asking.heartbeat");
+_Static_assert(__builtin_offsetof(struct asking, patience) == 4, "asking.patience");
+
+struct report {
+	struct flow_key key;
+	__u32 tick;
+	__u32 ifindex;
+	__u32 mark;
+	__u32 length;
+	__u16 what;
+	__u16 service;
+	__u16 backend;
+	__u16 pad;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct report) == 64, "report");
+_Static_assert(__builtin_offsetof(struct report, key) == 0, "report.key");
+_Static_assert(__builtin_offsetof(struct report, tick) == 40, "report.tick");
+_Static_assert(__builtin_offsetof(struct report, ifindex) == 44, "report.ifindex");
+_Static_assert(__builtin_offsetof(struct report, mark) == 48, "report.mark");
+_Static_assert(__builtin_offsetof(struct report, length) == 52, "report.length");
+_Static_assert(__builtin_offsetof(struct report, what) == 56, "report.what");
+_Static_assert(__builtin_offsetof(struct report, service) == 58, "report.service");
+_Static_assert(__builtin_offsetof(struct report, backend) == 60, "report.backend");
+_Static_assert(__builtin_offsetof(struct report, pad) == 62, "report.pad");

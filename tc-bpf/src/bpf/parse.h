@@ -33,6 +33,7 @@ struct packet {
 	__u8 proto;
 	__u8 tags;		/* VLAN tags within the data */
 	__u8 chosen;		/* a backend was chosen for it */
+	__u8 persistent;	/* and its client keeps that */
 };
 
 enum parsed {

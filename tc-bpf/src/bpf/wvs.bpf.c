@@ -6,6 +6,7 @@
 #include "fast.h"
 #include "fragment.h"
 #include "icmp.h"
+#include "persist.h"
 #include "tun.h"
 
 /* The backend of a connection that is in the table; its entry is renewed. Inlined: this is where packets spend
@@ -29,7 +30,8 @@ INLINE struct backend *established_backend(struct packet *p, __u32 now, int dry,
 	}
 	b = backend_of(f->backend, f->generation);
 	if (unlikely(!b)) {
-		count(EVENT_STALE);
+		if (!dry)
+			count(EVENT_STALE);
 		return 0;
 	}
 	*id = f->backend;
@@ -47,87 +49,104 @@ INLINE int may_open(const struct packet *p)
 	return p->proto != IPPROTO_TCP || !(p->flags & (TCP_RST | TCP_FIN));
 }
 
-/* Schedules: `*verdict` says what to do where there is no backend. */
-APART struct backend *new_backend(struct __sk_buff *skb, struct packet *p, const struct settings *s, int *id,
-				  int *verdict)
+/* Schedules: a backend's id, 0 where there is none, or ASKED. `dry` changes nothing. */
+ONCE int new_backend(struct __sk_buff *skb, struct packet *p, const struct settings *s, int dry)
 {
-	int dry = *verdict, one_packet = 0, stateless;
-	long found = find_service(skb, p, s);
-	__u32 key = found, chosen, now = ticks();
+	__u32 key, flags, now = ticks();
+	int one_packet, stateless, chosen = 0;
 	struct service_stats *stats;
 	struct service *service;
 	struct backend *b;
+	long found;
 
-	*verdict = PASS;
-	if (found < 0)
+	if (!p || !s)
 		return 0;
-	if (p->proto == IPPROTO_UDP) {
-		service = bpf_map_lookup_elem(&services, &key);
-		one_packet = service && service->flags & SERVICE_ONE_PACKET;
-	}
+	found = find_service(skb, p, s);
+	key = found;
+	service = bpf_map_lookup_elem(&services, &key);
+	if (found < 0 || !service)
+		return 0;
+	flags = service->flags;
+	one_packet = p->proto == IPPROTO_UDP && flags & SERVICE_ONE_PACKET;
 	stateless = !may_open(p) || (p->proto == IPPROTO_TCP && !is_syn(p));
-	if (stateless)
+	if (stateless && !dry)
 		count(EVENT_NO_SYN);
-	if (!dry && !one_packet && may_open(p) && !gate_open(s, now)) {
+	if (!dry && (!one_packet || flags & SERVICE_PERSISTENT) && may_open(p) && !gate_open(s, now)) {
 		count(EVENT_GATE);
 		stateless = 2;
 	}
-	chosen = choose(p, key, stateless, dry);
-	key = chosen & 0xffff;
+	if (unlikely(flags & (SERVICE_PERSISTENT | SERVICE_PINS)))
+		chosen = kept_backend(p, service, key, now);
+	p->persistent = flags & SERVICE_PERSISTENT && !(chosen & BY_PIN);
+	if (likely(!chosen))
+		chosen = choose(skb, p, key, stateless, dry);
+	if (unlikely(chosen == ASKED)) {
+		if (!dry && s->report_every)
+			report_choice(skb, p, EVENT_ASKED, found, 0);
+		return ASKED;
+	}
+	chosen &= 0xffff;
+	key = chosen;
 	b = bpf_map_lookup_elem(&backends, &key);
 	if (!chosen || !b || !b->method) {
+		hand_up(skb, 0);
+		if (dry)
+			return 0;
 		count(EVENT_NO_BACKEND);
 		key = found;
 		stats = bpf_map_lookup_elem(&service_stats, &key);
 		if (stats)
 			stats->refused++;
-		*verdict = TC_ACT_SHOT;
+		if (s->report_every)
+			report_choice(skb, p, EVENT_NO_BACKEND, found, 0);
 		return 0;
 	}
-	*id = chosen;
 	if (dry)
-		return b;
-	if (!one_packet && stateless != 2 && may_open(p))
-		remember(p, chosen, b, found, now);
-	return b;
+		return chosen;
+	if (unlikely(s->report_every))
+		report_choice(skb, p, REPORT_CHOSEN, found, chosen);
+	p->chosen = 1;
+	if (stateless == 2 || !may_open(p))
+		return chosen;
+	if (unlikely(p->persistent))
+		keep(p, service, chosen, b->generation, now);
+	if (!one_packet)
+		remember(p, s, chosen, b, found, now);
+	return chosen;
 }
 
 /* The backend of a packet that is in none of the established connections. */
-INLINE struct backend *open(struct __sk_buff *skb, struct packet *p, const struct settings *s, __u32 now, int *id,
-			    int *verdict)
+INLINE struct backend *open(struct __sk_buff *skb, struct packet *p, const struct settings *s, __u32 now, int dry,
+			    int *id)
 {
-	struct backend *b;
+	struct backend *b = 0;
+	__u32 key;
 
-	b = half_open_backend(p, s, now, id);
+	if (!dry)
+		b = half_open_backend(p, s, now, id);
 	if (b)
 		return b;
-	*verdict = 0;
-	b = new_backend(skb, p, s, id, verdict);
-	p->chosen = b != 0;
-	return b;
+	*id = new_backend(skb, p, s, dry);
+	key = *id;
+	return *id > 0 ? bpf_map_lookup_elem(&backends, &key) : 0;
 }
 
-/* Which backend a packet goes to, or what becomes of it otherwise. */
+/* Which backend a packet goes to. */
 INLINE struct backend *decide(struct __sk_buff *skb, struct packet *p, const struct settings *s, __u32 now, int dry,
-			      int *id, int *verdict)
+			      int *id)
 {
 	enum parsed parsed = parse(skb, p, s);
 	struct backend *b;
 
-	*verdict = PASS;
 	if (parsed == NOT_OURS)
 		return 0;
 	if (unlikely(p->extent == LATER_FRAGMENT))
 		return fragment_backend(p, id);
 	if (unlikely(parsed == ICMP))
-		return icmp_backend(skb, p, id);
+		return icmp_backend(skb, p, s, id);
 	b = established_backend(p, now, dry, id);
-	if (!b && dry) {
-		*verdict = 1;
-		return new_backend(skb, p, s, id, verdict);
-	}
 	if (!b)
-		b = open(skb, p, s, now, id, verdict);
+		b = open(skb, p, s, now, dry, id);
 	if (b && unlikely(p->extent == FIRST_FRAGMENT) && !dry)
 		remember_fragment(p, *id, b->generation);
 	return b;
@@ -150,9 +169,9 @@ INLINE int forward(struct __sk_buff *skb, struct packet *p, const struct setting
 	__u32 overhead = 0;
 
 	if (b->method != METHOD_DR && b->method != METHOD_TUN) {
-		/* nftables or the stack take it from here. */
 		account(skb, id, p->chosen);
-		return PASS;
+		/* Not only what opens a connection: conntrack may have lost it. An error conntrack relates by itself. */
+		return p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6 ? PASS : hand_up(skb, id);
 	}
 	if (unlikely(p->hop_limit <= 1)) {
 		count(EVENT_HOP_LIMIT);
@@ -170,7 +189,7 @@ SEC("classifier") int wvs_ingress(struct __sk_buff *skb)
 {
 	const struct settings *s;
 	__u32 zero = 0, now, ifindex;
-	int id = 0, verdict = PASS;
+	int id = 0;
 	struct backend *b = 0;
 	struct packet p;
 
@@ -189,30 +208,43 @@ SEC("classifier") int wvs_ingress(struct __sk_buff *skb)
 	case FAST_FOUND:
 		break;
 	case FAST_MISS:
-		b = open(skb, &p, s, now, &id, &verdict);
+		b = open(skb, &p, s, now, 0, &id);
 		break;
 	default:
 		__builtin_memset(&p, 0, sizeof(p));
-		b = decide(skb, &p, s, now, 0, &id, &verdict);
+		b = decide(skb, &p, s, now, 0, &id);
 	}
-	return b ? forward(skb, &p, s, b, id) : verdict;
+	if (b)
+		return forward(skb, &p, s, b, id);
+	/* Not STOLEN, which TCX does not know: it would let the packet go on. */
+	return id == ASKED ? TC_ACT_SHOT : PASS;
 }
 
-/* The same decision for a question: nothing is changed. The answer is the backend's id in the mark. */
+/* The same decision for a question: nothing is changed. The answer is the backend's id in the mark; where none takes
+ * the packet, the priority says so; SHOT means that user space would be asked. */
 SEC("classifier") int wvs_explain(struct __sk_buff *skb)
 {
 	const struct settings *s;
 	struct packet p = {};
 	struct backend *b;
 	__u32 zero = 0;
-	int id = 0, verdict;
+	int id = 0;
 
 	s = bpf_map_lookup_elem(&settings, &zero);
 	if (!s)
 		return PASS;
-	b = decide(skb, &p, s, 0, 1, &id, &verdict);
+	b = decide(skb, &p, s, 0, 1, &id);
 	skb->mark = b ? id : 0;
-	return b ? TC_ACT_OK : verdict;
+	return b ? TC_ACT_OK : id == ASKED ? TC_ACT_SHOT : PASS;
+}
+
+/* Lets a packet of user space's arrive at an interface, with its mark. The first words of `cb` say where, and which
+ * VLAN tag it has beside its bytes. */
+SEC("classifier") int wvs_inject(struct __sk_buff *skb)
+{
+	if (skb->cb[1] && bpf_skb_vlan_push(skb, skb->cb[1], skb->cb[2]))
+		return -1;
+	return bpf_clone_redirect(skb, skb->cb[0], BPF_F_INGRESS);
 }
 
 /* What time it is for the program. */

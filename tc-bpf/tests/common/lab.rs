@@ -27,6 +27,16 @@ fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
+/// Devices of the kernel for all four kinds of tunnels, in a real server.
+fn kernel_tunnels(number: u8) {
+    let server = Lab::server(number, true);
+    ip(&format!("link add any6 type ip6tnl mode any local {server}"));
+    for device in ["tunl0", "sit0", "any6"] {
+        ip(&format!("link set {device} up"));
+        sysctl(&format!("ipv4/conf/{device}/rp_filter"), "0");
+    }
+}
+
 impl Lab {
     pub fn new() -> Self {
         let sandbox = Sandbox::enter();
@@ -95,12 +105,18 @@ impl Lab {
             address: Self::server(number, v6),
             generation: 1,
             way: Some(self.way(number, v6, macs)),
+            quiesced: false,
         }
     }
 
-    /// Real servers take tunnels apart by our own program: this machine's kernel may have no ipip.
+    /// Real servers take tunnels apart: by our own program, as this machine's kernel may have no devices for it, or,
+    /// with WVS_KERNEL_TUNNELS in the environment, by those.
     pub fn end_tunnels(&self) {
         for number in [1, 2] {
+            if std::env::var_os("WVS_KERNEL_TUNNELS").is_some() {
+                within(&format!("r{number}"), || kernel_tunnels(number));
+                continue;
+            }
             let root = self.sandbox.pins().with_file_name(format!("r{number}"));
             within(&format!("r{number}"), || {
                 let mut decapsulator =
@@ -143,11 +159,11 @@ fn ethtool(interface: &str, command: u32, value: u32) {
     assert!(outcome == 0, "ethtool {command:#x}: {}", std::io::Error::last_os_error());
 }
 
-/// Answers at a virtual address, port 80: TCP clients send two lengths and as many bytes as the first says; they get
+/// Answers at an address, port 80: TCP clients send two lengths and as many bytes as the first says; they get
 /// the server's name and as many bytes as the second says. UDP clients get the name and the length of what they sent.
-fn serve(name: &'static str, vip: IpAddr) {
-    let listener = TcpListener::bind((vip, 80)).unwrap();
-    let socket = UdpSocket::bind((vip, 80)).unwrap();
+pub fn serve(name: &'static str, at: IpAddr) {
+    let listener = TcpListener::bind((at, 80)).unwrap();
+    let socket = UdpSocket::bind((at, 80)).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             std::thread::spawn(move || answer(name, stream));

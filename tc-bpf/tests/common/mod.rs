@@ -4,6 +4,7 @@
 
 pub mod lab;
 pub mod packet;
+pub mod serve;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ pub fn small() -> Sizes {
         flows6: 65_536,
         half_open: 65_536,
         fragments: 4_096,
+        persistent: 4_096,
+        pins: 1_024,
     }
 }
 

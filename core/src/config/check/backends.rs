@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::{Checker, listens};
 use crate::config::place::{BackendKey, DirectorKey, Place, ServiceKey};
 use crate::config::{Backend, Endpoint, Forward, HIGHEST_WEIGHT, Listen, PortRange, Service};
+use crate::pool::family_of;
 use crate::ruleset::{Family, Protocol};
 
 /// Checks the backends of all services.
@@ -16,6 +17,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         families(checker, index, service);
         for (number, backend) in service.backends.iter().enumerate() {
             alone(checker, index, number, backend);
+            thresholds(checker, index, number, backend);
             loops(checker, &vips, index, number);
             port_stays(checker, index, number);
         }
@@ -53,6 +55,30 @@ fn alone(checker: &mut Checker<'_>, index: usize, number: usize, backend: &Backe
     }
 }
 
+fn thresholds(checker: &mut Checker<'_>, index: usize, number: usize, backend: &Backend) {
+    let at = |it| key(number, it);
+    match (backend.max_connections, backend.min_connections) {
+        (Some(0), _) => {
+            checker
+                .at(index, at(BackendKey::MaxConnections), "a limit of 0 connections lets none through")
+                .help("give 1 or more; for none, set weight = 0 or drain = true");
+        }
+        (Some(max), Some(min)) if min >= max => {
+            let message = format!("`min_connections` is {min}, and `max_connections` is {max}");
+            let problem = checker.at(index, at(BackendKey::MinConnections), message);
+            problem.help("give fewer than `max_connections`: below them it gets new ones again");
+            problem.related = Some(Place::Service(index, at(BackendKey::MaxConnections)));
+        }
+        (None, Some(_)) => {
+            let message = "`min_connections` is for backends with a limit";
+            let problem = checker.at(index, at(BackendKey::MinConnections), message);
+            problem.help("add `max_connections`, or leave `min_connections` out");
+            problem.from_absence = true;
+        }
+        _ => {}
+    }
+}
+
 fn duplicates(checker: &mut Checker<'_>, index: usize, service: &Service) {
     let mut first: BTreeMap<Endpoint, usize> = BTreeMap::new();
     for (number, backend) in service.backends.iter().enumerate() {
@@ -67,7 +93,7 @@ fn duplicates(checker: &mut Checker<'_>, index: usize, service: &Service) {
     }
 }
 
-/// NAT cannot translate between families: who listens on one needs a backend of it, and the other way round.
+/// Who listens on a family needs a backend for it, and the other way round: only a tunnel leads to another one.
 fn families(checker: &mut Checker<'_>, index: usize, service: &Service) {
     if service.backends.is_empty() {
         return;
@@ -75,7 +101,7 @@ fn families(checker: &mut Checker<'_>, index: usize, service: &Service) {
     let served: BTreeSet<Family> = service
         .backends
         .iter()
-        .map(|b| Family::of(b.address.address))
+        .filter_map(|backend| family_of(service, backend))
         .collect();
     for (number, listen) in service.listen.iter().enumerate() {
         let Some(address) = listen.address() else { continue };
@@ -83,31 +109,31 @@ fn families(checker: &mut Checker<'_>, index: usize, service: &Service) {
         if !served.contains(&family) {
             let message = format!("the service listens on {family} and has no {family} backend");
             let problem = checker.at(index, ServiceKey::Listen(number), message);
-            problem.help(format!("add an {family} backend: NAT does not translate between families"));
+            problem.help(format!("add an {family} backend: {}", between_families(service)));
             problem.from_absence = true;
         }
     }
-    let marked = service
-        .listen
-        .iter()
-        .any(|listen| matches!(listen, Listen::Mark(_)));
-    if marked || service.listen.is_empty() {
+    if service.listen.is_empty() {
         return;
     }
-    let asked: BTreeSet<Family> = service
-        .listen
-        .iter()
-        .filter_map(Listen::address)
-        .map(Family::of)
-        .collect();
     for (number, backend) in service.backends.iter().enumerate() {
-        let family = Family::of(backend.address.address);
-        if !asked.contains(&family) {
+        if family_of(service, backend).is_none() {
+            let family = Family::of(backend.address.address);
             let message = format!("no client reaches the {family} backend {}", backend.address);
             let problem = checker.at(index, key(number, BackendKey::Address), message);
-            problem.help(format!("add an {family} listen: NAT does not translate between families"));
+            problem.help(format!("add an {family} listen: {}", between_families(service)));
             problem.from_absence = true;
         }
+    }
+}
+
+/// Why a listen and a backend of different families do not come together.
+fn between_families(service: &Service) -> &'static str {
+    let methods = service.backends.iter().map(|backend| service.forward_of(backend));
+    match methods.max_by_key(|method| (method.uses_tc(), *method == Forward::Tun)) {
+        Some(Forward::Tun) => "a tunnel crosses families only in a service that listens in one of them",
+        Some(Forward::Dr) => "only \"tun\" leads from one family to the other",
+        _ => "NAT does not translate between families",
     }
 }
 
@@ -182,7 +208,7 @@ fn loops(checker: &mut Checker<'_>, vips: &Vips<'_>, index: usize, number: usize
 fn port_stays(checker: &mut Checker<'_>, index: usize, number: usize) {
     let service = &checker.config.services[index];
     let backend = &service.backends[number];
-    let forward = backend.forward.unwrap_or(service.forward);
+    let forward = service.forward_of(backend);
     let (Forward::Dr | Forward::Tun, Some(port)) = (forward, backend.address.port) else {
         return;
     };
@@ -200,7 +226,10 @@ fn port_stays(checker: &mut Checker<'_>, index: usize, number: usize) {
         let message =
             format!("`{forward}` cannot change the port, and the service listens on others than {port}");
         let problem = checker.at(index, key(number, BackendKey::Address), message);
-        problem.help(format!("leave the port out: address = \"{}\"", backend.address.address));
+        problem.help(format!(
+            "leave the port out: address = \"{}\"; to change ports is for \"nat\" and \"full-nat\"",
+            backend.address.address
+        ));
         problem.related = Some(Place::Service(index, ServiceKey::Listen(listen)));
     }
 }

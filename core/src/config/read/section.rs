@@ -6,12 +6,12 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::shapes::{SHAPES, Shape};
 use super::syntax::syntax_fault;
-use super::tables::{SHAPES, Shape};
 use crate::config::Config;
 use crate::config::check::Problem;
 use crate::config::fault::{Fault, Faults, Lines, MOST_FAULTS, Related};
-use crate::config::place::{Place, ServiceKey, service_words};
+use crate::config::place::{BackendKey, DirectorKey, Place, ServiceKey, service_words};
 use crate::config::text::quoted;
 
 /// A place in the text.
@@ -221,11 +221,12 @@ impl<'i> Reader<'i> {
 /// What the other place of a conflict is.
 fn related_words(place: &Place, config: &Config) -> String {
     match place {
-        Place::Director(_) => "the mask".to_owned(),
+        Place::Director(DirectorKey::CtMarkMask) => "the mask".to_owned(),
         Place::Service(service, ServiceKey::Listen(_)) => {
             format!("{} listens here", service_words(config, *service))
         }
-        Place::Service(..) => "the first one".to_owned(),
+        Place::Service(_, ServiceKey::Backend(_, BackendKey::MaxConnections)) => "the limit".to_owned(),
+        _ => "the first one".to_owned(),
     }
 }
 

@@ -1,93 +1,31 @@
 //! The tables of a configuration file, one function each.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use toml::de::DeValue;
 
 use super::section::{Reader, Section, Value};
+use super::shapes::{BACKEND, MANAGE_VIP, ROOT, SCHEDULER, SERVICE};
 use crate::config::fault::Fault;
-use crate::config::place::{BackendKey, DirectorKey, Place, ServiceKey};
-use crate::config::text::{self, quoted};
+use crate::config::place::{BackendKey, Place, ServiceKey};
 use crate::config::{
-    Backend, Config, DirectorSettings, Endpoint, Forward, HIGHEST_WEIGHT, Listen, ManageVip, SchedulerSpec,
-    Service, SourcePool, default_slots, default_weight,
-};
-
-/// What a table may hold.
-pub(super) struct Shape {
-    /// The table in words.
-    pub(super) name: &'static str,
-    /// How it is written.
-    pub(super) example: &'static str,
-    /// Its keys.
-    pub(super) keys: &'static [&'static str],
-    /// Keys that only later versions know.
-    pub(super) later: &'static [&'static str],
-}
-
-/// All tables.
-pub(super) const SHAPES: [&Shape; 6] = [&ROOT, &DIRECTOR, &SERVICE, &BACKEND, &MANAGE_VIP, &SCHEDULER];
-
-const ROOT: Shape = Shape {
-    name: "the top level",
-    example: "[director] and [[service]]",
-    keys: &["director", "service"],
-    later: &[],
-};
-const DIRECTOR: Shape = Shape {
-    name: "[director]",
-    example: "[director] on a line of its own, with its settings below",
-    keys: &["plugin_dir", "state_dir", "ct_mark_mask"],
-    later: &[],
-};
-const SERVICE: Shape = Shape {
-    name: "[[service]]",
-    example: "[[service]] on a line of its own, with its settings below",
-    keys: &[
-        "name",
-        "listen",
-        "forward",
-        "source",
-        "scheduler",
-        "slots",
-        "manage_vip",
-        "backend",
-    ],
-    later: &["persistence", "timeouts", "health"],
-};
-const BACKEND: Shape = Shape {
-    name: "[[service.backend]]",
-    example: "[[service.backend]] on a line of its own, with its settings below",
-    keys: &["address", "weight", "drain", "forward"],
-    later: &["max_connections", "min_connections"],
-};
-const MANAGE_VIP: Shape = Shape {
-    name: "manage_vip",
-    example: "manage_vip = { interface = \"eth0\" }",
-    keys: &["interface", "reject_other_ports"],
-    later: &[],
-};
-const SCHEDULER: Shape = Shape {
-    name: "scheduler",
-    example: "scheduler = \"rr\", or scheduler = { plugin = \"rr\", params = { key = \"value\" } }",
-    keys: &["plugin", "params"],
-    later: &[],
+    Backend, Config, Endpoint, Forward, HIGHEST_WEIGHT, Listen, ManageVip, SchedulerSpec, Service,
+    SourcePool, default_slots, default_weight,
 };
 
 const EXAMPLE_LISTEN: &str = "\"tcp://10.0.0.100:80\"";
-const EXAMPLE_ADDRESS: &str = "\"10.1.0.11:8080\"";
+pub(super) const EXAMPLE_ADDRESS: &str = "\"10.1.0.11:8080\"";
 
 /// A service that is being read: its index and where its parts go.
 #[derive(Clone, Copy)]
-struct At(usize);
+pub(super) struct At(usize);
 
 impl At {
-    fn place(self, key: ServiceKey) -> Place {
+    pub(super) fn place(self, key: ServiceKey) -> Place {
         Place::Service(self.0, key)
     }
 
-    fn backend(self, number: usize, key: BackendKey) -> Place {
+    pub(super) fn backend(self, number: usize, key: BackendKey) -> Place {
         Place::Service(self.0, ServiceKey::Backend(number, key))
     }
 }
@@ -116,54 +54,6 @@ impl<'i> Reader<'i> {
         Config { director, services }
     }
 
-    fn director(&mut self, value: &Value<'i>) -> DirectorSettings {
-        let mut director = DirectorSettings::default();
-        let Some(section) = self.table(value, "director", &DIRECTOR) else {
-            return director;
-        };
-        if let Some(path) = self.path(&section, "plugin_dir", DirectorKey::PluginDir) {
-            director.plugin_dir = path;
-        }
-        if let Some(path) = self.path(&section, "state_dir", DirectorKey::StateDir) {
-            director.state_dir = path;
-        }
-        if let Some(value) = self.get(&section, "ct_mark_mask") {
-            self.locate(Place::Director(DirectorKey::CtMarkMask), value.span());
-            if let Some(mask) = self.mask(value) {
-                director.ct_mark_mask = mask;
-            }
-        }
-        director
-    }
-
-    fn path(&mut self, section: &Section<'_, 'i>, key: &str, place: DirectorKey) -> Option<PathBuf> {
-        let value = self.get(section, key)?;
-        self.locate(Place::Director(place), value.span());
-        let default = DirectorSettings::default();
-        let example = if place == DirectorKey::PluginDir {
-            default.plugin_dir
-        } else {
-            default.state_dir
-        };
-        self.string(value, key, &format!("\"{}\"", example.display()))
-            .map(PathBuf::from)
-    }
-
-    fn mask(&mut self, value: &Value<'i>) -> Option<u32> {
-        if value.get_ref().is_integer() {
-            return self.number(value, "ct_mark_mask", u32::MAX, ("32 bits", "0xffff0000"));
-        }
-        let text = self.string(value, "ct_mark_mask", "\"0xffff0000\"")?;
-        let mask = text::number(text);
-        if mask.is_none() {
-            let fault = Fault::new(value.span(), format!("{} is not a mask of 32 bits", quoted(text)))
-                .label("not a mask")
-                .help("expected a number such as \"0xffff0000\"");
-            self.report(fault);
-        }
-        mask
-    }
-
     fn service(&mut self, at: At, section: &Section<'_, 'i>) -> Service {
         self.locate(at.place(ServiceKey::Whole), section.header.clone());
         let before = self.losses();
@@ -177,6 +67,12 @@ impl<'i> Reader<'i> {
             scheduler: self.scheduler(at, section),
             slots: self.slots(at, section),
             manage_vip: self.manage_vip(at, section),
+            persistence: self.persistence(at, section),
+            timeouts: self.timeouts(at, section),
+            one_packet: self.one_packet(at, section),
+            pins: self.pins(at, section),
+            tunnel: self.tunnel(at.place(ServiceKey::Tunnel), section),
+            tunnel_source: self.tunnel_sources(at, section),
             backends: self.backends(at, section),
         };
         if self.losses() > before {
@@ -338,6 +234,11 @@ impl<'i> Reader<'i> {
             .get(section, "drain")
             .and_then(|value| self.boolean(value, "drain"));
         let forward = self.forward(at.backend(number, BackendKey::Forward), section);
+        let max_connections =
+            self.threshold(at.backend(number, BackendKey::MaxConnections), "max_connections", section);
+        let min_connections =
+            self.threshold(at.backend(number, BackendKey::MinConnections), "min_connections", section);
+        let tunnel = self.tunnel(at.backend(number, BackendKey::Tunnel), section);
         let value = self.require(section, "address", EXAMPLE_ADDRESS)?;
         self.locate(at.backend(number, BackendKey::Address), value.span());
         let address: Endpoint = self.parsed(value, "address", EXAMPLE_ADDRESS)?;
@@ -346,7 +247,16 @@ impl<'i> Reader<'i> {
             weight: weight.unwrap_or_else(default_weight),
             drain: drain.unwrap_or_default(),
             forward,
+            max_connections,
+            min_connections,
+            tunnel,
         })
+    }
+
+    fn threshold(&mut self, place: Place, key: &str, section: &Section<'_, 'i>) -> Option<u32> {
+        let value = self.get(section, key)?;
+        self.locate(place, value.span());
+        self.number(value, key, u32::MAX, ("a number of connections", "1000"))
     }
 }
 
@@ -354,7 +264,7 @@ impl<'i> Reader<'i> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::*;
+    use super::super::shapes::SHAPES;
 
     fn keys(value: &serde_json::Value) -> BTreeSet<&str> {
         value
@@ -371,15 +281,27 @@ mod tests {
         let text = r#"
             [[service]]
             name = "web"
-            listen = ["tcp://10.0.0.100:80"]
+            listen = ["udp://10.0.0.100:80"]
             forward = "full-nat"
             source = ["10.0.0.1"]
             scheduler = { plugin = "rr", params = { key = "value" } }
             manage_vip = { interface = "eth0" }
+            persistence = { timeout = "6m", group = "shop" }
+            timeouts = { fin = "1m" }
+            one_packet = true
+            pins = [{ client = "10.9.0.0/16", backend = "10.1.0.12" }]
+            tunnel = { type = "gue", checksum = true }
+            tunnel_source = ["10.99.0.0/16"]
             [[service.backend]]
             address = "10.1.0.11"
+            forward = "dr"
+            [[service.backend]]
+            address = "10.1.0.12"
             drain = true
-            forward = "nat"
+            forward = "tun"
+            max_connections = 10
+            min_connections = 5
+            tunnel = "gre"
         "#;
         let config = super::super::read(text).expect("a right file");
         let root = serde_json::to_value(config).expect("a configuration");
@@ -388,13 +310,16 @@ mod tests {
             &root,
             &root["director"],
             service,
-            &service["backend"][0],
+            &service["backend"][1],
             &service["manage_vip"],
+            &service["scheduler"],
+            &service["persistence"],
+            &service["timeouts"],
+            &service["pins"][0],
+            &service["tunnel"],
         ];
-        for (shape, table) in SHAPES
-            .iter()
-            .zip(tables.into_iter().chain([&service["scheduler"]]))
-        {
+        assert_eq!(tables.len(), SHAPES.len());
+        for (shape, table) in SHAPES.iter().zip(tables) {
             let known: BTreeSet<&str> = shape.keys.iter().copied().collect();
             assert_eq!(known, keys(table), "{}", shape.name);
         }

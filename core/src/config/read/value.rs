@@ -5,7 +5,7 @@ use std::str::FromStr;
 use toml::de::DeValue;
 
 use super::section::{Reader, Section, Span, Value};
-use super::tables::Shape;
+use super::shapes::Shape;
 use crate::config::fault::Fault;
 use crate::config::text::TextError;
 
@@ -74,8 +74,19 @@ impl<'i> Reader<'i> {
     where
         T: FromStr<Err = TextError>,
     {
+        self.parsed_by(value, key, example, str::parse)
+    }
+
+    /// A value that a function reads from a string.
+    pub(super) fn parsed_by<T>(
+        &mut self,
+        value: &Value<'i>,
+        key: &str,
+        example: &str,
+        parse: impl FnOnce(&str) -> Result<T, TextError>,
+    ) -> Option<T> {
         let text = self.string(value, key, example)?;
-        match text.parse() {
+        match parse(text) {
             Ok(parsed) => Some(parsed),
             Err(TextError {
                 message,

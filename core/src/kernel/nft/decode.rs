@@ -1,12 +1,14 @@
 //! What the kernel's dumps say of one table, put together as an [`ObservedTable`].
 
+use std::fmt;
+
 use super::encode::{DIGEST_NOTE, GUARD_CHAIN, guard_digest};
-use super::shape::{Shape, read_key};
+use super::shape::{Shape, read_id_key, read_key};
 use super::uapi::{self, chain, element, object, rule, set, table};
-use crate::kernel::Traffic;
 use crate::kernel::netlink::Attributes;
+use crate::kernel::{Remembered, Traffic};
 use crate::plan::{Digest, ObservedChain, ObservedTable};
-use crate::ruleset::{Elements, Family, Hook, Key, MapName, Slots};
+use crate::ruleset::{Elements, Family, Hook, IdMap, Ids, Key, MapName, Slots};
 use crate::scheduler::BackendId;
 
 /// All hooks that a chain of ours can have.
@@ -24,8 +26,20 @@ const HOOKS: [Hook; 6] = [
 pub enum SetOfOurs {
     /// One of the maps and sets with a fixed name.
     Map(MapName),
+    /// A map to backend ids that the kernel does not fill by itself.
+    Ids(IdMap),
     /// A slot map.
     Slots(String),
+}
+
+impl fmt::Display for SetOfOurs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetOfOurs::Map(map) => map.fmt(f),
+            SetOfOurs::Ids(map) => map.fmt(f),
+            SetOfOurs::Slots(name) => name.fmt(f),
+        }
+    }
 }
 
 /// A table as far as it is read.
@@ -111,6 +125,11 @@ impl Reading {
                 self.table.maps.insert(map, Elements::new());
                 return Some(SetOfOurs::Map(map));
             }
+        } else if let Some(map) = IdMap::from_kernel(&name) {
+            if shape == Shape::of_ids(self.family, &map) {
+                self.table.ids.insert(map.clone(), Ids::new());
+                return (!map.is_dynamic()).then_some(SetOfOurs::Ids(map));
+            }
         } else if !name.starts_with("slots-") {
             self.damage(format!("the set `{name}` is not ours"));
             return None;
@@ -130,14 +149,11 @@ impl Reading {
             let item = Attributes(item);
             let taken = match of {
                 SetOfOurs::Map(map) => self.element(*map, item),
+                SetOfOurs::Ids(map) => self.id(map, item),
                 SetOfOurs::Slots(name) => self.slot(name, item),
             };
             if taken.is_none() {
-                let name = match of {
-                    SetOfOurs::Map(map) => map.as_str(),
-                    SetOfOurs::Slots(name) => name,
-                };
-                let words = format!("the set `{name}` has an element that is not ours");
+                let words = format!("the set `{of}` has an element that is not ours");
                 return self.damage(words);
             }
         }
@@ -149,13 +165,18 @@ impl Reading {
         Some(())
     }
 
+    fn id(&mut self, map: &IdMap, item: Attributes<'_>) -> Option<()> {
+        let key = item.nested(element::KEY).get(element::DATA_VALUE)?;
+        let (key, id) = (read_id_key(self.family, map, key)?, read_id(item)?);
+        self.table.ids.get_mut(map)?.insert(key, id);
+        Some(())
+    }
+
     fn slot(&mut self, name: &str, item: Attributes<'_>) -> Option<()> {
-        let number = |bytes: &[u8]| bytes.first_chunk().map(|it| u32::from_ne_bytes(*it));
         let slot = number(item.nested(element::KEY).get(element::DATA_VALUE)?)?;
-        let id = number(item.nested(element::DATA).get(element::DATA_VALUE)?)?;
+        let id = read_id(item)?;
         let slots: &mut Slots = self.table.slots.get_mut(name)?;
-        let id = u16::try_from(id).ok().filter(|id| *id != 0)?;
-        *slots.get_mut(slot as usize)? = Some(BackendId(id));
+        *slots.get_mut(slot as usize)? = Some(id);
         Some(())
     }
 
@@ -196,6 +217,16 @@ fn read_digest(mut userdata: &[u8]) -> Option<Digest> {
     None
 }
 
+fn number(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().map(|it| u32::from_ne_bytes(*it))
+}
+
+/// The backend id that an element maps to.
+fn read_id(item: Attributes<'_>) -> Option<BackendId> {
+    let id = number(item.nested(element::DATA).get(element::DATA_VALUE)?)?;
+    u16::try_from(id).ok().filter(|id| *id != 0).map(BackendId)
+}
+
 /// The key of an element, and where it goes.
 fn read_element(family: Family, map: MapName, item: Attributes<'_>) -> Option<(Key, Option<String>)> {
     let key = item.nested(element::KEY).get(element::DATA_VALUE)?;
@@ -228,6 +259,23 @@ pub fn counters(family: Family, map: MapName, dump: Attributes<'_>, mut take: im
         let counter = read_counter(item.nested(element::EXPRESSION));
         if let (Some((key, _)), Some(counter)) = (read_element(family, map, item), counter) {
             take(key, counter);
+        }
+    }
+}
+
+/// The clients of one message.
+pub fn remembered(family: Family, map: &IdMap, dump: Attributes<'_>, mut take: impl FnMut(Remembered)) {
+    for (_, item) in dump.nested(element::LIST) {
+        let item = Attributes(item);
+        let key = item.nested(element::KEY).get(element::DATA_VALUE);
+        let key = key.and_then(|key| read_id_key(family, map, key));
+        if let (Some(Key::Address(client)), Some(backend)) = (key, read_id(item)) {
+            let milliseconds = item.u64(element::EXPIRATION).unwrap_or_default();
+            take(Remembered {
+                client,
+                backend,
+                expires: u32::try_from(milliseconds.div_ceil(1000)).unwrap_or(u32::MAX),
+            });
         }
     }
 }
@@ -266,7 +314,9 @@ mod tests {
                 reading.elements(&SetOfOurs::Map(map), dump);
                 counters(Family::V4, map, dump, |_, _| {});
             }
-            reading.elements(&SetOfOurs::Slots(name), dump);
+            reading.elements(&SetOfOurs::Slots(name.clone()), dump);
+            remembered(Family::V6, &IdMap::Persist(name.clone()), dump, |_| {});
+            reading.elements(&SetOfOurs::Ids(IdMap::Held(name)), dump);
             let _ = (rule_counter(dump), read_digest(&bytes), reading.is_guard());
         }
     }

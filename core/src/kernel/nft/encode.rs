@@ -6,12 +6,13 @@ use std::io;
 use nftnl::{Chain, ChainType, MsgType, Policy, ProtoFamily, Table};
 
 use super::batch::Batch;
-use super::expression::{ANONYMOUS, expressions, guard, name};
+use super::expression::{ANONYMOUS, address, name};
 use super::object::{Rule, Set, Target};
 use super::shape::{Shape, key_bytes};
-use crate::kernel::NftError;
+use super::statements::{expressions, guard};
+use crate::kernel::{NftError, Remembered};
 use crate::plan::{Digest, Op, Plan, SlotChange};
-use crate::ruleset::{self, Elements, Family, GUARD, Hook, MapName, Protocol, Statement};
+use crate::ruleset::{self, Elements, Family, GUARD, Hook, IdMap, Ids, MapName, Protocol, Statement};
 
 /// The type of our digest in a rule's user data; nft's own types start at 0.
 pub const DIGEST_NOTE: u8 = 200;
@@ -85,6 +86,9 @@ impl Encoder {
             Op::DeleteTable(family) => self.table(*family, self.table, MsgType::Del),
             Op::AddMap(family, map) => self.add_set(*family, map.as_str(), &Shape::of(*family, *map)),
             Op::AddSlots(family, name, slots) => self.add_set(*family, name, &Shape::slots(*slots)),
+            Op::AddIdMap(family, map) => {
+                self.add_set(*family, &map.to_string(), &Shape::of_ids(*family, map))
+            }
             Op::AddChain(family, name, hook) => self.chain(*family, self.table, name, *hook, MsgType::Add),
             Op::DeleteChain(family, name) => self.chain(*family, self.table, name, None, MsgType::Del),
             Op::FlushChain(family, chain) => {
@@ -96,6 +100,16 @@ impl Encoder {
             Op::DeleteElements(family, map, elements) => self.elements(*family, *map, elements, MsgType::Del),
             Op::AddElements(family, map, elements) => self.elements(*family, *map, elements, MsgType::Add),
             Op::ChangeSlots(family, map, changes) => self.change_slots(*family, map, changes),
+            Op::DeleteIds(family, map, ids) => self.ids(*family, map, ids, MsgType::Del),
+            Op::AddIds(family, map, ids) => self.ids(*family, map, ids, MsgType::Add),
+            Op::Remember(family, map, clients) => self.remember(*family, map, clients),
+            // One that has gone by itself meanwhile would have all refused, hence first added, which changes nothing
+            // of one that is still there.
+            Op::Forget(family, map, ids) => {
+                self.ids(*family, map, ids, MsgType::Add)?;
+                self.ids(*family, map, ids, MsgType::Del)
+            }
+            Op::DeleteIdMap(family, map) => self.delete_set(*family, &map.to_string()),
             Op::DeleteSlots(family, map) => self.delete_set(*family, map),
             Op::DeleteMap(family, map) => self.delete_set(*family, map.as_str()),
         }
@@ -217,6 +231,28 @@ impl Encoder {
             set.push(&start, end.as_deref(), target)?;
         }
         self.push_elements(&set, kind)
+    }
+
+    fn ids(&mut self, family: Family, map: &IdMap, ids: &Ids, kind: MsgType) -> io::Result<()> {
+        let mut set = Set::named(protocol_family(family), self.table, &name(&map.to_string())?)?;
+        for (key, id) in ids {
+            let (key, _) = key_bytes(family, key)?;
+            let target = match kind {
+                MsgType::Add => Target::Number(u32::from(id.0)),
+                MsgType::Del => Target::None,
+            };
+            set.push(&key, None, target)?;
+        }
+        self.push_elements(&set, kind)
+    }
+
+    fn remember(&mut self, family: Family, map: &IdMap, clients: &[Remembered]) -> io::Result<()> {
+        let mut set = Set::named(protocol_family(family), self.table, &name(&map.to_string())?)?;
+        for it in clients {
+            let lasting = Target::Lasting(u32::from(it.backend.0), u64::from(it.expires) * 1000);
+            set.push(&address(family, it.client)?, None, lasting)?;
+        }
+        self.push_elements(&set, MsgType::Add)
     }
 
     /// Deletes what leaves its slot, then adds what takes one: the kernel changes no element's data.

@@ -8,7 +8,7 @@ use super::expression::address;
 use super::uapi::{datatype, set, typeof_expression};
 use crate::kernel::netlink::Attributes;
 use crate::ruleset::text::slots_size;
-use crate::ruleset::{Family, Key, MapName, Protocol};
+use crate::ruleset::{CHOSEN, Family, IdMap, Key, MOST_CLIENTS, MapName, Protocol};
 use crate::scheduler::BackendId;
 
 /// What elements map to.
@@ -84,7 +84,7 @@ impl Shape {
         };
         let join = |types: [u32; 3]| types.iter().fold(0, |all, one| all << datatype::BITS | one);
         let (key_type, key_length, order) = match map {
-            MapName::Backends => (datatype::CLASSID, 4, HOST_ORDER),
+            MapName::Backends | MapName::Chosen => (datatype::CLASSID, 4, HOST_ORDER),
             MapName::Closed => (host, wide, NETWORK_ORDER),
             MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => {
                 (datatype::MARK, 4, HOST_ORDER)
@@ -127,6 +127,35 @@ impl Shape {
             },
             counter: map.has_counters(),
             userdata,
+        }
+    }
+
+    /// The shape of a map to backend ids by its name.
+    pub fn of_ids(family: Family, map: &IdMap) -> Self {
+        let (key_type, key_length, order) = match (map, family) {
+            (IdMap::Held(_), _) => (datatype::CLASSID, 4, HOST_ORDER),
+            (_, Family::V4) => (datatype::IPV4_ADDRESS, 4, NETWORK_ORDER),
+            (_, Family::V6) => (datatype::IPV6_ADDRESS, 16, NETWORK_ORDER),
+        };
+        let (dynamic, size) = if map.is_dynamic() {
+            (libc::NFT_SET_TIMEOUT | libc::NFT_SET_EVAL, MOST_CLIENTS)
+        } else {
+            (0, 0)
+        };
+        Shape {
+            flags: (libc::NFT_SET_MAP | dynamic) as u32,
+            key_type,
+            key_length,
+            data: Data::Priority,
+            size,
+            fields: Vec::new(),
+            counter: false,
+            userdata: [
+                number(NOTE_KEY_ORDER, order),
+                number(NOTE_DATA_ORDER, HOST_ORDER),
+                number(NOTE_DATA_INTERVAL, 0),
+            ]
+            .concat(),
         }
     }
 
@@ -221,8 +250,19 @@ pub fn key_bytes(family: Family, key: &Key) -> io::Result<(Vec<u8>, Option<Vec<u
         }
         Key::Mark(mark) => (mark.to_ne_bytes().to_vec(), None),
         Key::Backend(id) => (u32::from(id.0).to_ne_bytes().to_vec(), None),
+        Key::Chosen(id) => ((CHOSEN | u32::from(id.0)).to_ne_bytes().to_vec(), None),
         Key::Address(host) => (address(family, host)?, None),
     })
+}
+
+/// The key of an element of a map to backend ids, if the bytes are one of ours.
+pub fn read_id_key(family: Family, map: &IdMap, key: &[u8]) -> Option<Key> {
+    // They are the keys of these.
+    let like = match map {
+        IdMap::Held(_) => MapName::Backends,
+        IdMap::Group(_) | IdMap::Persist(_) | IdMap::Pins(..) => MapName::Closed,
+    };
+    read_key(family, like, key, None)
 }
 
 /// The key of an element of a map, if the bytes are one of ours.
@@ -245,6 +285,9 @@ pub fn read_key(family: Family, map: MapName, key: &[u8], end: Option<&[u8]>) ->
         MapName::Backends => u16::try_from(number()?)
             .ok()
             .map(|id| Key::Backend(BackendId(id))),
+        MapName::Chosen => u16::try_from(number()? ^ CHOSEN)
+            .ok()
+            .map(|id| Key::Chosen(BackendId(id))),
         MapName::Closed => host(key).map(Key::Address),
         MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => number().map(Key::Mark),
         MapName::Services => service(key).map(|(host, protocol, port)| Key::Service(host, protocol, port)),
@@ -293,6 +336,7 @@ mod tests {
             |(map, host, protocol, (first, last, mark))| {
                 let key = match map {
                     MapName::Backends => Key::Backend(BackendId(first)),
+                    MapName::Chosen => Key::Chosen(BackendId(first)),
                     MapName::Closed => Key::Address(host),
                     MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => Key::Mark(mark),
                     MapName::ServiceRanges => Key::ServiceRange(host, protocol, first, last),

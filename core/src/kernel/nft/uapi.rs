@@ -61,6 +61,7 @@ pub mod element {
     pub const LIST: u16 = 3;
     pub const KEY: u16 = 1;
     pub const DATA: u16 = 2;
+    pub const EXPIRATION: u16 = 5;
     pub const EXPRESSION: u16 = 7;
     pub const KEY_END: u16 = 10;
     pub const DATA_VALUE: u16 = 1;
@@ -79,6 +80,8 @@ pub mod object {
 pub const LIST_ITEM: u16 = 1;
 /// `NFTA_GEN_ID`
 pub const GENERATION_ID: u16 = 1;
+/// `NFT_DYNSET_OP_DELETE`
+pub const DYNSET_DELETE: u32 = 2;
 /// `NFT_MSG_GETFLOWTABLE`
 pub const GET_FLOWTABLE: i32 = 23;
 /// `NF_NAT_RANGE_PROTO_SPECIFIED`

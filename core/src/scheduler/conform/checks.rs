@@ -133,10 +133,13 @@ fn nobody(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
     let weightless: Vec<Candidate> = (1..=4).map(|id| backend(id, 0)).collect();
     let mut draining = sample_backends(1, 4);
     draining.iter_mut().for_each(|known| known.draining = true);
+    let mut overloaded = sample_backends(1, 4);
+    overloaded.iter_mut().for_each(|known| known.overloaded = true);
     for backends in [
         Vec::new(),
         weightless,
         draining,
+        overloaded,
         sample_backends(1, 1),
         Vec::new(),
     ] {

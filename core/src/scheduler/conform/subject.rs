@@ -144,6 +144,8 @@ pub(super) fn backend(id: u16, weight: u32) -> Candidate {
         address: Ipv4Addr::from(0x0a01_0000 + u32::from(id)).into(),
         port: 8080,
         draining: false,
+        overloaded: false,
+        down: false,
     }
 }
 
@@ -195,7 +197,7 @@ impl Service {
     pub(super) fn step(&mut self) {
         let count = self.backends.len() as u32;
         let index = self.dice.below(count.max(1)) as usize;
-        match self.dice.below(10) {
+        match self.dice.below(11) {
             _ if count == 0 => self.add(),
             0 | 1 if count < 40 => self.add(),
             0..=2 => {
@@ -204,7 +206,8 @@ impl Service {
             }
             3 | 4 => self.backends[index].weight = self.dice.below(9),
             5 => self.backends[index].draining = !self.backends[index].draining,
-            6..=8 => self.loads[index].active = self.dice.below(60),
+            6 => self.backends[index].overloaded = !self.backends[index].overloaded,
+            7..=9 => self.loads[index].active = self.dice.below(60),
             _ => self.loads[index].inactive = self.dice.below(2000),
         }
     }

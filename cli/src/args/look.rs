@@ -1,0 +1,66 @@
+//! Commands that look inside.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use wvs_core::api::Explain;
+use wvs_core::config::Endpoint;
+use wvs_core::config::text::number;
+use wvs_core::ruleset::Protocol;
+
+/// `wvs explain`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The answer holds for now: another connection may take the slot of a cycle first. Nothing is changed by asking.
+
+Examples:
+  wvs explain --from 192.0.2.7:40001 --to 10.0.0.100:80
+  wvs explain --from [2001:db8::7]:40001 --to [2001:db8::100]:53 --protocol udp -o json
+  wvs explain --from 192.0.2.7:40001 --to 203.0.113.9:443 --mark 7")]
+pub struct ExplainArgs {
+    /// The client, with its port
+    #[arg(long, value_name = "ADDR:PORT", value_parser = socket)]
+    pub from: SocketAddr,
+    /// What it asks for, with the port
+    #[arg(long, value_name = "VIP:PORT", value_parser = socket)]
+    pub to: SocketAddr,
+    /// tcp, udp or sctp
+    #[arg(short, long, value_name = "PROTOCOL", default_value = "tcp", value_parser = protocol)]
+    pub protocol: Protocol,
+    /// The packet's firewall mark
+    #[arg(short, long, value_name = "N", default_value = "0", value_parser = mark)]
+    pub mark: u32,
+}
+
+impl ExplainArgs {
+    /// The packet.
+    pub fn packet(&self) -> Explain {
+        Explain {
+            from: self.from,
+            to: self.to,
+            protocol: self.protocol,
+            mark: self.mark,
+        }
+    }
+}
+
+fn socket(text: &str) -> Result<SocketAddr, String> {
+    let Endpoint { address, port } = text.parse().map_err(|error| format!("{error}"))?;
+    match port {
+        Some(port) => Ok(SocketAddr::new(address, port)),
+        None => {
+            let example = SocketAddr::new(address, 40001);
+            Err(format!("`{text}` has no port, and connections have one at both ends: {example}"))
+        }
+    }
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    let known = Protocol::ALL.into_iter().find(|it| it.name() == text);
+    known.ok_or_else(|| format!("`{text}` is not a protocol that wvs forwards: tcp, udp or sctp"))
+}
+
+fn mark(text: &str) -> Result<u32, String> {
+    number(text)
+        .ok_or_else(|| format!("`{text}` is not a firewall mark: a number, decimal or hexadecimal, 7 or 0x7"))
+}

@@ -1,0 +1,87 @@
+//! The program's connections, for listings.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use wvs_tc_bpf::layout::{
+    FlowKey, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN, STATE_TIME_WAIT,
+};
+use wvs_tc_bpf::{MapError, Maps, tick};
+
+use crate::ruleset::Protocol;
+use crate::scheduler::BackendId;
+
+/// A connection of the program's tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcFlow {
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The client.
+    pub client: SocketAddr,
+    /// What it asked for.
+    pub target: SocketAddr,
+    /// The backend.
+    pub backend: BackendId,
+    /// The generation of its id.
+    pub generation: u16,
+    /// The service that chose.
+    pub service: u16,
+    /// LVS's word for the client's half of it.
+    pub state: &'static str,
+    /// Its kind of state, for timeouts.
+    pub kind: u8,
+    /// How long the client has been silent.
+    pub silent: Duration,
+}
+
+/// All connections, the half-open ones too.
+pub(super) fn list(maps: &Maps) -> Result<Vec<TcFlow>, MapError> {
+    let (now, tick) = (maps.now()?, tick());
+    let flows = maps.flows()?;
+    let shown = flows.iter().filter_map(|(key, flow)| {
+        let (client, target) = ends(key);
+        let ticks = now.wrapping_sub(flow.seen) as i32;
+        Some(TcFlow {
+            protocol: Protocol::from_number(key.proto)?,
+            client,
+            target,
+            backend: BackendId(flow.backend),
+            generation: flow.generation,
+            service: flow.service,
+            state: state_name(flow.state),
+            kind: flow.state,
+            silent: tick.saturating_mul(ticks.max(0).unsigned_abs()),
+        })
+    });
+    Ok(shown.collect())
+}
+
+/// Client and virtual address of an entry.
+fn ends(key: &FlowKey) -> (SocketAddr, SocketAddr) {
+    let bytes = &key.addresses;
+    let address = |at: usize| -> IpAddr {
+        if key.family == 4 {
+            let at = at / 4;
+            IpAddr::from([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        } else {
+            let mut octets = [0; 16];
+            octets.copy_from_slice(&bytes[at..at + 16]);
+            IpAddr::from(octets)
+        }
+    };
+    let (source, destination) = (u16::from_be(key.sport), u16::from_be(key.dport));
+    (SocketAddr::new(address(0), source), SocketAddr::new(address(16), destination))
+}
+
+/// LVS's names (`ipvsadm -lnc`).
+fn state_name(state: u8) -> &'static str {
+    match state {
+        STATE_SYN => "SYN_RECV",
+        STATE_ESTABLISHED => "ESTABLISHED",
+        STATE_FIN => "FIN_WAIT",
+        STATE_TIME_WAIT => "TIME_WAIT",
+        STATE_CLOSED => "CLOSE",
+        STATE_DATAGRAM => "UDP",
+        _ => "NONE",
+    }
+}

@@ -1,0 +1,79 @@
+//! Clients that keep their backends: persistence and pins in the program's words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wvs_tc_bpf::{Persistence, Pin, ServiceSettings, WhenQuiesced};
+
+use super::MOST_SERVICES;
+use crate::config::{self, Config, Service};
+use crate::ids::BackendIds;
+use crate::jhash::jhash;
+use crate::pool::members;
+use crate::ruleset::Family;
+
+/// The numbers of the persistence groups, above those of services, which are the groups of services without one.
+///
+/// They come from the names, so that a client keeps its backend over restarts and when groups come and go; names that
+/// meet on one number move on to the next.
+pub fn groups(config: &Config) -> BTreeMap<&str, u16> {
+    let names: BTreeSet<&str> = config
+        .services
+        .iter()
+        .filter_map(|service| service.persistence.as_ref()?.group.as_deref())
+        .collect();
+    let first = MOST_SERVICES as u16;
+    let room = u16::MAX - first;
+    let mut taken = BTreeSet::new();
+    let mut numbers = BTreeMap::new();
+    for name in names {
+        let mut number = (jhash(name.as_bytes(), 0) % u32::from(room)) as u16;
+        while !taken.insert(number) {
+            number = (number + 1) % room;
+        }
+        numbers.insert(name, first + number);
+    }
+    numbers
+}
+
+/// How a service treats new connections, as the program gives it back.
+pub fn settings(service: &Service, number: u32, groups: &BTreeMap<&str, u16>) -> ServiceSettings {
+    let kept = |persistence: &config::Persistence| Persistence {
+        group: match &persistence.group {
+            Some(name) => groups.get(name.as_str()).copied().unwrap_or_default(),
+            None => number as u16,
+        },
+        timeout: persistence.timeout,
+        mask: persistence.mask,
+        mask6: persistence.mask6,
+        when_quiesced: match persistence.when_quiesced {
+            config::WhenQuiesced::Keep => WhenQuiesced::Keep,
+            config::WhenQuiesced::Expire => WhenQuiesced::Expire,
+        },
+    };
+    let settings = ServiceSettings {
+        one_packet: service.one_packet,
+        persistence: service.persistence.as_ref().map(kept),
+        pins: !service.pins.is_empty(),
+    };
+    settings.as_installed()
+}
+
+/// The pins of one family of a service.
+pub fn pins(service: &Service, family: Family, ids: &BackendIds) -> BTreeSet<Pin> {
+    let of_family = service
+        .pins
+        .iter()
+        .filter(|pin| Family::of(pin.client.address) == family);
+    of_family
+        .filter_map(|pin| {
+            let backend = members(service, family).find(|it| it.address == pin.backend)?;
+            let id = ids.get(&service.name, backend.address)?;
+            Some(Pin {
+                client: pin.client.address,
+                prefix: pin.client.length,
+                backend: id.0,
+                generation: ids.generation(id),
+            })
+        })
+        .collect()
+}
