@@ -105,6 +105,7 @@ impl Engine {
 
     /// Makes a configuration, which has been checked, the running one; or says what that would change.
     pub fn apply(&mut self, config: Config, dry_run: bool) -> Result<Applied, ApplyError> {
+        Self::check_tunnels(&config)?;
         let mut ids = self.ids.clone();
         ids.assign(&config, config.director.mark().highest())?;
         let mut numbers = self.tc.numbers.clone();

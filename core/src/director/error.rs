@@ -29,6 +29,11 @@ pub enum ApplyError {
     /// The tc program, its maps or its attachments refused.
     #[error("direct routing and tunnels did not take the change; all is as it was")]
     Tc(#[from] TcError),
+    /// The program does not make such tunnels.
+    #[error(
+        "service `{0}`: this version makes plain IPIP tunnels only; leave `tunnel` and `tunnel_source` out"
+    )]
+    Tunnel(String),
     /// There is no room for so many services.
     #[error(transparent)]
     Services(#[from] TooManyServices),

@@ -9,7 +9,7 @@ use wvs_tc_bpf::Timeouts;
 use super::counting::{SHORTEST, cpu_time};
 use super::engine::Engine;
 use super::error::ApplyError;
-use crate::config::{Config, Service};
+use crate::config::{Config, Forward, Service, TunnelKind};
 use crate::ids::BackendIds;
 use crate::kernel::tc::{TcError, TcSettings};
 use crate::plan::Plan;
@@ -108,6 +108,22 @@ impl Engine {
                 .map_err(failed)?,
             present: addresses.interface_names().map_err(failed)?,
         })
+    }
+
+    /// Refuses tunnels that the program would send in another form than the real servers expect.
+    pub(super) fn check_tunnels(config: &Config) -> Result<(), ApplyError> {
+        let other = |service: &&Service| {
+            let kinds = service
+                .backends
+                .iter()
+                .filter(|it| service.forward_of(it) == Forward::Tun);
+            let mut kinds = kinds.map(|backend| service.tunnel_of(backend).kind);
+            kinds.any(|kind| kind != TunnelKind::Ipip) || !service.tunnel_source.is_empty()
+        };
+        match config.services.iter().find(other) {
+            Some(service) => Err(ApplyError::Tunnel(service.name.clone())),
+            None => Ok(()),
+        }
     }
 
     /// The pools' backends as their schedulers should see them now.

@@ -377,6 +377,16 @@ fn what_the_program_refuses_leaves_all_as_it_was() {
 }
 
 #[test]
+fn tunnels_that_the_program_does_not_make_are_refused() {
+    let mut bench = Bench::new();
+    let tunnel = DIRECT.replace("forward = \"dr\"", "forward = \"tun\"\ntunnel = \"gre\"");
+    let error = bench.apply(&tunnel).unwrap_err();
+    assert!(matches!(&error, ApplyError::Tunnel(service) if service == "web"), "{error}");
+    assert!(bench.program().is_empty());
+    bench.apply(&tunnel.replace("gre", "ipip")).unwrap();
+}
+
+#[test]
 fn when_the_last_direct_service_goes_so_does_the_program() {
     let mut bench = Bench::new();
     bench.apply(DIRECT).unwrap();
