@@ -49,7 +49,7 @@ use crate::config::{Config, Service};
 use crate::dispatch::DispatchTable;
 use crate::kernel::{HostError, open_doors};
 use crate::scheduler::catalog::Catalog;
-use crate::scheduler::{Candidate, StartHostError};
+use crate::scheduler::{Candidate, PluginEngine, StartHostError};
 use asked::Steps;
 use engine::Engine;
 use lock::NamespaceLock;
@@ -64,6 +64,8 @@ pub struct RunOptions {
     pub socket: PathBuf,
     /// Overrides `director.state_dir`.
     pub state_dir: Option<PathBuf>,
+    /// How plugins run. Where they are interpreted, no memory of the process can become executable any more.
+    pub plugin_engine: PluginEngine,
     /// Overrides `director.pin_dir`.
     pub pin_dir: Option<PathBuf>,
 }
@@ -109,12 +111,24 @@ const STOPPING: &str = "stopping; the kernel goes on forwarding (`wvs teardown` 
 
 /// Runs a director until it is told to stop. What it made stays in the kernel.
 pub fn run(options: RunOptions) -> Result<(), RunError> {
+    if options.plugin_engine == PluginEngine::Pulley {
+        deny_writable_code();
+    }
     let _lock = NamespaceLock::take()?;
     let listener = lock::listen(&options.socket)?;
     let result = serve(&options, listener);
     // A socket that nobody answers on would only puzzle the next who asks.
     let _ = std::fs::remove_file(&options.socket);
     result
+}
+
+/// What systemd's MemoryDenyWriteExecute does, for whoever starts the director without it.
+fn deny_writable_code() {
+    match crate::kernel::memory::deny_writable_code() {
+        Ok(true) => tracing::info!("no memory of this process becomes executable from now on"),
+        Ok(false) => tracing::info!("this kernel cannot keep memory from becoming executable; Linux 6.3 can"),
+        Err(error) => tracing::warn!(%error, "cannot keep memory from becoming executable"),
+    }
 }
 
 fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Result<(), RunError> {
