@@ -147,7 +147,11 @@ fn read(name: &str) -> Result<(Vec<u8>, String), PluginError> {
 /// Checks a plugin as the conformance suite does.
 pub fn check(subject: &Subject, proportional: Option<u32>) -> Result<Vec<Finding>, PluginError> {
     let loaded = load(subject)?;
-    examine(&loaded.plugin, &loaded.params, Promises { proportional }).map_err(PluginError::Params)
+    let promises = Promises {
+        proportional,
+        ..Promises::default()
+    };
+    examine(&loaded.plugin, &loaded.params, promises).map_err(PluginError::Params)
 }
 
 /// What a plugin says of itself.

@@ -2,7 +2,7 @@
 
 use wasmtime::{AsContextMut, Store, Trap};
 
-use super::CallError;
+use super::{Breach, CallError};
 use super::deadline::CallTime;
 use super::host::Plugin;
 use super::sandbox::Sandbox;
@@ -55,7 +55,7 @@ fn explain(plugin: &Plugin, sandbox: &Sandbox, call: &'static str, error: &wasmt
         return CallError::Contract {
             plugin: name,
             call,
-            what: unreadable(error, plugin),
+            what: Breach::Other(unreadable(error, plugin)),
         };
     };
     let cause = match trap {
