@@ -2,10 +2,10 @@
 
 use wasmtime::{AsContextMut, Store, Trap};
 
-use super::{Breach, CallError};
 use super::deadline::CallTime;
 use super::host::Plugin;
 use super::sandbox::Sandbox;
+use super::{Breach, CallError};
 
 pub(super) fn new_store(plugin: &Plugin, seed: u64) -> Store<Sandbox> {
     let limits = plugin.shared.limits;

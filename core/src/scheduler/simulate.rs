@@ -27,9 +27,7 @@ pub use remap::Remap;
 pub use run::StepReport;
 pub use time::{TimeTextError, parse_time};
 pub use trace::{TraceError, read as read_trace};
-pub use workload::{
-    Arrival, Crowd, Length, Rate, Synthetic, TooManyError, Workload, WorkloadTextError,
-};
+pub use workload::{Arrival, Crowd, Length, Rate, Synthetic, TooManyError, Workload, WorkloadTextError};
 
 use super::stage::Stage;
 use super::{CallError, Dispatch, Plugin};
@@ -175,7 +173,11 @@ pub fn simulate(
 
 fn tallies(ran: &run::Run) -> Vec<Tally> {
     let tally = |(place, ledger): (usize, &measure::Ledger)| {
-        let known = ran.stage.backends().iter().find(|it| measure::place(it.id) == place);
+        let known = ran
+            .stage
+            .backends()
+            .iter()
+            .find(|it| measure::place(it.id) == place);
         Tally {
             name: format!("b{}", place + 1),
             weight: known.map(|known| known.weight),
@@ -190,6 +192,8 @@ fn tallies(ran: &run::Run) -> Vec<Tally> {
 
 /// Backends that came later had nothing before.
 fn padded(mut samples: Vec<Sample>, backends: usize) -> Vec<Sample> {
-    samples.iter_mut().for_each(|sample| sample.each.resize(backends, 0));
+    samples
+        .iter_mut()
+        .for_each(|sample| sample.each.resize(backends, 0));
     samples
 }

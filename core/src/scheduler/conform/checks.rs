@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::subject::{Service, Slots, Subject, backend, differences, sample_backends, sample_flow, sample_flow6};
+use super::subject::{
+    Service, Slots, Subject, backend, differences, sample_backends, sample_flow, sample_flow6,
+};
 use super::{Outcome, Promises};
 use crate::scheduler::{BackendId, CallError, Candidate, Dispatch, HashKey, Load, ParamKind};
 

@@ -227,12 +227,7 @@ impl Replay<'_> {
         Ok([asked, self.ask(instance, scene)?])
     }
 
-    fn unchanged(
-        &mut self,
-        instance: &mut Instance,
-        scene: &Scene,
-        table: &Slots,
-    ) -> Result<(), CallError> {
+    fn unchanged(&mut self, instance: &mut Instance, scene: &Scene, table: &Slots) -> Result<(), CallError> {
         let [asked, told] = self.again(instance, scene)?;
         let of = table.len();
         let hash = matches!(instance.dispatch(), Dispatch::Hash(_));
@@ -274,7 +269,8 @@ impl Replay<'_> {
             let share = shares.get(&known.id).copied().unwrap_or(0);
             let name = format!("b{}", known.id.0);
             if share == 0 && due >= ENOUGH {
-                let what = format!("{name} gets none of {} slots; by weight it would be {due:.1}", table.len());
+                let what =
+                    format!("{name} gets none of {} slots; by weight it would be {due:.1}", table.len());
                 self.violated(Invariant::Starvation, what);
             }
             let off = (f64::from(share) - due).abs();
@@ -308,7 +304,10 @@ impl Replay<'_> {
         if !goes || !was_usable || table.iter().all(Option::is_none) {
             return;
         }
-        let others = slots.iter().zip(table).filter(|(was, _)| was.is_some_and(|was| was != gone));
+        let others = slots
+            .iter()
+            .zip(table)
+            .filter(|(was, _)| was.is_some_and(|was| was != gone));
         let (mut all, mut moved) = (0_u32, 0_u32);
         for (was, is) in others {
             all += 1;

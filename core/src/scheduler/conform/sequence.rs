@@ -33,6 +33,16 @@ impl fmt::Display for Event {
     }
 }
 
+impl Event {
+    /// To whom it happens.
+    pub(super) fn backend_mut(&mut self) -> &mut u16 {
+        match self {
+            Event::Change(change) => &mut change.backend,
+            Event::Connect(backend, _) | Event::Close(backend, _) | Event::Forget(backend) => backend,
+        }
+    }
+}
+
 /// A service and what happens to it. It begins without backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sequence {
@@ -70,7 +80,10 @@ impl Sequence {
 
     /// In which nobody ever connects.
     pub(super) fn is_quiet(&self) -> bool {
-        !self.events.iter().any(|event| matches!(event, Event::Connect(..)))
+        !self
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Connect(..)))
     }
 }
 

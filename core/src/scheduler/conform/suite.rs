@@ -10,7 +10,7 @@ use super::{Promises, Verdict, checks};
 use crate::scheduler::{CallError, Candidate, Dispatch, Load, ParamError, Plugin};
 
 /// A call that runs into its deadline takes a quarter of a second.
-const SLOW_TRIES: u32 = 30;
+const SLOW_TRIES: u32 = 12;
 /// So many backends make a large service.
 const LARGE: u16 = 1000;
 /// Where more of the other clients move on average, whoever goes by a hash might as well not.
@@ -203,10 +203,16 @@ impl Judge<'_> {
         let Tally { events, tables, .. } = self.sum;
         let flow = self.dispatch == Some(Dispatch::Flow);
         if *tables == 0 {
-            return (Verdict::Note, "not tested: it never answered".to_owned(), Some(Invariant::Answers.fix()));
+            return (
+                Verdict::Note,
+                "not tested: it never answered".to_owned(),
+                Some(Invariant::Answers.fix()),
+            );
         }
         match invariant {
-            Invariant::Answers => passed(format!("{events} events and {LARGE} backends, and an answer each time")),
+            Invariant::Answers => {
+                passed(format!("{events} events and {LARGE} backends, and an answer each time"))
+            }
             Invariant::TableLength if flow => passed("it makes no tables".to_owned()),
             Invariant::TableLength => passed(format!("{tables} tables as asked for")),
             Invariant::Stability if flow => passed("it makes no tables".to_owned()),

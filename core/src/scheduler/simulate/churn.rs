@@ -104,9 +104,21 @@ mod tests {
 
     #[test]
     fn steps_are_in_order_and_moments_are_one() {
-        let churn: Churn = "at 20s remove b3; at 500ms drain b1;at 20s add b4 2;".parse().unwrap();
-        let told: Vec<_> = churn.steps.iter().map(|step| (seconds(step.at), step.text())).collect();
-        assert_eq!(told, [(0.5, "drain b1".to_owned()), (20.0, "remove b3, add b4 2".to_owned())]);
+        let churn: Churn = "at 20s remove b3; at 500ms drain b1;at 20s add b4 2;"
+            .parse()
+            .unwrap();
+        let told: Vec<_> = churn
+            .steps
+            .iter()
+            .map(|step| (seconds(step.at), step.text()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (0.5, "drain b1".to_owned()),
+                (20.0, "remove b3, add b4 2".to_owned())
+            ]
+        );
         assert_eq!("".parse(), Ok(Churn::default()));
     }
 

@@ -37,12 +37,7 @@ impl Remap {
         (could > 0).then(|| self.remapped as f64 / could as f64)
     }
 
-    pub(super) fn note(
-        &mut self,
-        shift: &Shift,
-        before: Option<BackendId>,
-        after: Option<BackendId>,
-    ) {
+    pub(super) fn note(&mut self, shift: &Shift, before: Option<BackendId>, after: Option<BackendId>) {
         let Some(before) = before else { return };
         if Some(before) == after {
             self.stayed += 1;

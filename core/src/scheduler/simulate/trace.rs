@@ -130,9 +130,14 @@ mod tests {
 
     #[test]
     fn a_trace_is_read_in_order_of_time() {
-        let text = "# recorded\nstart_s,length_s,client\n2.5,1,192.0.2.7\n\n0.5 , 3,somebody\n2.5,0,192.0.2.7\n";
+        let text =
+            "# recorded\nstart_s,length_s,client\n2.5,1,192.0.2.7\n\n0.5 , 3,somebody\n2.5,0,192.0.2.7\n";
         let read = read(text).unwrap();
-        let order: Vec<_> = read.arrivals.iter().map(|it| (it.at, it.length, it.client)).collect();
+        let order: Vec<_> = read
+            .arrivals
+            .iter()
+            .map(|it| (it.at, it.length, it.client))
+            .collect();
         assert_eq!(
             order,
             [

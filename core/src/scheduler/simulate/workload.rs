@@ -366,8 +366,7 @@ mod tests {
             let made = wanted.workload().unwrap();
             assert!(made.len().abs_diff(10_000) < 300, "{}", made.len());
             assert!(made.arrivals.is_sorted_by_key(|arrival| arrival.at));
-            let mean =
-                made.arrivals.iter().map(|it| seconds(it.length)).sum::<f64>() / made.len() as f64;
+            let mean = made.arrivals.iter().map(|it| seconds(it.length)).sum::<f64>() / made.len() as f64;
             assert!((mean - 2.0).abs() < 0.1, "{length}: {mean}");
             assert_eq!(wanted.workload().unwrap(), made);
             assert_eq!(wanted.length.to_string().parse(), Ok(wanted.length));
