@@ -147,6 +147,7 @@ fn overload<'a>(area: &Area<'a>, result: &Simulation) -> Drawn<'a> {
     let mut chart = ChartBuilder::on(area)
         .margin_left(12)
         .margin_right(MARGIN)
+        .margin_top(10)
         .margin_bottom(8)
         .x_label_area_size(42)
         .y_label_area_size(70)

@@ -80,8 +80,8 @@ fn over_time(result: &Simulation) -> Table {
         let mut cells = vec![
             format!("{:.1} s", sample.at_s),
             sample.open.to_string(),
-            sample.overload.map(|number| times(number)).unwrap_or_default(),
-            sample.off.map(|number| percent(number)).unwrap_or_default(),
+            sample.overload.map(times).unwrap_or_default(),
+            sample.off.map(percent).unwrap_or_default(),
         ];
         if few {
             cells.extend(sample.each.iter().map(ToString::to_string));

@@ -138,7 +138,7 @@ fn few_of_the_others_move_when_a_backend_goes() {
     for (name, fails, leaves) in [
         ("sh", (0.051, 0.091), (0.051, 0.091)),
         ("dh", (0.051, 0.091), (0.051, 0.091)),
-        ("mh", (0.0, 0.0), (0.083, 0.107)),
+        ("mh", (0.0, 0.0), (0.085, 0.11)),
         ("rendezvous", (0.0, 0.0), (0.0, 0.0)),
     ] {
         let plugin = plugin(name);
