@@ -18,11 +18,10 @@ fn core_test(name: &str) -> String {
 }
 
 /// A small service with some of everything.
-const CHURN: &str = "at 4s remove b3; at 8s add b3 2; at 12s weight b1 4, ";
+const CHURN: &str = "at 4s remove b3; at 8s add b3 2; at 12s weight b1 4";
 
 fn small(scheduler: &str) -> Vec<&str> {
-    let churn = CHURN.trim_end_matches(", ");
-    let mut arguments = vec!["simulate", scheduler, "--weights", "3,2,1", "--churn", churn];
+    let mut arguments = vec!["simulate", scheduler, "--weights", "3,2,1", "--churn", CHURN];
     arguments.extend([
         "--rate",
         "50/s",

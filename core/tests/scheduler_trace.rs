@@ -1,5 +1,5 @@
 //! Schedulers that go by counts, on recorded connections: how far a director's tables are from asking for each.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
