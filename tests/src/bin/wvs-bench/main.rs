@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
 
+mod flow;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -28,7 +30,7 @@ fn main() -> Result<()> {
     println!("{:<62} {:>12} {:>12}", "figure", "measured", "at most");
     scale()?;
     connections()?;
-    Ok(())
+    flow::flows()
 }
 
 fn row(figure: &str, measured: &str, bound: &str) {
