@@ -107,13 +107,6 @@ fn connections_of_all_methods_are_counted_and_live_on() -> Result<()> {
     let listed = stage.director.json(&["connections", "web"])?;
     assert_eq!(listed["total"], 30, "{listed}");
     let arrivals = Arrivals::start(&stage.client(), stage.web(), 50);
-    // To and fro between one plane and both.
-    for config in [Service::web(), mixed(), Service::direct("dr"), mixed()] {
-        stage.director.reload_with(config)?;
-        let seen = arrivals.next(12);
-        assert_eq!((seen.failed(), seen.servers.len()), (0, 3), "{seen}");
-        flows.settle();
-    }
     stage.director.kill9()?;
     arrivals.next(5);
     stage.director.restart()?;
@@ -122,6 +115,26 @@ fn connections_of_all_methods_are_counted_and_live_on() -> Result<()> {
     assert_eq!(report.broken(), 0, "{report:?}");
     let arrived = arrivals.finish();
     assert_eq!(arrived.failed(), 0, "{arrived}");
+    Ok(())
+}
+
+#[test]
+fn no_connection_is_lost_between_the_planes() -> Result<()> {
+    let stage = Stage::with(LabOptions::tunnels(), mixed())?;
+    let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
+    let arrivals = Arrivals::start(&stage.client(), stage.web(), 200);
+    for round in 0..5 {
+        for config in [Service::web(), mixed(), Service::direct("dr"), mixed()] {
+            stage.director.reload_with(config)?;
+            let seen = arrivals.next(12);
+            assert_eq!(seen.servers.len(), 3, "{seen}");
+            let all = arrivals.report();
+            assert_eq!(all.failed(), 0, "round {round}: {all}");
+        }
+    }
+    let report = flows.finish();
+    assert_eq!(report.broken(), 0, "{report:?}");
+    assert_eq!(arrivals.finish().failed(), 0);
     Ok(())
 }
 

@@ -34,6 +34,8 @@ pub enum Step {
 ///
 /// What packets are led to is there before they are led. Backends that are not wanted any more stay while their
 /// connections live, and so do the interfaces that these come in by: both go when the connections have gone.
+///
+/// Last come the steps that [wait](Step::waits) for nftables.
 pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
     let mut steps = Vec::new();
     for (id, target) in &desired.backends {
@@ -74,10 +76,27 @@ pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
         .keys()
         .filter(|it| !desired.services.contains_key(it));
     steps.extend(gone.copied().map(Step::RemoveService));
+    steps.sort_by_key(|step| step.waits(installed));
     steps
 }
 
 impl Step {
+    /// Whether the new ruleset has to be there before: by this step nftables gets packets that the program has
+    /// forwarded until now, or for backends that it may not know yet. It would reject them.
+    pub fn waits(&self, installed: &TcState) -> bool {
+        let in_use = |number: &u32| installed.listeners.values().any(|it| it == number);
+        match self {
+            Step::Unlisten(_) | Step::RemoveService(_) => true,
+            Step::Listen(listen, _) => installed.listeners.contains_key(listen),
+            Step::Table(number, _) | Step::Pins(number, _) => in_use(number),
+            Step::Backend(id, target) => {
+                let before = installed.backends.get(id);
+                !target.method.is_direct() && before.is_some_and(|it| it.method.is_direct())
+            }
+            Step::Service(..) | Step::Attach(_) => false,
+        }
+    }
+
     /// The table that it sets.
     pub fn table(&self) -> Option<(u32, &DispatchTable)> {
         match self {
@@ -171,5 +190,66 @@ impl fmt::Display for Words<'_, Target> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wvs_tc_bpf::Encapsulation;
+
+    use super::*;
+
+    fn state(method: Method) -> TcState {
+        let target = Target {
+            method,
+            address: "10.1.0.11".parse().unwrap(),
+            generation: 1,
+            way: None,
+            encapsulation: Encapsulation::Ipip,
+            quiesced: false,
+        };
+        let mut state = TcState::default();
+        state.backends.insert(BackendId(1), target);
+        state.service(1);
+        state
+            .listeners
+            .insert(Listen::Address("10.0.0.100".parse().unwrap(), 6, 80), 1);
+        state
+    }
+
+    fn told(desired: &TcState, installed: &TcState) -> Vec<(String, bool)> {
+        plan(desired, installed)
+            .iter()
+            .map(|step| (step.to_string(), step.waits(installed)))
+            .collect()
+    }
+
+    #[test]
+    fn what_nftables_has_to_know_first_comes_last() {
+        let (nat, dr) = (state(Method::Nat), state(Method::DirectRouting));
+        assert_eq!(told(&dr, &nat), [("backend 1 dr 10.1.0.11".to_owned(), false)]);
+        assert_eq!(told(&nat, &dr), [("backend 1 nat 10.1.0.11".to_owned(), true)]);
+        assert_eq!(
+            told(&TcState::default(), &dr),
+            [
+                ("listen no more tcp://10.0.0.100:80".to_owned(), true),
+                ("remove service 1".to_owned(), true)
+            ]
+        );
+        assert!(told(&dr, &TcState::default()).iter().all(|(_, waits)| !waits));
+    }
+
+    #[test]
+    fn a_table_in_use_waits_and_a_new_one_does_not() {
+        let before = state(Method::DirectRouting);
+        let mut after = before.clone();
+        after.service(1).table = DispatchTable::empty();
+        assert_eq!(told(&after, &before), [("table 1 of 1 slots".to_owned(), true)]);
+        after.service(2).table = DispatchTable::empty();
+        let waiting: Vec<_> = told(&after, &before)
+            .into_iter()
+            .filter(|(_, waits)| *waits)
+            .collect();
+        assert_eq!(waiting, [("table 1 of 1 slots".to_owned(), true)]);
     }
 }
