@@ -1,7 +1,7 @@
 //! Schedulers that decide for each connection, through NAT: connections wait in a queue until the director answers.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -111,6 +111,36 @@ fn each_connection_waits_for_the_plugin_once() -> Result<()> {
         })
         .sum::<Result<u64>>()?;
     assert_eq!(counted, 45);
+    Ok(())
+}
+
+/// The servers that answer so many datagrams from one port, all of which are sent before any answer is read.
+fn burst(stage: &Stage, to: SocketAddr, count: usize) -> Result<Vec<String>> {
+    stage.lab.client_ns().run(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        socket.connect(to)?;
+        for _ in 0..count {
+            socket.send(b"burst")?;
+        }
+        let answer = |_| {
+            let mut bytes = [0; 256];
+            let read = socket.recv(&mut bytes)?;
+            let text = String::from_utf8_lossy(&bytes[..read]);
+            Ok(text.split(' ').next().unwrap_or_default().to_owned())
+        };
+        (0..count).map(answer).collect()
+    })
+}
+
+#[test]
+fn datagrams_that_wait_together_are_one_connection() -> Result<()> {
+    let stage = Stage::up(dns())?;
+    for round in 1..=20 {
+        let servers = burst(&stage, SocketAddr::new(stage.web().ip(), 53), 10)?;
+        assert_eq!(servers, vec![servers[0].clone(); 10], "round {round}");
+        assert_eq!(picks(&stage, "dns")?, [round, 0]);
+    }
     Ok(())
 }
 
@@ -290,5 +320,44 @@ fn a_queue_of_somebody_elses_stays_theirs() -> Result<()> {
     wait_for("the queue to be taken", SOON, || asks(&stage).unwrap_or(false));
     assert_one_server(&stage.client().ask_many(stage.web(), 10), 10);
     assert_eq!(stage.director.says(&["status"])?.code, 0);
+    Ok(())
+}
+
+#[test]
+fn what_finds_no_room_in_the_queue_goes_on() -> Result<()> {
+    // How many wait, and how many were dropped, for want of room in the queue and in the director's socket.
+    let numbers = |stage: &Stage| -> Result<[String; 3]> {
+        let queues = queues(stage)?;
+        let words: Vec<_> = queues.split_whitespace().map(str::to_owned).collect();
+        let word = |at: usize| words.get(at).cloned().context("a line of the kernel's table");
+        Ok([word(2)?, word(5)?, word(6)?])
+    };
+    let stage = Stage::up(web())?;
+    let SocketAddr::V4(vip) = stage.web() else {
+        anyhow::bail!("the web is served in IPv4");
+    };
+    wait_for("a full queue", 3 * SOON, || {
+        // Who answers takes what waits; and who is halted for long is not waited for.
+        let halted = stage.director.signal(Signal::SIGSTOP);
+        let full = halted
+            .and_then(|()| stage.client().flood(vip, 4000))
+            .and_then(|()| numbers(&stage))
+            .is_ok_and(|[waiting, ..]| waiting == "1024");
+        full || stage.director.signal(Signal::SIGCONT).is_err()
+    });
+    assert_eq!(numbers(&stage)?, ["1024", "0", "0"]);
+    stage.director.signal(Signal::SIGCONT)?;
+    // lblc gives all to one server; the slots give some to each.
+    let counted = |n: usize| -> Result<u64> {
+        let backend = stage.director.backend("web", rs(n))?;
+        backend["connections"].as_u64().context("a number of connections")
+    };
+    for n in 1..=3 {
+        assert!(counted(n)? > 0, "the slots have all servers");
+    }
+    wait_for("the plugin to be asked again", SOON, || {
+        let seen = stage.client().ask_many(stage.web(), 10);
+        ["rs1", "rs2", "rs3"].iter().any(|name| seen.server(name) == 10)
+    });
     Ok(())
 }

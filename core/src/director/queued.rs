@@ -27,7 +27,7 @@ use crate::ruleset::{Family, Key, MapName, Protocol, Table};
 use crate::scheduler::NewFlow;
 
 /// How long a connection waits for the engine. A client's first repetition comes after a second (RFC 6298).
-const PATIENCE: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How often the kernel is told that we are there: thrice in the time after which it asks no more.
 const BEAT: Duration = Duration::from_millis(250);
 /// How often a queue that somebody else has is tried again.

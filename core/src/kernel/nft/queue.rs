@@ -59,3 +59,35 @@ pub fn trial() -> Plan {
         ],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nftnl::{MsgType, ProtoFamily};
+
+    use super::*;
+    use crate::kernel::nft::batch::Batch;
+    use crate::kernel::nft::object;
+
+    #[test]
+    fn both_forms_are_as_nft_and_iptables_send_them() {
+        let sent = |form| {
+            let mut rule = object::Rule::new(ProtoFamily::Ipv4, c"t", c"c").unwrap();
+            rule.add(&queue(7776, form)).unwrap();
+            let mut batch = Batch::new(0);
+            batch.add(0, &rule, MsgType::Add);
+            batch.seal(1).bytes
+        };
+        let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|it| it == part);
+        // NFTA_QUEUE_NUM, _TOTAL, _FLAGS in network order, as `nft --debug=mnl` of nftables 1.0.6 shows them.
+        let expression = sent(QueueForm::Expression);
+        let numbers = [
+            6, 0, 1, 0, 0x1e, 0x60, 0, 0, 6, 0, 2, 0, 0, 1, 0, 0, 6, 0, 3, 0, 0, 1,
+        ];
+        assert!(has(&expression, b"queue\0") && has(&expression, &numbers), "{expression:02x?}");
+        // NFTA_TARGET_INFO in the machine's order: number, how many, bypass, and what fills it up to eight bytes.
+        let target = sent(QueueForm::Target);
+        let info = [7776_u16, 1, 1, 0].map(u16::to_ne_bytes).concat();
+        let info = [&[12, 0, 3, 0][..], &info].concat();
+        assert!(has(&target, b"NFQUEUE\0") && has(&target, &info), "{target:02x?}");
+    }
+}

@@ -10,9 +10,9 @@ use wvs_tests::{LabOptions, Service, Stage, Target, backend, rs};
 use super::{cpu_of, median, own_cpu, row, softirq_threads, us};
 
 /// Rounds of connections, clients that ask at the same time, and connections of each.
-const ROUNDS: usize = 41;
+const ROUNDS: usize = 21;
 const CLIENTS: usize = 8;
-const CONNECTIONS: usize = 100;
+const CONNECTIONS: usize = 50;
 
 /// Connections of one round.
 struct Round {
