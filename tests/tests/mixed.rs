@@ -138,6 +138,30 @@ fn no_connection_is_lost_between_the_planes() -> Result<()> {
     Ok(())
 }
 
+/// Queueing disciplines read a packet's priority, so the backend's id must not be in it any more.
+#[test]
+fn what_leaves_has_no_priority_of_ours() -> Result<()> {
+    let stage = Stage::with(LabOptions::tunnels(), mixed_of_both_families())?;
+    stage.ns().nft(
+        "table inet probe {
+            counter forwarded { }
+            counter tagged { }
+            chain leaving { type filter hook postrouting priority 300
+                meta l4proto tcp th dport 8080 counter name forwarded
+                meta l4proto tcp th dport 8080 meta priority 7776:0000-7776:ffff counter name tagged
+            }
+        }",
+    )?;
+    for to in [stage.web(), stage.web6()] {
+        let flows = LongLived::open(&stage.client(), to, 9)?;
+        flows.settle();
+        assert_eq!(flows.finish().broken(), 0);
+    }
+    assert!(stage.ns().counter("inet probe", "forwarded")?.0 > 12);
+    assert_eq!(stage.ns().counter("inet probe", "tagged")?, (0, 0));
+    Ok(())
+}
+
 #[test]
 fn the_director_is_a_real_server_too() -> Result<()> {
     for forward in ["dr", "tun"] {

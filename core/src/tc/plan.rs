@@ -243,13 +243,13 @@ mod tests {
     fn a_table_in_use_waits_and_a_new_one_does_not() {
         let before = state(Method::DirectRouting);
         let mut after = before.clone();
-        after.service(1).table = DispatchTable::empty();
-        assert_eq!(told(&after, &before), [("table 1 of 1 slots".to_owned(), true)]);
-        after.service(2).table = DispatchTable::empty();
+        after.service(1).table = DispatchTable::empty().resized(4);
+        assert_eq!(told(&after, &before), [("table 1 of 4 slots".to_owned(), true)]);
+        after.service(2).table = DispatchTable::empty().resized(8);
         let waiting: Vec<_> = told(&after, &before)
             .into_iter()
             .filter(|(_, waits)| *waits)
             .collect();
-        assert_eq!(waiting, [("table 1 of 1 slots".to_owned(), true)]);
+        assert_eq!(waiting, [("table 1 of 4 slots".to_owned(), true)]);
     }
 }
