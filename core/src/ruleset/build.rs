@@ -365,7 +365,7 @@ impl Builder<'_> {
         let mut sent = count(Direction::Original, MapName::Sent);
         // The tc program tells nftables its choice with every packet that it leaves to it. IPv4 gives what it forwards
         // a new priority (ip_forward); with IPv6 queueing disciplines would take the backend's id for a class.
-        if self.family == Family::V6 && self.table.maps.contains_key(&MapName::Chosen) {
+        if self.family == Family::V6 && self.hears_of_tc() {
             sent.statements.push(Statement::ClearPriority);
         }
         let rules = vec![sent, count(Direction::Reply, MapName::Received)];

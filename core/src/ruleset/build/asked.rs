@@ -11,7 +11,7 @@ use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::pool::members;
 use crate::ruleset::{Family, Hook, IdMap, Key, MapName, Protocol, Rule, Statement};
-use crate::scheduler::Dispatch;
+use crate::scheduler::{BackendId, Dispatch};
 
 /// The chain that leads to those of the services that are asked for.
 const ASKING: &str = "asking";
@@ -88,6 +88,15 @@ impl Builder<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the tc program hands packets over with its choice. The answer that nobody gets a connection is in
+    /// `chosen`, too.
+    pub(super) fn hears_of_tc(&self) -> bool {
+        let maps = &self.table.maps;
+        let asks = maps.contains_key(&MapName::Attended);
+        maps.get(&MapName::Chosen)
+            .is_some_and(|it| !asks || it.keys().any(|key| *key != Key::Chosen(BackendId(0))))
     }
 
     /// The base chains in which packets wait, where any does, and as long as the director is there: one that is halted
