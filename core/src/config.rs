@@ -67,6 +67,9 @@ pub struct DirectorSettings {
     /// Connections of each family that direct routing and tunnels keep in mind, 1,024 to 16,777,216. Default
     /// 262,144.
     pub max_flows: u32,
+    /// The number of the queue in which new connections of services through NAT wait whose scheduler is asked for each
+    /// (`NFQUEUE`). Nobody else may use it. Default 7776.
+    pub queue: u16,
 }
 
 impl DirectorSettings {
@@ -87,6 +90,7 @@ impl Default for DirectorSettings {
             interfaces: Vec::new(),
             pin_dir: "/sys/fs/bpf/wvs".into(),
             max_flows: 262_144,
+            queue: 7776,
         }
     }
 }

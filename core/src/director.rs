@@ -16,6 +16,7 @@ mod ledger;
 mod lock;
 mod pools;
 mod program;
+mod queued;
 mod reading;
 mod reconcile;
 mod server;
@@ -228,15 +229,13 @@ fn engine_thread(
     todo: &Receiver<Step>,
     ready: oneshot::Sender<Result<(), RunError>>,
 ) {
-    let mut engine = match start_engine(options) {
+    let mut engine = match start_engine(options, steps) {
         Ok(engine) => engine,
         Err(error) => {
             let _ = ready.send(Err(error));
             return;
         }
     };
-    engine.steps = steps;
-    engine.answer_questions();
     let _ = ready.send(Ok(()));
     let mut next_look = Instant::now() + LOOK;
     let mut trouble = None;
@@ -254,8 +253,11 @@ fn engine_thread(
         }
         engine.reschedule(now);
         engine.look_after_tc(now);
+        engine.look_after_queue(now);
         engine.swap_plugins(now);
+        engine.attend(Instant::now());
         let until = engine.next_schedule().min(next_look);
+        let until = engine.next_attendance().map_or(until, |next| next.min(until));
         match todo.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(step) => step(&mut engine),
             Err(RecvTimeoutError::Timeout) => {}
@@ -264,7 +266,7 @@ fn engine_thread(
     }
 }
 
-fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
+fn start_engine(options: &RunOptions, steps: Steps) -> Result<Engine, RunError> {
     let text = reading::text_of(&options.config).map_err(|source| RunError::Read {
         path: options.config.clone(),
         source,
@@ -276,6 +278,7 @@ fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
     let store = Store::open(options.state_dir.as_ref().unwrap_or(&config.director.state_dir))?;
     let mut engine = Engine::new(doors, catalog, store, options.config.clone()).map_err(RunError::Apply)?;
     engine.pin_dir.clone_from(&options.pin_dir);
+    engine.steps = steps;
     engine.resume(config, &text).map_err(RunError::Apply)?;
     Ok(engine)
 }

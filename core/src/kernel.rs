@@ -11,6 +11,7 @@ pub mod memory;
 mod netlink;
 pub mod nft;
 pub mod probe;
+pub mod queue;
 pub mod real_server;
 mod routes;
 mod sysctl;
@@ -240,6 +241,8 @@ pub struct Doors {
     pub addresses: Box<dyn Addresses>,
     /// The tc program.
     pub tc: Box<dyn tc::Tc>,
+    /// Queues of packets.
+    pub queues: Box<dyn queue::Queues>,
 }
 
 impl std::fmt::Debug for Doors {
@@ -290,5 +293,6 @@ pub fn open_doors() -> Result<Doors, HostError> {
         conntrack: Box::new(conntrack),
         addresses: Box::new(addresses),
         tc: Box::new(tc::TcProgram::default()),
+        queues: Box::new(queue::KernelQueues),
     })
 }

@@ -75,7 +75,11 @@ pub fn ruleset(path: &Path) -> Result<String, CheckError> {
             tables.insert(key, table);
         }
     }
-    Ok(text::ruleset(&build(&config, &ids, &tables, &Facts::default())))
+    let facts = Facts {
+        queue: Some(config.director.queue),
+        ..Facts::default()
+    };
+    Ok(text::ruleset(&build(&config, &ids, &tables, &facts)))
 }
 
 /// Why a teardown failed.

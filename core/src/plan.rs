@@ -10,6 +10,7 @@ mod script;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::kernel::Remembered;
 use crate::ruleset::text;
@@ -69,6 +70,10 @@ impl Digest {
     }
 }
 
+/// For how long a director is taken to be there that has said so: less than the second after which a client of TCP
+/// repeats itself, so that its second packet finds the way.
+pub const ATTENDED: Duration = Duration::from_millis(800);
+
 /// One slot that changes: its number, the backend that leaves it and the one that takes it.
 pub type SlotChange = (u32, Option<BackendId>, Option<BackendId>);
 
@@ -107,6 +112,8 @@ pub enum Op {
     Remember(Family, IdMap, Vec<Remembered>),
     /// Forgets clients of a map that the kernel fills, where they still have these backends.
     Forget(Family, IdMap, Ids),
+    /// Says that the director is there, for a time.
+    Attend(Family),
     /// Deletes a chain, which has no rules left and to which nothing leads.
     DeleteChain(Family, String),
     /// Deletes a slot map, which no rule uses.

@@ -266,16 +266,18 @@ fn service(number: u8) -> impl Strategy<Value = Service> {
 fn config() -> impl Strategy<Value = Config> {
     let mask =
         (8u32..=16).prop_flat_map(|bits| (0..=32 - bits).prop_map(move |low| ((1 << bits) - 1) << low));
-    let director = (odd_text(), odd_text(), mask, 0u8..4, "/[ -~é]{0,12}", 1u32 << 10..=1 << 24).prop_map(
-        |(plugin_dir, state_dir, ct_mark_mask, interfaces, pin_dir, max_flows)| DirectorSettings {
-            plugin_dir: plugin_dir.into(),
-            state_dir: state_dir.into(),
-            ct_mark_mask,
-            interfaces: (0..interfaces).map(|number| format!("eth{number}")).collect(),
-            pin_dir: pin_dir.into(),
-            max_flows,
-        },
-    );
+    let director =
+        (odd_text(), odd_text(), mask, 0u8..4, "/[ -~é]{0,12}", 1u32 << 10..=1 << 24, any::<u16>()).prop_map(
+            |(plugin_dir, state_dir, ct_mark_mask, interfaces, pin_dir, max_flows, queue)| DirectorSettings {
+                plugin_dir: plugin_dir.into(),
+                state_dir: state_dir.into(),
+                ct_mark_mask,
+                interfaces: (0..interfaces).map(|number| format!("eth{number}")).collect(),
+                pin_dir: pin_dir.into(),
+                max_flows,
+                queue,
+            },
+        );
     let director = prop_oneof![Just(DirectorSettings::default()), director];
     let services = (0u8..4).prop_flat_map(|count| (0..count).map(service).collect::<Vec<_>>());
     (director, services).prop_map(|(director, services)| Config { director, services })

@@ -128,6 +128,7 @@ impl Bench {
         ];
         let facts = Facts {
             local: [host(family, DIRECTOR)].into(),
+            queue: None,
         };
         let mut nft = NftSocket::open().unwrap();
         apply(&mut nft, &build(&config, &ids, &tables.into(), &facts));

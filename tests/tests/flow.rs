@@ -1,4 +1,4 @@
-//! Schedulers that decide for each connection: the tc program asks, the director answers.
+//! Schedulers that decide for each connection: the data path asks, the director answers.
 
 use std::time::Duration;
 

@@ -65,6 +65,9 @@ fn because(it: &Explanation) -> (String, Vec<String>) {
             format!("{client} was there before, and is remembered for {}", duration(u64::from(*expires)))
         }
         Because::Schedule(draw) => drawn(draw),
+        Because::Asked => {
+            "the scheduler is asked for each connection; this one would get it if nobody answered".to_owned()
+        }
         Because::Program => {
             "the tc program says so; what it looks at has changed while it was asked".to_owned()
         }

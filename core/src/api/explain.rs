@@ -107,6 +107,9 @@ pub enum Because {
     },
     /// The schedule names it.
     Schedule(Draw),
+    /// The scheduler is asked for each connection, and has not been for this one: it keeps account of those it decides.
+    /// The backend is who gets it where nobody answers.
+    Asked,
     /// The tc program says so, for a reason that cannot be told any more: what it looks at changes all the time.
     Program,
     /// No backend takes new connections.

@@ -26,6 +26,8 @@ pub enum DirectorKey {
     PinDir,
     /// `max_flows`
     MaxFlows,
+    /// `queue`
+    Queue,
 }
 
 /// What a service has.
@@ -212,6 +214,7 @@ fn director_words(key: DirectorKey, config: &Config) -> String {
         }
         DirectorKey::PinDir => "pin_dir",
         DirectorKey::MaxFlows => "max_flows",
+        DirectorKey::Queue => "queue",
     };
     name.to_owned()
 }

@@ -13,6 +13,7 @@ pub fn default_file() -> String {
         interfaces: _,
         pin_dir,
         max_flows,
+        queue,
     } = DirectorSettings::default();
     let SchedulerSpec {
         plugin: scheduler, ..
@@ -39,6 +40,9 @@ pub fn default_file() -> String {
 #pin_dir = "{pin_dir}"
 # For direct routing and tunnels: connections of each family that are kept in mind.
 #max_flows = {max_flows}
+# For schedulers that are asked for each connection, through NAT: the number of the queue (NFQUEUE) in which the
+# connections wait. Nobody else may use it.
+#queue = {queue}
 
 # A virtual service. Repeat [[service]] for more.
 [[service]]

@@ -70,6 +70,9 @@ fn director(text: &mut String, director: &DirectorSettings) {
     if director.max_flows != default.max_flows {
         line(text, "max_flows", director.max_flows);
     }
+    if director.queue != default.queue {
+        line(text, "queue", director.queue);
+    }
 }
 
 fn service(text: &mut String, service: &Service) {

@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::error::ApplyError;
 use crate::kernel::ConntrackError;
 use crate::pool::PoolKey;
-use crate::scheduler::{BackendId, Load};
+use crate::scheduler::{BackendId, Dispatch, Load};
 
 /// The shortest pause between two walks: a table is as good as the counts it was made from are fresh.
 pub(crate) const SHORTEST: Duration = Duration::from_millis(20);
@@ -143,6 +143,7 @@ impl Engine {
         if keys.is_empty() {
             return;
         }
+        let before = self.dispatches(&keys);
         let mut standing = self.candidates_now(&self.config, &self.ids, &self.tc.facts);
         for key in &keys {
             let Some(backends) = standing.remove(key) else {
@@ -150,10 +151,21 @@ impl Engine {
             };
             self.told(key, |engine| engine.redraw_table(key, backends));
         }
+        if before != self.dispatches(&keys) {
+            // A scheduler that works again may want another rule than its stand-in.
+            return self.told(&keys[0], |engine| engine.apply(engine.config.clone(), false).map(drop));
+        }
         self.told(&keys[0], |engine| engine.refresh_tc(&keys));
         for key in &keys {
             self.told(key, |engine| engine.refresh_slots(key).map(drop));
         }
+    }
+
+    /// How the tables of pools are used.
+    fn dispatches(&self, keys: &[PoolKey]) -> Vec<Option<Dispatch>> {
+        keys.iter()
+            .map(|key| self.pools.get(key).map(|pool| pool.table().dispatch))
+            .collect()
     }
 
     fn told(&mut self, key: &PoolKey, work: impl FnOnce(&mut Self) -> Result<(), ApplyError>) {

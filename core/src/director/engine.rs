@@ -14,6 +14,7 @@ use super::error::ApplyError;
 use super::forwarding::TcPlane;
 use super::ledger::Ledger;
 use super::pools::RunningPool;
+use super::queued::Queued;
 use super::store::{ManagedAddresses, Running, Store};
 use super::swap::Swaps;
 use crate::api::{Applied, Edit};
@@ -58,6 +59,7 @@ pub struct Engine {
     /// The way back to itself, for threads that wait for the kernel.
     pub(super) steps: Steps,
     pub(super) answering: Option<Answering>,
+    pub(super) queued: Queued,
     /// What the program's counters said last.
     pub(super) tc_traffic: BTreeMap<BackendId, BackendTraffic>,
     /// The backends that have as many connections as they may.
@@ -82,6 +84,7 @@ impl Engine {
             tc: TcPlane::new(store.service_numbers()?, Instant::now()),
             steps: Steps::new(),
             answering: None,
+            queued: Queued::default(),
             tc_traffic: BTreeMap::new(),
             overloaded: BTreeSet::new(),
             store,
@@ -112,7 +115,8 @@ impl Engine {
         self.preflight(&config)?;
         let facts = self.facts(&config)?;
         let (tables, fresh) = self.tables(&config, &ids, &facts, dry_run)?;
-        let desired = build(&config, &ids, &tables, &facts.for_ruleset());
+        let queue = self.take_queue(&config, &tables, dry_run);
+        let desired = build(&config, &ids, &tables, &facts.for_ruleset(queue));
         let state = tc::build(&config, &ids, &numbers, &tables, &facts);
         if dry_run {
             let steps = tc::plan(&state, &self.tc.installed);
@@ -162,6 +166,8 @@ impl Engine {
         self.ids = ids;
         let forgotten = self.forget_clients(&plan);
         self.answer_questions();
+        self.leave_queue();
+        self.attend_at_once();
         let warnings = self.look_for_backends();
         Ok(Applied {
             plan: in_words(&plan, &steps),
@@ -393,6 +399,7 @@ impl Engine {
         let addresses = self.manage_addresses(&Config::default())?;
         self.observed = Observed::default();
         self.desired = Ruleset::default();
+        self.queued = Queued::default();
         Ok(crate::api::Torn { tables, addresses })
     }
 }

@@ -15,8 +15,8 @@ impl Engine {
     }
 }
 
-/// What to say of a scheduler that wants to be asked for each connection, while the data path asks for none.
-pub(super) fn unasked(scheduler: &SchedulerView) -> Option<String> {
+/// What to say of a scheduler that wants to be asked for each connection, and is not.
+pub(super) fn unasked(scheduler: &SchedulerView, why: &str) -> Option<String> {
     (scheduler.dispatch == Dispatch::Flow).then(|| {
         let SchedulerView {
             service,
@@ -25,8 +25,8 @@ pub(super) fn unasked(scheduler: &SchedulerView) -> Option<String> {
             ..
         } = scheduler;
         format!(
-            "service {service} ({family}): scheduler `{plugin}` decides for each connection, which the data path of this \
-             version does not ask for; the built-in round robin serves"
+            "service {service} ({family}): scheduler `{plugin}` decides for each connection and cannot be asked ({why}); \
+             the built-in round robin serves"
         )
     })
 }

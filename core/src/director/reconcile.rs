@@ -120,6 +120,7 @@ impl Engine {
             }
         };
         if !repair.is_empty() {
+            self.attend_soon();
             self.repairs += 1;
             let steps = repair.ops.len();
             tracing::warn!(

@@ -2,12 +2,13 @@
 
 mod explain;
 mod fakes;
+mod queued;
 mod swap;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use fakes::{FakeAddresses, FakeConntrack, FakeTc};
+use fakes::{FakeAddresses, FakeConntrack, FakeQueues, FakeTc};
 
 use super::engine::Engine;
 use super::error::ApplyError;
@@ -30,19 +31,21 @@ struct Bench {
     conntrack: FakeConntrack,
     addresses: FakeAddresses,
     tc: FakeTc,
+    queues: FakeQueues,
     state: tempfile::TempDir,
 }
 
 impl Bench {
     fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
-        let (kernel, conntrack, addresses, tc) = Default::default();
+        let (kernel, conntrack, addresses, tc, queues) = Default::default();
         let mut bench = Bench {
-            engine: engine(&kernel, &conntrack, &addresses, &tc, &state),
+            engine: engine(&kernel, &conntrack, &addresses, &tc, &queues, &state),
             kernel,
             conntrack,
             addresses,
             tc,
+            queues,
             state,
         };
         bench.apply(WEB).unwrap();
@@ -57,7 +60,7 @@ impl Bench {
     fn restart(&mut self, text: &str) {
         self.engine = {
             self.tc.0.lock().unwrap().loaded = false;
-            engine(&self.kernel, &self.conntrack, &self.addresses, &self.tc, &self.state)
+            engine(&self.kernel, &self.conntrack, &self.addresses, &self.tc, &self.queues, &self.state)
         };
         let config = checked(text, "wvs.toml", &self.engine.catalog).unwrap();
         self.engine.resume(config, text).unwrap();
@@ -81,6 +84,7 @@ fn engine(
     conntrack: &FakeConntrack,
     addresses: &FakeAddresses,
     tc: &FakeTc,
+    queues: &FakeQueues,
     state: &tempfile::TempDir,
 ) -> Engine {
     let doors = Doors {
@@ -88,6 +92,7 @@ fn engine(
         conntrack: Box::new(conntrack.clone()),
         addresses: Box::new(addresses.clone()),
         tc: Box::new(tc.clone()),
+        queues: Box::new(queues.clone()),
     };
     let store = Store::open(state.path()).unwrap();
     Engine::new(doors, Catalog::new().unwrap(), store, "wvs.toml".into()).unwrap()

@@ -45,14 +45,17 @@ impl Engine {
         warnings.extend(self.tc_warnings());
         let schedulers: Vec<_> = self.pools.iter().map(|(key, pool)| pool.view(key)).collect();
         warnings.extend(schedulers.iter().filter_map(troubled));
-        let asked = |scheduler: &&SchedulerView| {
+        let by_nft = |scheduler: &&SchedulerView| {
             let key = PoolKey {
                 service: scheduler.service.clone(),
                 family: scheduler.family,
             };
             self.tc.number(&key).is_none()
         };
-        warnings.extend(schedulers.iter().filter(asked).filter_map(super::flows::unasked));
+        if let Some(why) = self.queued.trouble() {
+            let by_nft = schedulers.iter().filter(by_nft);
+            warnings.extend(by_nft.filter_map(|it| super::flows::unasked(it, why)));
+        }
         warnings.extend(schedulers.iter().filter_map(super::swap::refused));
         warnings.extend(self.host_warnings());
         Status {

@@ -6,6 +6,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
@@ -309,6 +310,28 @@ impl Socket {
                 Err(error) => return Err(NetlinkError::Os("receive an answer", error.into())),
             }
         }
+    }
+
+    /// Receives one datagram, if one is there.
+    pub fn receive_what_is_there(&mut self) -> Result<Option<Messages<'_>>, NetlinkError> {
+        match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC) {
+            Ok(length) if length <= self.buffer.len() => Ok(Some(Messages(&self.buffer[..length]))),
+            Ok(length) => Err(NetlinkError::Malformed(format!("a message of {length} bytes was cut off"))),
+            Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => Ok(None),
+            Err(error) => Err(NetlinkError::Os("receive a message", error.into())),
+        }
+    }
+
+    /// Has [`receive`](Socket::receive) end so soon, below a second, where nothing comes.
+    pub fn wait_for_packets(&mut self, most: Duration) -> Result<(), NetlinkError> {
+        let most = TimeVal::new(0, i64::from(most.subsec_micros()));
+        setsockopt(&self.fd(), sockopt::ReceiveTimeout, &most)
+            .map_err(|error| NetlinkError::Os("set the receive timeout", error.into()))
+    }
+
+    /// Says nothing of what found no room in the socket.
+    pub fn overflow_silently(&mut self) {
+        set_flag(self.socket.as_raw_fd(), libc::NETLINK_NO_ENOBUFS);
     }
 
     /// Sends a request and hands every message of the answer to `take`. Says whether the answer is

@@ -8,6 +8,7 @@ mod decode;
 mod encode;
 mod expression;
 mod object;
+mod queue;
 mod shape;
 mod statements;
 mod uapi;
@@ -20,6 +21,7 @@ use nftnl::MsgType;
 
 use self::decode::Reading;
 use self::encode::{protocol_family, refused};
+use self::queue::QueueForm;
 use super::netlink::{Attributes, Message, NetlinkError, Request, Socket};
 use super::{BackendTraffic, Nft, NftError, Remembered};
 use crate::plan::{Observed, Op, Plan};
@@ -33,6 +35,8 @@ const ATTEMPTS: usize = 20;
 #[derive(Debug)]
 pub struct NftSocket {
     socket: Socket,
+    /// How this kernel has packets wait, once that had to be known.
+    queue: Option<QueueForm>,
 }
 
 /// What became of a batch.
@@ -83,6 +87,7 @@ impl NftSocket {
     pub fn open() -> Result<Self, NftError> {
         Ok(NftSocket {
             socket: Socket::open()?,
+            queue: None,
         })
     }
 
@@ -231,13 +236,27 @@ impl NftSocket {
         let refused = plan.ops.len();
         plan.ops.push(Op::DeleteChain(Family::V4, "never".to_owned()));
         let mut refusals = Vec::new();
-        let batch = encode::batch_for(c"wvs-rehearsal", &plan, 0)?;
+        let form = self.queue.unwrap_or_default();
+        let batch = encode::batch_for(c"wvs-rehearsal", &plan, 0, form)?;
         match self.hear(batch, &mut refusals) {
             Ok(()) => {}
             Err(Unheard::Sending(error) | Unheard::Answer(error)) => return Err(error.into()),
         }
         refusals.retain(|(step, _)| *step != Some(refused));
         Ok(refusals)
+    }
+
+    /// How rules of a plan have packets wait, if any does: found out by trying, once.
+    fn queue_form(&mut self, plan: &Plan) -> Result<QueueForm, NftError> {
+        if self.queue.is_none() && queue::is_in(plan) {
+            let refusals = self.rehearse(&queue::trial())?;
+            self.queue = Some(if refusals.is_empty() {
+                QueueForm::Expression
+            } else {
+                QueueForm::Target
+            });
+        }
+        Ok(self.queue.unwrap_or_default())
     }
 
     /// Deletes the tables that stand, as one transaction, and says whether there were any.
@@ -314,7 +333,8 @@ impl Nft for NftSocket {
         if plan.is_empty() {
             return Ok(generation);
         }
-        let verdict = self.submit(encode::batch(plan, generation)?)?;
+        let form = self.queue_form(plan)?;
+        let verdict = self.submit(encode::batch(plan, generation, form)?)?;
         let next = next_generation(generation);
         match verdict {
             // A batch that changes nothing leaves the generation alone. Where it stands further on, somebody

@@ -17,6 +17,8 @@ pub struct ModelKernel {
     pub remembered: BTreeMap<(Family, IdMap), Ids>,
     /// Batches taken.
     pub commits: usize,
+    /// How often the director has said that it is there.
+    pub attended: usize,
     /// Refuse commits.
     pub refuse: bool,
     /// Refuse to forget clients.
@@ -163,6 +165,13 @@ impl ModelKernel {
                     }
                 }
             }
+            Op::Attend(family) => {
+                self.table(*family)?
+                    .maps
+                    .get(&MapName::Attended)
+                    .ok_or(missing("set"))?;
+                self.attended += 1;
+            }
             Op::DeleteIdMap(family, map) => {
                 self.remembered.remove(&(*family, map.clone()));
                 self.table(*family)?.ids.remove(map).ok_or(missing("map"))?;
@@ -241,7 +250,8 @@ fn check_rule(table: &ObservedTable, rule: &Rule) -> Result<(), String> {
 fn map_of(statement: &Statement) -> Option<MapName> {
     match statement {
         Statement::GotoService(map) | Statement::Account { set: map, .. } => Some(*map),
-        Statement::GotoMarked => Some(MapName::Marks),
+        Statement::GotoMarked(map) => Some(*map),
+        Statement::Attended => Some(MapName::Attended),
         Statement::ToClosed => Some(MapName::Closed),
         Statement::GotoBackend => Some(MapName::Backends),
         Statement::GotoChosen => Some(MapName::Chosen),

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::{Op, Plan, SlotChange};
+use super::{ATTENDED, Op, Plan, SlotChange};
 use crate::kernel::Remembered;
 use crate::ruleset::text;
-use crate::ruleset::{Family, GUARD, Key, TABLE};
+use crate::ruleset::{Family, GUARD, Key, MapName, Protocol, TABLE};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,6 +70,11 @@ impl fmt::Display for Op {
             }
             Op::AddIds(family, map, ids) => {
                 write!(f, "add element {} {map} {{ {} }}", ours(family), text::id_elements(ids).join(", "))
+            }
+            Op::Attend(family) => {
+                let lasting = |it: &Protocol| format!("{it} timeout {}ms", ATTENDED.as_millis());
+                let all = Protocol::ALL.iter().map(lasting).collect::<Vec<_>>().join(", ");
+                write!(f, "add element {} {} {{ {all} }}", ours(family), MapName::Attended)
             }
             Op::DeleteIdMap(family, map) => write!(f, "delete map {} {map}", ours(family)),
             Op::DeleteChain(family, name) => write!(f, "delete chain {} {name}", ours(family)),

@@ -116,10 +116,10 @@ fn a_ruleset(config: &Config, ids: &mut BackendIds, salt: usize) -> Ruleset {
         let slots = config.service(&key.service).unwrap().slots as usize;
         let pick = |slot: usize| candidates.get((slot * (salt + 1)) % (candidates.len() + salt % 2).max(1));
         let slots = (0..slots).map(|slot| pick(slot).map(|it| it.id)).collect();
-        let dispatch = if salt.is_multiple_of(3) {
-            Dispatch::Hash(HashKey::Source)
-        } else {
-            Dispatch::Cycle
+        let dispatch = match salt % 3 {
+            0 => Dispatch::Hash(HashKey::Source),
+            1 => Dispatch::Cycle,
+            _ => Dispatch::Flow,
         };
         (key, DispatchTable { dispatch, slots })
     };
@@ -131,6 +131,7 @@ fn a_ruleset(config: &Config, ids: &mut BackendIds, salt: usize) -> Ruleset {
         .filter(|it| it.to_string().ends_with('2'));
     let facts = Facts {
         local: local.collect(),
+        queue: (!salt.is_multiple_of(5)).then_some(7776),
     };
     build(config, ids, &tables, &facts)
 }

@@ -1,5 +1,6 @@
 //! From services to a ruleset.
 
+mod asked;
 mod clients;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use crate::kernel::MarkMask;
 use crate::pool::{PoolKey, families, members};
 use crate::scheduler::{BackendId, Dispatch};
 
+pub use asked::{ask_chain, asks, service_of};
 pub use clients::{client_bits, client_map, follows_weights};
 
 /// jhash's seed, the same on every director, so that several of them choose alike.
@@ -25,6 +27,8 @@ pub const HASH_SEED: u32 = 0x7776_7300;
 pub struct Facts {
     /// The director's own addresses, as far as backends have them.
     pub local: BTreeSet<IpAddr>,
+    /// The queue in which connections wait whose scheduler is asked; none where nobody would answer.
+    pub queue: Option<u16>,
 }
 
 /// The chain that every new connection is led through.
@@ -75,8 +79,12 @@ pub fn build(
                 mark: config.director.mark(),
             };
             builder.listeners(service);
-            let clients = builder.clients(config, ids, service);
-            builder.scheduler(service, tables.get(&key), clients);
+            let pool = tables.get(&key);
+            let mut clients = builder.clients(config, ids, service);
+            if let Some(queue) = facts.queue.filter(|_| pool.is_some_and(|it| asks(service, it))) {
+                builder.asked(ids, service, &mut clients, queue);
+            }
+            builder.scheduler(service, pool, clients);
             if service.uses_tc() {
                 builder.refused();
             }
@@ -310,7 +318,8 @@ impl Builder<'_> {
             ("nat-output", Hook::NatOutput),
         ] {
             let mut rules = Vec::new();
-            if hook == Hook::NatPrerouting && has(self.table, MapName::Chosen) {
+            let asks = has(self.table, MapName::Asked) || has(self.table, MapName::AskedMarks);
+            if (hook == Hook::NatPrerouting || asks) && has(self.table, MapName::Chosen) {
                 rules.push(plain(Statement::GotoChosen));
             }
             rules.extend(jump(DISPATCH));
@@ -318,10 +327,11 @@ impl Builder<'_> {
             rules.extend([Statement::GotoBackend, Statement::RejectTcp, Statement::Reject].map(plain));
             self.chain(name.into(), Some(hook), rules);
         }
+        self.asking();
         let mut dispatch = Vec::new();
         if has(self.table, MapName::Marks) {
             let any = Statement::Protocols(Protocol::ALL.to_vec());
-            dispatch.push(bare(vec![any, Statement::GotoMarked]));
+            dispatch.push(bare(vec![any, Statement::GotoMarked(MapName::Marks)]));
         }
         for map in [MapName::Services, MapName::ServiceRanges] {
             if has(self.table, map) {
@@ -355,7 +365,7 @@ impl Builder<'_> {
         let mut sent = count(Direction::Original, MapName::Sent);
         // The tc program tells nftables its choice with every packet that it leaves to it. IPv4 gives what it forwards
         // a new priority (ip_forward); with IPv6 queueing disciplines would take the backend's id for a class.
-        if self.family == Family::V6 && self.table.maps.contains_key(&MapName::Chosen) {
+        if self.family == Family::V6 && self.hears_of_tc() {
             sent.statements.push(Statement::ClearPriority);
         }
         let rules = vec![sent, count(Direction::Reply, MapName::Received)];

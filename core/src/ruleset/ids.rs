@@ -9,6 +9,8 @@ use crate::scheduler::BackendId;
 /// A map whose elements are backend ids. Its name says all of its shape.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IdMap {
+    /// `answers-SERVICE`: what its scheduler, which was asked, may have answered → id of that backend.
+    Answers(String),
     /// `group-GROUP`: as [`IdMap::Persist`], for all services of a group.
     Group(String),
     /// `held-SERVICE`: which of the service's backends a remembered id stands for. What it lacks is forgotten.
@@ -33,6 +35,7 @@ impl IdMap {
         let (kind, rest) = name.split_once('-')?;
         let owned = || rest.to_owned();
         let map = match kind {
+            "answers" => IdMap::Answers(owned()),
             "group" => IdMap::Group(owned()),
             "held" => IdMap::Held(owned()),
             "persist" => IdMap::Persist(owned()),
@@ -55,6 +58,7 @@ impl IdMap {
 impl fmt::Display for IdMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            IdMap::Answers(service) => write!(f, "answers-{service}"),
             IdMap::Group(group) => write!(f, "group-{group}"),
             IdMap::Held(service) => write!(f, "held-{service}"),
             IdMap::Persist(service) => write!(f, "persist-{service}"),
@@ -70,6 +74,7 @@ mod tests {
     #[test]
     fn a_name_says_which_map_it_is() {
         for map in [
+            IdMap::Answers("web".into()),
             IdMap::Group("a-b".into()),
             IdMap::Held("pins-3-a".into()),
             IdMap::Persist("9".into()),

@@ -17,12 +17,18 @@ pub type Slots = Vec<Option<BackendId>>;
 pub type Elements = BTreeMap<Key, Option<String>>;
 
 /// What the tc program writes into the priority of a packet that it leaves to us, in its upper half: the lower
-/// half is the id of the backend that it has chosen. No qdisc has this handle unless somebody gives it on purpose.
+/// half is the id of the backend that it has chosen. So does a scheduler that was asked. No qdisc has this handle unless somebody gives it on purpose.
 pub const CHOSEN: u32 = 0x7776_0000;
 
 /// The maps and sets of a table. The name says all of the shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MapName {
+    /// `asked`: address . protocol . port interval → verdict: services whose scheduler is asked for each connection.
+    Asked,
+    /// `asked-marks`: the same by firewall mark.
+    AskedMarks,
+    /// `attended`: set of protocols, as long as the director says all the time that it is there.
+    Attended,
     /// `backends`: classid → verdict, with a counter: connections sent to each backend.
     Backends,
     /// `chosen`: classid → verdict, with a counter: connections that the tc program chose a backend for.
@@ -45,7 +51,10 @@ pub enum MapName {
 
 impl MapName {
     /// All names, in the order of the text.
-    pub const ALL: [MapName; 9] = [
+    pub const ALL: [MapName; 12] = [
+        MapName::Asked,
+        MapName::AskedMarks,
+        MapName::Attended,
         MapName::Backends,
         MapName::Chosen,
         MapName::Closed,
@@ -60,6 +69,9 @@ impl MapName {
     /// The name in the kernel.
     pub fn as_str(self) -> &'static str {
         match self {
+            MapName::Asked => "asked",
+            MapName::AskedMarks => "asked-marks",
+            MapName::Attended => "attended",
             MapName::Backends => "backends",
             MapName::Chosen => "chosen",
             MapName::Closed => "closed",
@@ -79,7 +91,17 @@ impl MapName {
 
     /// Whether elements carry a verdict (a map) or only count as members (a set).
     pub fn has_verdicts(self) -> bool {
-        !matches!(self, MapName::Closed | MapName::Received | MapName::Sent)
+        !matches!(self, MapName::Attended | MapName::Closed | MapName::Received | MapName::Sent)
+    }
+
+    /// Whether its elements end by themselves. To us it is always empty.
+    pub fn is_dynamic(self) -> bool {
+        self == MapName::Attended
+    }
+
+    /// Whether ports are ranges.
+    pub fn has_ranges(self) -> bool {
+        matches!(self, MapName::Asked | MapName::ServiceRanges)
     }
 
     /// Whether each element counts its packets and bytes.
@@ -99,15 +121,17 @@ impl fmt::Display for MapName {
 pub enum Key {
     /// `services`: address, protocol, port.
     Service(IpAddr, Protocol, u16),
-    /// `service-ranges`: address, protocol, first and last port.
+    /// `service-ranges`, `asked`: address, protocol, first and last port.
     ServiceRange(IpAddr, Protocol, u16, u16),
-    /// `marks`: a firewall mark; `received`, `sent`, `sources`: our bits of a conntrack mark, in place.
+    /// `marks`, `asked-marks`: a firewall mark; `received`, `sent`, `sources`: our bits of a conntrack mark, in place.
     Mark(u32),
     /// `backends`, `held-…`: a backend id in the packet's priority.
     Backend(BackendId),
-    /// `chosen`: a backend id in the packet's priority as the tc program writes it, see [`CHOSEN`]; 0 where it
-    /// found no backend.
+    /// `chosen`, `answers-…`: a backend id in the packet's priority as the tc program writes it, or who has asked a
+    /// scheduler, see [`CHOSEN`]; 0 where there is no backend.
     Chosen(BackendId),
+    /// `attended`: a protocol.
+    Protocol(Protocol),
     /// `closed`, `pins-…`: an address, whose last bits are 0 where only the first count.
     Address(IpAddr),
 }

@@ -26,10 +26,16 @@ pub enum Statement {
     Return,
     /// `accept`: no more of this base chain.
     Accept,
-    /// `ip daddr . meta l4proto . th dport vmap @services` (or `@service-ranges`)
+    /// `ip daddr . meta l4proto . th dport vmap @services` (or `@service-ranges`, `@asked`)
     GotoService(MapName),
-    /// `meta mark vmap @marks`
-    GotoMarked,
+    /// `meta mark vmap @marks` (or `@asked-marks`)
+    GotoMarked(MapName),
+    /// `ct status ! confirmed`: the packet is the first of its connection that comes so far.
+    Unconfirmed,
+    /// `meta l4proto @attended`: the director is there.
+    Attended,
+    /// `queue flags bypass to NUMBER`: the packet waits until somebody has decided. Where nobody listens, it goes on.
+    Queue(u16),
     /// `ip daddr @closed`
     ToClosed,
     /// `counter`

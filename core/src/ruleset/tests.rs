@@ -36,6 +36,10 @@ fn service(name: &str, listen: &[&str], backends: Vec<Backend>) -> Service {
 
 /// The ruleset of services whose backends take turns.
 fn built(services: Vec<Service>, local: &[&str]) -> Ruleset {
+    built_as(services, local, Dispatch::Cycle, Some(7776))
+}
+
+fn built_as(services: Vec<Service>, local: &[&str], dispatch: Dispatch, queue: Option<u16>) -> Ruleset {
     let config = Config {
         services,
         ..Config::default()
@@ -48,12 +52,12 @@ fn built(services: Vec<Service>, local: &[&str]) -> Ruleset {
             let slots = (0..16)
                 .map(|slot| all.get(slot % all.len().max(1)).map(|it| it.id))
                 .collect();
-            let dispatch = Dispatch::Cycle;
             (key, DispatchTable { dispatch, slots })
         })
         .collect();
     let facts = Facts {
         local: local.iter().map(|it| it.parse().unwrap()).collect(),
+        queue,
     };
     build(&config, &ids, &tables, &facts)
 }
@@ -175,6 +179,46 @@ fn services_of_a_group_know_each_others_backends_by_their_servers() {
     assert_eq!(held(&quiesced, "http"), held(&both, "http"));
     https.persistence = remembering(Some("shop"), WhenQuiesced::Keep);
     assert_eq!(held(&built(vec![http, https, other], &[]), "https"), held(&both, "https"));
+}
+
+/// A service that remembers and pins clients, of addresses and marks.
+fn asked() -> Service {
+    let mut web = service(
+        "web",
+        &["10.0.0.100", "2001:db8::100"],
+        vec![backend("10.1.0.11:80", None), backend("[2001:db8::11]:80", None)],
+    );
+    web.listen.push("tcp://10.0.0.101:80,8000-8010".parse().unwrap());
+    web.listen.push(Listen::Mark(7));
+    web.persistence = remembering(None, WhenQuiesced::Keep);
+    web.pins = vec![ClientPin {
+        client: "10.9.0.0/16".parse().unwrap(),
+        backend: "10.1.0.11:80".parse().unwrap(),
+    }];
+    web
+}
+
+#[test]
+fn a_service_whose_scheduler_is_asked() {
+    insta::assert_snapshot!(text::ruleset(&built_as(vec![asked()], &[], Dispatch::Flow, Some(7776))));
+}
+
+#[test]
+fn who_is_not_asked_has_nothing_of_it() {
+    let mut direct = asked();
+    (direct.forward, direct.pins) = (Forward::Dr, vec![]);
+    for backend in &mut direct.backends {
+        backend.address.port = None;
+    }
+    for ruleset in [
+        built_as(vec![asked()], &[], Dispatch::Cycle, Some(7776)),
+        // Where the tc program chooses, that asks.
+        built_as(vec![direct], &[], Dispatch::Flow, Some(7776)),
+        built_as(vec![asked()], &[], Dispatch::Flow, None),
+    ] {
+        let text = text::ruleset(&ruleset);
+        assert!(!text.contains("queue") && !text.contains("ask") && !text.contains("answers"), "{text}");
+    }
 }
 
 #[test]

@@ -30,14 +30,22 @@ pub fn map_shape(family: Family, map: MapName) -> Vec<String> {
     let address = address_type(family);
     let key = match map {
         MapName::Backends | MapName::Chosen => "classid".to_owned(),
+        MapName::Attended => "inet_proto".to_owned(),
         MapName::Closed => address.to_owned(),
-        MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => "mark".to_owned(),
-        MapName::ServiceRanges | MapName::Services => format!("{address} . inet_proto . inet_service"),
+        MapName::AskedMarks | MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => {
+            "mark".to_owned()
+        }
+        MapName::Asked | MapName::ServiceRanges | MapName::Services => {
+            format!("{address} . inet_proto . inet_service")
+        }
     };
     let verdict = if map.has_verdicts() { " : verdict" } else { "" };
     let mut shape = vec![format!("type {key}{verdict}")];
-    if map == MapName::ServiceRanges {
+    if map.has_ranges() {
         shape.push("flags interval".to_owned());
+    }
+    if map.is_dynamic() {
+        shape.push("flags timeout".to_owned());
     }
     if map.has_counters() {
         shape.push("counter".to_owned());
@@ -49,7 +57,7 @@ pub fn map_shape(family: Family, map: MapName) -> Vec<String> {
 pub fn id_map_shape(family: Family, map: &IdMap) -> Vec<String> {
     let client = format!("type {} : classid", address_type(family));
     match map {
-        IdMap::Held(_) => vec!["type classid : classid".to_owned()],
+        IdMap::Answers(_) | IdMap::Held(_) => vec!["type classid : classid".to_owned()],
         IdMap::Pins(..) => vec![client],
         IdMap::Group(_) | IdMap::Persist(_) => {
             vec![
@@ -80,6 +88,8 @@ pub fn slots_size(slots: u32) -> u32 {
 /// The declaration of a base chain.
 pub fn hook(hook: Hook) -> String {
     let priority = match hook {
+        Hook::QueuePrerouting => "dstnat - 1",
+        Hook::QueueOutput => "-101",
         Hook::NatPrerouting => "dstnat",
         Hook::NatOutput => "-100",
         Hook::NatPostrouting => "srcnat",
@@ -92,12 +102,16 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Key::Service(address, protocol, port) => write!(f, "{address} . {protocol} . {port}"),
+            Key::ServiceRange(address, protocol, first, last) if first == last => {
+                write!(f, "{address} . {protocol} . {first}")
+            }
             Key::ServiceRange(address, protocol, first, last) => {
                 write!(f, "{address} . {protocol} . {first}-{last}")
             }
             Key::Mark(mark) => write!(f, "{mark:#010x}"),
             Key::Backend(id) => f.write_str(&class(*id)),
             Key::Chosen(id) => write!(f, "{:x}:{:x}", CHOSEN >> 16, id.0),
+            Key::Protocol(protocol) => write!(f, "{protocol}"),
             Key::Address(address) => write!(f, "{address}"),
         }
     }
@@ -142,7 +156,7 @@ pub fn table(family: Family, table: &Table) -> String {
     }
     for (map, ids) in &table.ids {
         let per_line = match map {
-            IdMap::Held(_) => PER_LINE_NUMBERS,
+            IdMap::Answers(_) | IdMap::Held(_) => PER_LINE_NUMBERS,
             _ => per_line_addresses(family),
         };
         let lines = lines(&id_elements(ids), per_line);
@@ -200,7 +214,7 @@ const PER_LINE_NUMBERS: usize = 5;
 /// How many elements nft prints on a line, which it decides by the type of the key.
 fn per_line(family: Family, map: MapName) -> usize {
     match (map, family) {
-        (MapName::Services | MapName::ServiceRanges, _) => 1,
+        (MapName::Asked | MapName::Services | MapName::ServiceRanges, _) => 1,
         (MapName::Closed, family) => per_line_addresses(family),
         _ => PER_LINE_NUMBERS,
     }

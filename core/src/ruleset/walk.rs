@@ -72,6 +72,8 @@ pub struct Walk {
     pub reason: Option<Reason>,
     /// The backend whose chain it came to.
     pub backend: Option<BackendId>,
+    /// Whether the service's scheduler is asked, so that what the walk came to holds only where it does not answer.
+    pub asked: bool,
     /// Whether it met the rule that closes other ports.
     pub closed: bool,
     /// The source address that it gets: a pool, or [`Statement::Masquerade`].
@@ -108,6 +110,7 @@ pub fn walk<K: Kernel>(
             listener: None,
             reason: packet.chosen.map(|_| Reason::Chosen),
             backend: None,
+            asked: false,
             closed: false,
             source: None,
             end: End::Accepted,
@@ -177,7 +180,7 @@ impl<K: Kernel> Walker<'_, K> {
                     end => return Ok(end),
                 },
                 Statement::Goto(chain) => Some(chain.clone()),
-                Statement::GotoService(_) | Statement::GotoMarked => self.listener(statement),
+                Statement::GotoService(_) | Statement::GotoMarked(_) => self.listener(statement),
                 Statement::GotoBackend | Statement::GotoChosen => self.backend(statement),
                 Statement::Return => return Ok(Next::Back),
                 Statement::Accept => return Ok(Next::End(End::Accepted)),
@@ -229,6 +232,10 @@ impl<K: Kernel> Walker<'_, K> {
                 self.draws(chain, map, *size, Dispatch::Hash(*key), *seed)?
             }
             Statement::LookUpClient { map, bits } => self.knows_client(map, *bits)?,
+            Statement::LookUpHeld(IdMap::Answers(_)) => {
+                self.walk.asked = true;
+                false
+            }
             Statement::LookUpHeld(map) => {
                 let held = self.table.ids.get(map);
                 let here = self.priority.and_then(|id| held?.get(&Key::Backend(id)).copied());
@@ -282,9 +289,9 @@ impl<K: Kernel> Walker<'_, K> {
     fn listener(&mut self, statement: &Statement) -> Option<String> {
         let Packet { target, protocol, .. } = *self.packet;
         let found = match statement {
-            Statement::GotoMarked => {
+            Statement::GotoMarked(map) => {
                 let key = Key::Mark(self.packet.mark);
-                let chain = self.table.maps.get(&MapName::Marks)?.get(&key)?;
+                let chain = self.table.maps.get(map)?.get(&key)?;
                 (key, chain)
             }
             Statement::GotoService(map) => {

@@ -43,12 +43,14 @@ impl Facts {
         services.flat_map(addresses).collect()
     }
 
-    /// What of it the ruleset has to know: which backends are this host itself.
-    pub fn for_ruleset(&self) -> ruleset::build::Facts {
+    /// What of it the ruleset has to know: which backends are this host itself; and the queue in which connections
+    /// may wait.
+    pub fn for_ruleset(&self, queue: Option<u16>) -> ruleset::build::Facts {
         let is_local = |route: &Result<Route, String>| route.as_ref().is_ok_and(|route| route.local);
         let local = self.routes.iter().filter(|(_, route)| is_local(route));
         ruleset::build::Facts {
             local: local.map(|(address, _)| *address).collect(),
+            queue,
         }
     }
 

@@ -121,7 +121,7 @@ pub fn entrances(table: &mut Table) {
             vec![
                 rule("", vec![Statement::GotoService(MapName::Services)]),
                 rule("", vec![Statement::GotoService(MapName::ServiceRanges)]),
-                rule("", vec![Statement::GotoMarked]),
+                rule("", vec![Statement::GotoMarked(MapName::Marks)]),
                 rule("", vec![Statement::ToClosed, Statement::RejectTcp]),
                 rule("", vec![Statement::ToClosed, Statement::Reject]),
                 rule("", vec![Statement::Accept]),
@@ -194,7 +194,36 @@ fn persistent(table: &mut Table, map: IdMap, bits: u8, timeout: u64) {
     }
 }
 
-/// A table with every map, statement and hook.
+/// The chains in which connections of a service wait, and its maps. `wait` has them wait.
+pub fn asking(table: &mut Table, family: Family, wait: Statement) {
+    let asked = |map| rule("", vec![Statement::GotoService(map)]);
+    let marked = rule("", vec![Statement::GotoMarked(MapName::AskedMarks)]);
+    let first = || {
+        let goto = Statement::Goto("asking".into());
+        vec![rule("", vec![Statement::Unconfirmed, Statement::Attended, goto])]
+    };
+    let answers = IdMap::Answers("web".into());
+    let answered = vec![Statement::LookUpHeld(answers.clone()), Statement::Return];
+    for (name, content) in [
+        ("asking", chain(None, vec![marked, asked(MapName::Asked)])),
+        ("queue-prerouting", chain(Some(Hook::QueuePrerouting), first())),
+        ("queue-output", chain(Some(Hook::QueueOutput), first())),
+        ("ask-web", chain(None, vec![rule("svc=web", vec![wait])])),
+        ("answered-web", chain(None, vec![rule("svc=web", answered)])),
+    ] {
+        table.chains.insert(name.into(), content);
+    }
+    for (first, last) in [(80, 80), (443, 8443)] {
+        elements(table, MapName::Asked)
+            .insert(Key::ServiceRange(host(family, 100), Protocol::Tcp, first, last), goto("ask-web"));
+    }
+    elements(table, MapName::AskedMarks).insert(Key::Mark(7), goto("ask-web"));
+    let ids = table.ids.entry(answers).or_default();
+    ids.extend([1, 0x2a].map(|id| (Key::Chosen(BackendId(id)), BackendId(id))));
+}
+
+/// A table with every map and hook, and every statement but the one that has packets wait: what nft prints of that
+/// depends on the kernel.
 pub fn everything(family: Family) -> Table {
     let mut table = Table::default();
     entrances(&mut table);
@@ -241,6 +270,7 @@ pub fn everything(family: Family) -> Table {
     persistent(&mut table, IdMap::Persist("both".into()), bits[1], 360);
     persistent(&mut table, IdMap::Group("a".into()), bits[2], 31 * 86_400);
     persistent(&mut table, IdMap::Group("b".into()), bits[3], 5405);
+    asking(&mut table, family, Statement::Counter);
     let held = table.ids.get_mut(&IdMap::Held("web".into())).unwrap();
     held.extend((1..=7).map(|id| (Key::Backend(BackendId(id)), BackendId(1 + id % 2))));
     let pins = table.ids.get_mut(&IdMap::Pins(bits[0], "web".into())).unwrap();

@@ -133,6 +133,7 @@ pub fn explanations() -> Vec<Explanation> {
         local,
         chosen(kept, Then::Forward(Way::Dr(link(true))), Plane::Tc),
         chosen(known, translate(Some("10.0.0.1-10.0.0.4")), Plane::Nftables),
+        chosen(Because::Asked, translate(None), Plane::Nftables),
         chosen(Because::Program, Then::Forward(Way::Local), Plane::Tc),
         chosen(Because::Unseen, refuse(Refusal::PortUnreachable), Plane::Nftables),
         nobody(obstacles()),

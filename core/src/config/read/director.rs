@@ -38,6 +38,14 @@ impl<'i> Reader<'i> {
                 director.max_flows = flows;
             }
         }
+        if let Some(value) = self.get(&section, "queue") {
+            self.locate(Place::Director(DirectorKey::Queue), value.span());
+            let expected = ("a number from 0 to 65535", "7776");
+            let number = self.number(value, "queue", u16::MAX.into(), expected);
+            if let Some(number) = number.and_then(|it| u16::try_from(it).ok()) {
+                director.queue = number;
+            }
+        }
         director
     }
 

@@ -42,6 +42,7 @@ pub(super) const DIRECTOR: Shape = Shape {
         "interfaces",
         "pin_dir",
         "max_flows",
+        "queue",
     ],
     later: &[],
 };

@@ -123,6 +123,7 @@ impl Engine {
         explanation.because = match (&walk.reason, walk.backend, service) {
             // Only what the program has not taken comes to the chain of one of its backends, and is rejected.
             (_, Some(_), _) if walk.end == End::Rejected => Because::Unseen,
+            (Some(Reason::Drawn(_)), Some(_), _) if walk.asked => Because::Asked,
             (Some(Reason::Drawn(draw)), Some(_), _) => Because::Schedule(draw.clone()),
             (Some(Reason::Pinned(client)), Some(_), _) => Because::Pin { client: *client },
             (Some(Reason::Remembered(client, expires)), Some(_), _) => Because::Persistence {

@@ -14,7 +14,7 @@ use crate::kernel::tc::TcFlow;
 use crate::ruleset::Protocol;
 use crate::ruleset::build::HASH_SEED;
 use crate::ruleset::draw::draw;
-use crate::scheduler::BackendId;
+use crate::scheduler::{BackendId, Dispatch};
 use crate::tc::{TcService, Words};
 
 impl Engine {
@@ -140,6 +140,9 @@ impl Engine {
             return Ok(kept);
         }
         let table = &service.table;
+        if table.dispatch == Dispatch::Flow {
+            return Ok(Because::Asked);
+        }
         let slots = table.slots.len() as u32;
         let ends = (packet.from, packet.to);
         let drawn = draw(table.dispatch, slots, HASH_SEED, ends, || self.doors.tc.position(number))?;

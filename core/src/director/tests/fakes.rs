@@ -8,6 +8,7 @@ use std::time::Duration;
 use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{AttachError, Counts, PersistentEntry, Questions, Sweep, Timeouts};
 
+use crate::kernel::queue::{Queue, QueueError, Queues, Verdict, Waiting};
 use crate::kernel::tc::{Answer, Inventory, Tc, TcError, TcFlow, TcSettings};
 use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Flow, MarkMask, Routes};
 use crate::ruleset::Family;
@@ -234,5 +235,45 @@ impl Tc for FakeTc {
     fn teardown(&mut self, _: &TcSettings) -> Result<bool, TcError> {
         *self.0.lock().unwrap() = FakeProgram::default();
         Ok(true)
+    }
+}
+
+/// A queue as a test wants it: what waits in it, and what was decided. Somebody else may have it.
+#[derive(Clone, Default)]
+pub struct FakeQueues(pub Arc<Mutex<FakeQueue>>);
+
+#[derive(Default)]
+pub struct FakeQueue {
+    pub taken: bool,
+    pub waiting: Vec<Waiting>,
+    pub decided: Vec<(u32, Verdict)>,
+}
+
+impl Queues for FakeQueues {
+    fn take(&mut self, number: u16) -> Result<Box<dyn Queue>, QueueError> {
+        let owner = "another program".to_owned();
+        match self.0.lock().unwrap().taken {
+            true => Err(QueueError::Taken { number, owner }),
+            false => Ok(Box::new(self.clone())),
+        }
+    }
+}
+
+impl Queue for FakeQueues {
+    fn wait(&mut self) -> Result<Vec<Waiting>, QueueError> {
+        let waiting = std::mem::take(&mut self.0.lock().unwrap().waiting);
+        if waiting.is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(waiting)
+    }
+
+    fn decide(&mut self, verdicts: &[(u32, Verdict)]) -> Result<(), QueueError> {
+        self.0.lock().unwrap().decided.extend(verdicts);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), QueueError> {
+        Ok(())
     }
 }

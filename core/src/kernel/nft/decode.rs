@@ -12,7 +12,9 @@ use crate::ruleset::{Elements, Family, Hook, IdMap, Ids, Key, MapName, Slots};
 use crate::scheduler::BackendId;
 
 /// All hooks that a chain of ours can have.
-const HOOKS: [Hook; 6] = [
+const HOOKS: [Hook; 8] = [
+    Hook::QueuePrerouting,
+    Hook::QueueOutput,
     Hook::NatPrerouting,
     Hook::NatOutput,
     Hook::NatPostrouting,
@@ -123,7 +125,7 @@ impl Reading {
             let ours = shape == Shape::of(self.family, map);
             if ours {
                 self.table.maps.insert(map, Elements::new());
-                return Some(SetOfOurs::Map(map));
+                return (!map.is_dynamic()).then_some(SetOfOurs::Map(map));
             }
         } else if let Some(map) = IdMap::from_kernel(&name) {
             if shape == Shape::of_ids(self.family, &map) {

@@ -8,10 +8,11 @@ use nftnl::{Chain, ChainType, MsgType, Policy, ProtoFamily, Table};
 use super::batch::Batch;
 use super::expression::{ANONYMOUS, address, name};
 use super::object::{Rule, Set, Target};
+use super::queue::QueueForm;
 use super::shape::{Shape, key_bytes};
 use super::statements::{expressions, guard};
 use crate::kernel::{NftError, Remembered};
-use crate::plan::{Digest, Op, Plan, SlotChange};
+use crate::plan::{ATTENDED, Digest, Op, Plan, SlotChange};
 use crate::ruleset::{self, Elements, Family, GUARD, Hook, IdMap, Ids, MapName, Protocol, Statement};
 
 /// The type of our digest in a rule's user data; nft's own types start at 0.
@@ -52,14 +53,20 @@ pub fn refused(op: &Op, source: io::Error) -> NftError {
 }
 
 /// All steps of a plan as one batch, for our table.
-pub fn batch(plan: &Plan, generation: u32) -> Result<Batch, NftError> {
-    batch_for(c"wvs", plan, generation)
+pub fn batch(plan: &Plan, generation: u32, form: QueueForm) -> Result<Batch, NftError> {
+    batch_for(c"wvs", plan, generation, form)
 }
 
 /// All steps of a plan as one batch, for a table of another name.
-pub fn batch_for(table: &'static CStr, plan: &Plan, generation: u32) -> Result<Batch, NftError> {
+pub fn batch_for(
+    table: &'static CStr,
+    plan: &Plan,
+    generation: u32,
+    form: QueueForm,
+) -> Result<Batch, NftError> {
     let mut encoder = Encoder {
         table,
+        form,
         batch: Batch::new(generation),
         step: 0,
         next_id: 1,
@@ -73,6 +80,7 @@ pub fn batch_for(table: &'static CStr, plan: &Plan, generation: u32) -> Result<B
 
 struct Encoder {
     table: &'static CStr,
+    form: QueueForm,
     batch: Batch,
     step: usize,
     next_id: u32,
@@ -109,6 +117,7 @@ impl Encoder {
                 self.ids(*family, map, ids, MsgType::Add)?;
                 self.ids(*family, map, ids, MsgType::Del)
             }
+            Op::Attend(family) => self.attend(*family),
             Op::DeleteIdMap(family, map) => self.delete_set(*family, &map.to_string()),
             Op::DeleteSlots(family, map) => self.delete_set(*family, map),
             Op::DeleteMap(family, map) => self.delete_set(*family, map.as_str()),
@@ -188,7 +197,7 @@ impl Encoder {
                 }
                 _ => 0,
             };
-            for expression in expressions(family, statement, many)? {
+            for expression in expressions(family, statement, many, self.form)? {
                 object.add(&expression)?;
             }
         }
@@ -255,6 +264,24 @@ impl Encoder {
         self.push_elements(&set, MsgType::Add)
     }
 
+    /// Begins the time of elements anew, which kernels before 6.12 do for none that is still there: hence deleted and
+    /// added. What is to be deleted must be there, so it is added before that.
+    fn attend(&mut self, family: Family) -> io::Result<()> {
+        let map = name(MapName::Attended.as_str())?;
+        for kind in [MsgType::Add, MsgType::Del, MsgType::Add] {
+            let mut set = Set::named(protocol_family(family), self.table, &map)?;
+            for protocol in Protocol::ALL {
+                let target = match kind {
+                    MsgType::Add => Target::For(u64::try_from(ATTENDED.as_millis()).unwrap_or(u64::MAX)),
+                    MsgType::Del => Target::None,
+                };
+                set.push(&[protocol.number()], None, target)?;
+            }
+            self.push_elements(&set, kind)?;
+        }
+        Ok(())
+    }
+
     /// Deletes what leaves its slot, then adds what takes one: the kernel changes no element's data.
     fn change_slots(&mut self, family: Family, map: &str, changes: &[SlotChange]) -> io::Result<()> {
         let (family, table, map) = (protocol_family(family), self.table, name(map)?);
@@ -289,10 +316,10 @@ impl Encoder {
 
 fn nftnl_hook(hook: Hook) -> nftnl::Hook {
     match hook {
-        Hook::NatPrerouting => nftnl::Hook::PreRouting,
+        Hook::QueuePrerouting | Hook::NatPrerouting => nftnl::Hook::PreRouting,
         Hook::FilterInput => nftnl::Hook::In,
         Hook::FilterForward => nftnl::Hook::Forward,
-        Hook::NatOutput | Hook::FilterOutput => nftnl::Hook::Out,
+        Hook::QueueOutput | Hook::NatOutput | Hook::FilterOutput => nftnl::Hook::Out,
         Hook::NatPostrouting => nftnl::Hook::PostRouting,
     }
 }

@@ -24,7 +24,10 @@ enum Value {
     Byte(u8),
     Number(u32),
     Long(u64),
+    Short(u16),
     Bytes(Vec<u8>),
+    /// Bytes that libnftnl keeps instead of a copy.
+    Given(Vec<u8>),
     Text(CString),
 }
 
@@ -47,6 +50,16 @@ impl Expression {
         // Verdicts are negative and travel as their two's complement.
         self.attributes
             .push((attribute, Value::Number(value.into() as u32)));
+        self
+    }
+
+    pub fn short(mut self, attribute: u32, value: u16) -> Self {
+        self.attributes.push((attribute, Value::Short(value)));
+        self
+    }
+
+    pub fn given(mut self, attribute: u32, value: Vec<u8>) -> Self {
+        self.attributes.push((attribute, Value::Given(value)));
         self
     }
 
@@ -85,8 +98,19 @@ impl Expression {
                     Value::Byte(byte) => sys::nftnl_expr_set_u8(raw, attribute, *byte),
                     Value::Number(number) => sys::nftnl_expr_set_u32(raw, attribute, *number),
                     Value::Long(number) => sys::nftnl_expr_set_u64(raw, attribute, *number),
+                    Value::Short(number) => sys::nftnl_expr_set_u16(raw, attribute, *number),
                     Value::Bytes(bytes) => {
                         sys::nftnl_expr_set(raw, attribute, bytes.as_ptr().cast(), bytes.len() as u32);
+                    }
+                    // It is freed with the expression, by C's `free`.
+                    Value::Given(bytes) => {
+                        let memory = libc::malloc(bytes.len()).cast::<u8>();
+                        if memory.is_null() {
+                            sys::nftnl_expr_free(raw);
+                            return Err(io::ErrorKind::OutOfMemory.into());
+                        }
+                        memory.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+                        sys::nftnl_expr_set(raw, attribute, memory.cast(), bytes.len() as u32);
                     }
                     Value::Text(text) => {
                         sys::nftnl_expr_set_str(raw, attribute, text.as_ptr());

@@ -114,6 +114,8 @@ pub enum Target<'a> {
     Number(u32),
     /// Such a number, for so many milliseconds.
     Lasting(u32, u64),
+    /// Nothing, for so many milliseconds.
+    For(u64),
 }
 
 /// A set or map, with or without elements.
@@ -209,6 +211,12 @@ impl Set {
                 sys::nftnl_set_elem_set(element, attribute as u16, bytes.as_ptr().cast(), bytes.len() as u32)
             };
         };
+        let last = |milliseconds: u64| {
+            // SAFETY: `element` is live.
+            unsafe {
+                sys::nftnl_set_elem_set_u64(element, sys::NFTNL_SET_ELEM_TIMEOUT as u16, milliseconds);
+            }
+        };
         put(sys::NFTNL_SET_ELEM_KEY, key);
         if let Some(end) = end {
             put(sys::NFTNL_SET_ELEM_KEY_END, end);
@@ -218,11 +226,9 @@ impl Set {
             Target::Number(number) => put(sys::NFTNL_SET_ELEM_DATA, &number.to_ne_bytes()),
             Target::Lasting(number, milliseconds) => {
                 put(sys::NFTNL_SET_ELEM_DATA, &number.to_ne_bytes());
-                // SAFETY: `element` is live.
-                unsafe {
-                    sys::nftnl_set_elem_set_u64(element, sys::NFTNL_SET_ELEM_TIMEOUT as u16, milliseconds);
-                }
+                last(milliseconds);
             }
+            Target::For(milliseconds) => last(milliseconds),
             // SAFETY: `element` is live; libnftnl copies the string.
             Target::Goto(chain) => unsafe {
                 sys::nftnl_set_elem_set_u32(

@@ -49,7 +49,7 @@ pub struct Shape {
 const HOST_ORDER: u32 = 1;
 /// Numbers in network order.
 const NETWORK_ORDER: u32 = 2;
-/// No order: concatenations, verdicts.
+/// No order: concatenations, verdicts, single bytes.
 const NO_ORDER: u32 = 0;
 
 // Types of nft's notes on a set (`enum nftnl_udata_set_types`).
@@ -85,11 +85,13 @@ impl Shape {
         let join = |types: [u32; 3]| types.iter().fold(0, |all, one| all << datatype::BITS | one);
         let (key_type, key_length, order) = match map {
             MapName::Backends | MapName::Chosen => (datatype::CLASSID, 4, HOST_ORDER),
+            // One byte has no order.
+            MapName::Attended => (datatype::INET_PROTOCOL, 1, NO_ORDER),
             MapName::Closed => (host, wide, NETWORK_ORDER),
-            MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => {
+            MapName::AskedMarks | MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => {
                 (datatype::MARK, 4, HOST_ORDER)
             }
-            MapName::ServiceRanges | MapName::Services => {
+            MapName::Asked | MapName::ServiceRanges | MapName::Services => {
                 let types = [host, datatype::INET_PROTOCOL, datatype::INET_SERVICE];
                 (join(types), wide + 8, NO_ORDER)
             }
@@ -98,7 +100,7 @@ impl Shape {
         if map.has_verdicts() {
             userdata.extend(number(NOTE_DATA_ORDER, NO_ORDER));
         }
-        if order == NO_ORDER {
+        if matches!(map, MapName::Asked | MapName::ServiceRanges | MapName::Services) {
             userdata.extend(type_of(NOTE_KEY_TYPEOF, typeof_expression::CONCAT, &[]));
         }
         let mut flags = 0;
@@ -106,7 +108,10 @@ impl Shape {
             userdata.extend(number(NOTE_DATA_INTERVAL, 0));
             flags |= libc::NFT_SET_MAP as u32;
         }
-        let ranges = map == MapName::ServiceRanges;
+        if map.is_dynamic() {
+            flags |= libc::NFT_SET_TIMEOUT as u32;
+        }
+        let ranges = map.has_ranges();
         if ranges {
             flags |= libc::NFT_SET_INTERVAL as u32 | set::CONCAT;
         }
@@ -133,7 +138,7 @@ impl Shape {
     /// The shape of a map to backend ids by its name.
     pub fn of_ids(family: Family, map: &IdMap) -> Self {
         let (key_type, key_length, order) = match (map, family) {
-            (IdMap::Held(_), _) => (datatype::CLASSID, 4, HOST_ORDER),
+            (IdMap::Answers(_) | IdMap::Held(_), _) => (datatype::CLASSID, 4, HOST_ORDER),
             (_, Family::V4) => (datatype::IPV4_ADDRESS, 4, NETWORK_ORDER),
             (_, Family::V6) => (datatype::IPV6_ADDRESS, 16, NETWORK_ORDER),
         };
@@ -251,6 +256,7 @@ pub fn key_bytes(family: Family, key: &Key) -> io::Result<(Vec<u8>, Option<Vec<u
         Key::Mark(mark) => (mark.to_ne_bytes().to_vec(), None),
         Key::Backend(id) => (u32::from(id.0).to_ne_bytes().to_vec(), None),
         Key::Chosen(id) => ((CHOSEN | u32::from(id.0)).to_ne_bytes().to_vec(), None),
+        Key::Protocol(protocol) => (vec![protocol.number()], None),
         Key::Address(host) => (address(family, host)?, None),
     })
 }
@@ -259,6 +265,7 @@ pub fn key_bytes(family: Family, key: &Key) -> io::Result<(Vec<u8>, Option<Vec<u
 pub fn read_id_key(family: Family, map: &IdMap, key: &[u8]) -> Option<Key> {
     // They are the keys of these.
     let like = match map {
+        IdMap::Answers(_) => MapName::Chosen,
         IdMap::Held(_) => MapName::Backends,
         IdMap::Group(_) | IdMap::Persist(_) | IdMap::Pins(..) => MapName::Closed,
     };
@@ -288,10 +295,13 @@ pub fn read_key(family: Family, map: MapName, key: &[u8], end: Option<&[u8]>) ->
         MapName::Chosen => u16::try_from(number()? ^ CHOSEN)
             .ok()
             .map(|id| Key::Chosen(BackendId(id))),
+        MapName::Attended => Protocol::from_number(*key.first()?).map(Key::Protocol),
         MapName::Closed => host(key).map(Key::Address),
-        MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => number().map(Key::Mark),
+        MapName::AskedMarks | MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => {
+            number().map(Key::Mark)
+        }
         MapName::Services => service(key).map(|(host, protocol, port)| Key::Service(host, protocol, port)),
-        MapName::ServiceRanges => {
+        MapName::Asked | MapName::ServiceRanges => {
             let (host, protocol, first) = service(key)?;
             // The kernel leaves the end out where it equals the start.
             let last = service(end.unwrap_or(key))?;
@@ -337,9 +347,14 @@ mod tests {
                 let key = match map {
                     MapName::Backends => Key::Backend(BackendId(first)),
                     MapName::Chosen => Key::Chosen(BackendId(first)),
+                    MapName::Attended => Key::Protocol(protocol),
                     MapName::Closed => Key::Address(host),
-                    MapName::Marks | MapName::Received | MapName::Sent | MapName::Sources => Key::Mark(mark),
-                    MapName::ServiceRanges => Key::ServiceRange(host, protocol, first, last),
+                    MapName::AskedMarks
+                    | MapName::Marks
+                    | MapName::Received
+                    | MapName::Sent
+                    | MapName::Sources => Key::Mark(mark),
+                    MapName::Asked | MapName::ServiceRanges => Key::ServiceRange(host, protocol, first, last),
                     MapName::Services => Key::Service(host, protocol, first),
                 };
                 (map, key)

@@ -9,6 +9,7 @@ use super::expression::{
     compare, counter, data_map, immediate, is_protocol, load, load_ct, load_meta, masked, member, name, nat,
     registers, reject, store_meta, verdict, verdict_map,
 };
+use super::queue::{QueueForm, queue};
 use super::uapi;
 use crate::ruleset::{Direction, Family, MapName, Protocol, Statement};
 use crate::scheduler::HashKey;
@@ -26,7 +27,12 @@ pub fn guard() -> Vec<Expression> {
 }
 
 /// The expressions of a statement. `many` is the id of the anonymous set of protocols, if it needs one.
-pub fn expressions(family: Family, statement: &Statement, many: u32) -> io::Result<Vec<Expression>> {
+pub fn expressions(
+    family: Family,
+    statement: &Statement,
+    many: u32,
+    form: QueueForm,
+) -> io::Result<Vec<Expression>> {
     Ok(match statement {
         Statement::Jump(chain) => {
             vec![verdict(libc::NFT_JUMP).text(sys::NFTNL_EXPR_IMM_CHAIN, name(chain)?)]
@@ -37,12 +43,19 @@ pub fn expressions(family: Family, statement: &Statement, many: u32) -> io::Resu
         Statement::Return => vec![verdict(libc::NFT_RETURN)],
         Statement::Accept => vec![verdict(libc::NF_ACCEPT)],
         Statement::GotoService(map) => goto_service(family, *map)?,
-        Statement::GotoMarked => {
-            vec![
-                load_meta(libc::NFT_META_MARK, REGISTER_1),
-                verdict_map(MapName::Marks)?,
-            ]
+        Statement::GotoMarked(map) => {
+            vec![load_meta(libc::NFT_META_MARK, REGISTER_1), verdict_map(*map)?]
         }
+        Statement::Unconfirmed => vec![
+            load_ct(libc::NFT_CT_STATUS),
+            bitwise(&uapi::CONFIRMED.to_ne_bytes(), &[0; 4]),
+            compare(libc::NFT_CMP_EQ, [0; 4]),
+        ],
+        Statement::Attended => vec![
+            load_meta(libc::NFT_META_L4PROTO, REGISTER_1),
+            member(name(MapName::Attended.as_str())?),
+        ],
+        Statement::Queue(number) => vec![queue(*number, form)],
         Statement::ToClosed => {
             vec![
                 load(family, Field::Destination, REGISTER_1),

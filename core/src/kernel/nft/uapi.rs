@@ -80,6 +80,10 @@ pub mod object {
 pub const LIST_ITEM: u16 = 1;
 /// `NFTA_GEN_ID`
 pub const GENERATION_ID: u16 = 1;
+/// `IPS_CONFIRMED`
+pub const CONFIRMED: u32 = 8;
+/// `NFT_QUEUE_FLAG_BYPASS`, and `NFQ_FLAG_BYPASS` of the target.
+pub const QUEUE_BYPASS: u16 = 1;
 /// `NFT_DYNSET_OP_DELETE`
 pub const DYNSET_DELETE: u32 = 2;
 /// `NFT_MSG_GETFLOWTABLE`

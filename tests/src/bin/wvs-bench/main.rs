@@ -1,16 +1,19 @@
-//! `make bench`: the figures of SPECIFICATION.md, measured on this machine and printed as a table.
+//! `make bench`: the figures of SPECIFICATION.md, measured on this machine and printed as a table; all of them, or those
+//! of one name.
 //!
 //! Times are CPU times, because a shared machine's wall clock says little; what is compared is measured in
 //! turns within one run.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
 
+mod flow;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use wvs_tests::{Client, Director, DirectorOptions, Lab, LabOptions, ServerOptions};
@@ -26,9 +29,17 @@ const CONNECTIONS: usize = 400;
 
 fn main() -> Result<()> {
     println!("{:<62} {:>12} {:>12}", "figure", "measured", "at most");
-    scale()?;
-    connections()?;
-    Ok(())
+    match std::env::args().nth(1).as_deref() {
+        None => {
+            scale()?;
+            connections()?;
+            flow::flows()
+        }
+        Some("scale") => scale(),
+        Some("connections") => connections(),
+        Some("flow") => flow::flows(),
+        Some(other) => bail!("there is no figure `{other}`: scale, connections, flow"),
+    }
 }
 
 fn row(figure: &str, measured: &str, bound: &str) {
