@@ -75,6 +75,9 @@ const char *scheduler_fill(wvs_u32 *table, wvs_u32 slots);
 wvs_u32 scheduler_pick(const struct wvs_flow *flow);
 /* Define WVS_LOAD before you include this if you also have this one: connections in the order of the last update. */
 void scheduler_observe(const wvs_u32 *active, const wvs_u32 *inactive, wvs_u32 count);
+/* Define WVS_TIMER before you include this if your tables change with time alone: in so many milliseconds after a fill
+ * the next one comes, if nothing happens before; 0 if none is wanted. */
+wvs_u32 scheduler_due(void);
 
 /* The director's. Random numbers repeat with its seed; now is in seconds since the plugin was loaded. */
 enum { WVS_ERROR, WVS_WARN, WVS_INFO, WVS_DEBUG };
@@ -181,6 +184,10 @@ void wvs_observe(const wvs_u32 *active, wvs_u32 count, const wvs_u32 *inactive, 
   scheduler_observe(active, inactive, count);
   wvs_forget();
 }
+#endif
+
+#ifdef WVS_TIMER
+__attribute__((export_name("due"))) wvs_u32 wvs_due(void) { return scheduler_due(); }
 #endif
 
 #endif

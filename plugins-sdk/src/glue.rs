@@ -1,7 +1,10 @@
 //! Between the generated bindings and a [`Scheduler`]: the one instance of the plugin.
 
 use crate::bindings::{self, Description, ParamKind as WireKind, ParamSpec, Range};
-use crate::{About, Backend, CountingScheduler, Dispatch, Flow, FlowScheduler, ParamKind, Params, Scheduler};
+use crate::{
+    About, Backend, CountingScheduler, Dispatch, Flow, FlowScheduler, ParamKind, Params, Scheduler,
+    TimedScheduler,
+};
 
 /// Where a plugin keeps its scheduler, and what every scheduler does. `__slot!` implements it.
 pub trait Slot {
@@ -135,5 +138,14 @@ where
                 scheduler.observe(&active, &inactive);
             }
         });
+    }
+}
+
+impl<T: Slot> bindings::timer::exports::wvs::scheduler::timer::Guest for T
+where
+    T::Scheduler: TimedScheduler,
+{
+    fn due() -> u32 {
+        T::with(|slot| slot.as_ref().map_or(0, TimedScheduler::due))
     }
 }

@@ -4,6 +4,7 @@ mod explain;
 mod fakes;
 mod queued;
 mod swap;
+mod timed;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};

@@ -1,8 +1,13 @@
 //! The plugin in use: its instance, what that has been told, and how often it failed.
 
+use std::time::Instant;
+
 use super::supervise::Supervision;
 use super::{BackendId, CallError, Candidate, Dispatch, Instance, Load, NewFlow, Plugin, Source};
 use crate::dispatch::{DispatchTable, smooth_round_robin};
+
+/// How many times what a table took the pause before the next one is, where only time passes.
+const RESPITE: u32 = 10;
 
 /// A service as it was when a table was last asked for.
 #[derive(Debug, Default)]
@@ -65,6 +70,8 @@ pub struct Incumbent {
     pub(super) source: Option<Source>,
     /// Why it failed last, or what it refused last.
     pub(super) last_error: Option<String>,
+    /// When it wants to make another table, even if nothing happens.
+    pub(super) due: Option<Instant>,
 }
 
 impl Incumbent {
@@ -80,6 +87,7 @@ impl Incumbent {
             dispatch: None,
             source: None,
             last_error: None,
+            due: None,
         }
     }
 
@@ -99,10 +107,18 @@ impl Incumbent {
         if dispatch == Dispatch::Flow {
             return Ok(service.round_robin());
         }
+        self.due = None;
+        let begun = Instant::now();
         let slots = match &mut self.instance {
             Some(instance) => instance.fill(service.slots)?,
             None => Vec::new(),
         };
+        if let Some(instance) = &mut self.instance
+            && let Some(pause) = instance.due()?
+        {
+            let now = Instant::now();
+            self.due = Some(now + pause.max((now - begun) * RESPITE));
+        }
         Ok(DispatchTable { dispatch, slots })
     }
 
@@ -158,6 +174,6 @@ impl Incumbent {
     }
 
     pub(super) fn discard_instance(&mut self) {
-        (self.instance, self.told) = (None, None);
+        (self.instance, self.told, self.due) = (None, None, None);
     }
 }

@@ -1,15 +1,21 @@
 //! One running plugin: calls into it, their limits, and the check of what it answers.
 
 use std::fmt;
+use std::time::Duration;
 
 use wasmtime::Store;
 
-use super::contract::{self, Backend, NO_BACKEND, PACKAGE, Param, WireDispatch, flows, load, policy, table};
+use super::contract::{
+    self, Backend, NO_BACKEND, PACKAGE, Param, WireDispatch, flows, load, policy, table, timer,
+};
 use super::deadline::CallTime;
 use super::guard::{accepted, guarded, new_store};
 use super::host::Plugin;
 use super::sandbox::Sandbox;
 use super::{BackendId, Breach, CallError, Candidate, Dispatch, Load, NewFlow, Place};
+
+/// How soon a table may be made again although nothing has happened.
+const SOONEST: Duration = Duration::from_millis(50);
 
 /// One running plugin.
 pub struct Instance {
@@ -27,13 +33,14 @@ struct Guests {
     table: Option<table::Guest>,
     flows: Option<flows::Guest>,
     load: Option<load::Guest>,
+    timer: Option<timer::Guest>,
 }
 
 impl Guests {
     fn instantiate(plugin: &Plugin, store: &mut Store<Sandbox>) -> wasmtime::Result<Self> {
         let parts = &plugin.parts;
         let instance = parts.pre.instantiate(&mut *store)?;
-        let (table, flows, load) = (&parts.table, &parts.flows, &parts.load);
+        let (table, flows, load, timer) = (&parts.table, &parts.flows, &parts.load, &parts.timer);
         Ok(Self {
             policy: parts.policy.load(&mut *store, &instance)?,
             table: table
@@ -45,6 +52,10 @@ impl Guests {
                 .map(|it| it.load(&mut *store, &instance))
                 .transpose()?,
             load: load
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
+            timer: timer
                 .as_ref()
                 .map(|it| it.load(&mut *store, &instance))
                 .transpose()?,
@@ -211,6 +222,19 @@ impl Instance {
         let table = accepted(&self.plugin, "fill", answer)?;
         self.validate(&table, slots)
             .map_err(|what| self.breach("fill", what))
+    }
+
+    /// Asks when it wants to make another table, even if nothing happens.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn due(&mut self) -> Result<Option<Duration>, CallError> {
+        if self.guests.timer.is_none() {
+            return Ok(None);
+        }
+        let time = CallTime::begin(self.plugin.shared.limits.observe);
+        let millis = self.call("due", time, |guests, store| Some(guests.timer.as_ref()?.call_due(store)))?;
+        Ok((millis > 0).then(|| Duration::from_millis(millis.into()).max(SOONEST)))
     }
 
     /// Asks who is to get a new connection; `None` is nobody, and the connection is refused.

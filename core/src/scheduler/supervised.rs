@@ -221,6 +221,17 @@ impl Supervised {
         other.first_calls(&mut self.service).map(drop)
     }
 
+    /// When the plugin wants to make another table, even if nothing happens.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.current.due
+    }
+
+    /// If the plugin is not asked for another table now, it is at that time.
+    pub fn postpone(&mut self, until: Instant) {
+        self.current.due = self.current.due.map(|_| until);
+    }
+
     /// Forgets all failures and starts the plugin anew: the operator's way out of a quarantine.
     pub fn reset(&mut self) {
         self.current.discard_instance();

@@ -243,6 +243,7 @@ pub(super) fn bare_function(interface: &str) -> Option<&'static str> {
         "table" => Some("fill"),
         "flows" => Some("pick"),
         "load" => Some("observe"),
+        "timer" => Some("due"),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use super::contract::{PACKAGE, VERSION, WIT};
 use super::vet::{Form, Outside};
 
 /// The interfaces a plugin may export.
-const INTERFACES: [&str; 4] = ["policy", "table", "flows", "load"];
+const INTERFACES: [&str; 5] = ["policy", "table", "flows", "load", "timer"];
 
 /// Bytes or text of any form that the director takes, as binary WebAssembly; or what is wrong.
 pub(super) fn to_binary(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
@@ -108,6 +108,7 @@ fn long_name(name: &str) -> Option<String> {
         "fill" => "table",
         "pick" => "flows",
         "observe" => "load",
+        "due" => "timer",
         _ => return None,
     };
     Some(format!("{prefix}{PACKAGE}/{interface}@{VERSION}#{function}"))
