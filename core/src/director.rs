@@ -12,6 +12,7 @@ mod error;
 mod explain;
 mod flows;
 mod forwarding;
+mod latency;
 mod ledger;
 mod lock;
 mod pools;
@@ -183,6 +184,7 @@ async fn answer_requests(
             reload_on_signal(&reloads).await;
         }
     });
+    tokio::spawn(latency::measure(handle.clone()));
     tracing::info!(socket = %options.socket.display(), "ready");
     notify(&[NotifyState::Ready]);
     let stop = async move {

@@ -38,7 +38,9 @@ fn expected_notes(name: &str) -> &'static [&'static str] {
     match name {
         "ovf" => &["nobody turned away", "no starvation"],
         // They go by what there is to do, or send all to the heaviest, or keep who asks for the same.
-        "fo" | "lc" | "wlc" | "sed" | "nq" | "lblc" | "lblcr" | "slow-wlc" => &["no starvation"],
+        "fo" | "lc" | "wlc" | "sed" | "nq" | "lblc" | "lblcr" | "slow-wlc" | "peak-ewma" => {
+            &["no starvation"]
+        }
         _ => &[],
     }
 }

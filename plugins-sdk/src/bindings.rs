@@ -49,6 +49,16 @@ pub mod timer {
     });
 }
 
+pub mod latency {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "latency-extension",
+        pub_export_macro: true,
+        export_macro_name: "export_latency",
+        default_bindings_module: "wvs_plugin::bindings::latency",
+    });
+}
+
 pub mod load {
     wit_bindgen::generate!({
         path: "wit",

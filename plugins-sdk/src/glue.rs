@@ -2,8 +2,8 @@
 
 use crate::bindings::{self, Description, ParamKind as WireKind, ParamSpec, Range};
 use crate::{
-    About, Backend, CountingScheduler, Dispatch, Flow, FlowScheduler, ParamKind, Params, Scheduler,
-    TimedScheduler,
+    About, Backend, CountingScheduler, Dispatch, Flow, FlowScheduler, LatencyScheduler, ParamKind, Params,
+    Scheduler, TimedScheduler,
 };
 
 /// Where a plugin keeps its scheduler, and what every scheduler does. `__slot!` implements it.
@@ -147,5 +147,22 @@ where
 {
     fn due() -> u32 {
         T::with(|slot| slot.as_ref().map_or(0, TimedScheduler::due))
+    }
+}
+
+impl<T: Slot> bindings::latency::exports::wvs::scheduler::latency::Guest for T
+where
+    T::Scheduler: LatencyScheduler,
+{
+    fn interval() -> u32 {
+        T::with(|slot| slot.as_ref().map_or(0, LatencyScheduler::interval))
+    }
+
+    fn observe_latency(micros: Vec<u32>) {
+        T::with(|slot| {
+            if let Some(scheduler) = slot {
+                scheduler.observe_latency(&micros);
+            }
+        });
     }
 }

@@ -38,7 +38,8 @@
 //! [`look_ahead`]; [`Ramps`] ease backends in that have come.
 //!
 //! A scheduler that looks at the load also implements [`CountingScheduler`] and is exported by
-//! `export!(Name, load)`; one whose tables change with time [`TimedScheduler`], by `export!(Name, timer)`. One that has to decide for each connection is a [`FlowScheduler`], exported by
+//! `export!(Name, load)`; one whose tables change with time [`TimedScheduler`], by `export!(Name, timer)`; one
+//! that looks at how fast backends answer [`LatencyScheduler`], by `export!(Name, latency)`. One that has to decide for each connection is a [`FlowScheduler`], exported by
 //! `export!(Name, flows)`; [`Destinations`] remember what was chosen before. Build it for `wasm32-unknown-unknown`; the module is the plugin.
 //! The same code compiles natively, where [`testing`] stands in for the director and [`testing::World`] lets things happen
 //! to a service.
@@ -172,9 +173,22 @@ pub trait TimedScheduler {
     fn due(&self) -> u32;
 }
 
+/// Among latencies: not known.
+pub const UNKNOWN_LATENCY: u32 = 0xffff_ffff;
+
+/// A [`Scheduler`] or [`FlowScheduler`] that also looks at how fast the backends answer.
+pub trait LatencyScheduler {
+    /// How often they are to be measured, in milliseconds; 100 at least. Asked once.
+    fn interval(&self) -> u32;
+
+    /// Takes what was measured of each backend just now, in the order of the last update: the microseconds until it took
+    /// a connection or refused it, at most a second; or [`UNKNOWN_LATENCY`].
+    fn observe_latency(&mut self, micros: &[u32]);
+}
+
 /// Exports a scheduler from this crate's WebAssembly module: a [`Scheduler`] by `export!(Name)`, a [`FlowScheduler`]
 /// by `export!(Name, flows)`. Further words say what else it is: `load` a [`CountingScheduler`], `timer` a
-/// [`TimedScheduler`].
+/// [`TimedScheduler`], `latency` a [`LatencyScheduler`].
 #[macro_export]
 macro_rules! export {
     ($scheduler:ty, flows $(, $more:ident)*) => {
@@ -197,6 +211,10 @@ macro_rules! __also {
     (load) => {
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::load::export_load!(__WvsPlugin with_types_in $crate::bindings::load);
+    };
+    (latency) => {
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::latency::export_latency!(__WvsPlugin with_types_in $crate::bindings::latency);
     };
     (timer) => {
         #[cfg(target_arch = "wasm32")]

@@ -135,7 +135,7 @@ impl Engine {
     }
 
     /// Has the schedulers of pools make their tables again, and installs them.
-    fn refill(&mut self, keys: Vec<PoolKey>) {
+    pub(super) fn refill(&mut self, keys: Vec<PoolKey>) {
         if keys.is_empty() {
             return;
         }

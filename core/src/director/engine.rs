@@ -12,6 +12,7 @@ use super::asked::{Answering, Steps};
 use super::counting::Clock;
 use super::error::ApplyError;
 use super::forwarding::TcPlane;
+use super::latency::Rounds;
 use super::ledger::Ledger;
 use super::pools::RunningPool;
 use super::queued::Queued;
@@ -55,6 +56,7 @@ pub struct Engine {
     pub(super) unreachable: BTreeMap<IpAddr, String>,
     pub(super) started: Instant,
     pub(super) clock: Clock,
+    pub(super) rounds: Rounds,
     pub(super) tc: TcPlane,
     /// The way back to itself, for threads that wait for the kernel.
     pub(super) steps: Steps,
@@ -102,6 +104,7 @@ impl Engine {
             unreachable: BTreeMap::new(),
             started: Instant::now(),
             clock: Clock::new(Instant::now()),
+            rounds: Rounds::default(),
             swaps: Swaps::new(Instant::now()),
         })
     }

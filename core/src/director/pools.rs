@@ -1,6 +1,7 @@
 //! The pools that run: a scheduler each, its backends and its table.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::swap::Watch;
@@ -166,6 +167,18 @@ impl RunningPool {
             self.scheduler.postpone(now + AGAIN);
         }
         due
+    }
+
+    /// How often its scheduler wants the backends to be measured, if it does.
+    pub fn interval(&self) -> Option<Duration> {
+        self.scheduler.interval()
+    }
+
+    /// Takes in how many microseconds connections to backends took, as far as that is known.
+    pub fn measured(&mut self, times: &BTreeMap<SocketAddr, u32>) {
+        let of = |it: &Candidate| Some((it.id, *times.get(&SocketAddr::new(it.address, it.port))?));
+        self.scheduler
+            .measured(self.candidates.iter().filter_map(of).collect());
     }
 
     /// Whether its table comes from its scheduler.

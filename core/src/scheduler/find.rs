@@ -13,9 +13,9 @@ macro_rules! built_in {
 }
 
 /// The schedulers that every director has, sorted.
-pub const BUILTIN: [(&str, &[u8]); 18] = built_in!(
-    "dh" "fo" "lblc" "lblcr" "lc" "mh" "nq" "ovf" "rendezvous" "rr" "sed" "sh" "slow-rr" "slow-wlc" "twos"
-    "wlc" "wrr" "zone"
+pub const BUILTIN: [(&str, &[u8]); 19] = built_in!(
+    "dh" "fo" "lblc" "lblcr" "lc" "mh" "nq" "ovf" "peak-ewma" "rendezvous" "rr" "sed" "sh" "slow-rr"
+    "slow-wlc" "twos" "wlc" "wrr" "zone"
 );
 
 const EXTENSIONS: [&str; 2] = ["wasm", "wat"];
@@ -163,7 +163,7 @@ mod tests {
         assert!(error.contains("nor built in; did you mean wlc?; there are dh, fo, "), "{error}");
         assert!(
             error.ends_with(
-                ", mh, mine, nq, ovf, rendezvous, rr, sed, sh, slow-rr, slow-wlc, twos, wlc, wrr, zone"
+                ", mh, mine, nq, ovf, peak-ewma, rendezvous, rr, sed, sh, slow-rr, slow-wlc, twos, wlc, wrr, zone"
             ),
             "{error}"
         );

@@ -1,9 +1,12 @@
 //! The plugin in use: its instance, what that has been told, and how often it failed.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use super::supervise::Supervision;
-use super::{BackendId, CallError, Candidate, Dispatch, Instance, Load, NewFlow, Plugin, Source};
+use super::{
+    BackendId, CallError, Candidate, Dispatch, Instance, Load, NewFlow, Plugin, Source, UNKNOWN_LATENCY,
+};
 use crate::dispatch::{DispatchTable, smooth_round_robin};
 
 /// How many times what a table took the pause before the next one is, where only time passes.
@@ -14,6 +17,10 @@ const RESPITE: u32 = 10;
 pub(super) struct Service {
     pub(super) candidates: Vec<Candidate>,
     loads: Vec<Load>,
+    /// How many microseconds a connection to each backend took, as far as that is known.
+    latencies: BTreeMap<BackendId, u32>,
+    /// How often that was measured.
+    measured: u64,
     slots: u32,
     /// The director's round robin, for connections that a plugin which is asked for each cannot decide. Made when
     /// it is needed: it costs a look at each backend for each slot.
@@ -30,6 +37,20 @@ impl Service {
             self.turns = None;
         }
         self.loads = loads.to_vec();
+    }
+
+    pub(super) fn measured(&mut self, latencies: BTreeMap<BackendId, u32>) {
+        self.latencies = latencies;
+        self.measured += 1;
+    }
+
+    /// In the order of the candidates.
+    fn latencies(&self) -> Vec<u32> {
+        let known = |it: &Candidate| self.latencies.get(&it.id).copied();
+        self.candidates
+            .iter()
+            .map(|it| known(it).unwrap_or(UNKNOWN_LATENCY))
+            .collect()
     }
 
     pub(super) fn next_turn(&mut self) -> Option<BackendId> {
@@ -61,6 +82,10 @@ pub struct Incumbent {
     pub(super) instance: Option<Instance>,
     /// What the instance knows.
     pub(super) told: Option<Vec<Candidate>>,
+    /// Of which measurement it was told last.
+    heard: u64,
+    /// How often it wants one.
+    pub(super) interval: Option<Duration>,
     pub(super) supervision: Supervision,
     /// As the plugin made it, not repaired: a backend that comes back finds its entries.
     pub(super) last: Option<DispatchTable>,
@@ -82,6 +107,8 @@ impl Incumbent {
             seed,
             instance: None,
             told: None,
+            heard: 0,
+            interval: None,
             supervision: Supervision::default(),
             last: None,
             dispatch: None,
@@ -151,7 +178,11 @@ impl Incumbent {
     fn prepare(&mut self, service: &Service) -> Result<Dispatch, CallError> {
         let instance = match &mut self.instance {
             Some(instance) => instance,
-            none => none.insert(self.plugin.start(&self.params, self.seed)?),
+            none => {
+                let mut instance = self.plugin.start(&self.params, self.seed)?;
+                (self.interval, self.heard) = (instance.interval()?, 0);
+                none.insert(instance)
+            }
         };
         let dispatch = instance.dispatch();
         self.dispatch = Some(dispatch);
@@ -164,6 +195,11 @@ impl Incumbent {
         }
         if loads.len() == candidates.len() {
             instance.observe(loads)?;
+        }
+        // Once each: it may average them.
+        if self.heard != service.measured {
+            self.heard = service.measured;
+            instance.observe_latency(&service.latencies())?;
         }
         Ok(dispatch)
     }

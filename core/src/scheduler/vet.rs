@@ -244,6 +244,7 @@ pub(super) fn bare_function(interface: &str) -> Option<&'static str> {
         "flows" => Some("pick"),
         "load" => Some("observe"),
         "timer" => Some("due"),
+        "latency" => Some("observe-latency"),
         _ => None,
     }
 }
