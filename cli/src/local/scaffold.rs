@@ -55,6 +55,47 @@ const C: [File; 4] = [
     ("README.md", template!("templates/c/README.md")),
 ];
 
+const ZIG: [File; 4] = [
+    ("{{name}}.zig", template!("templates/zig/scheduler.zig")),
+    ("wvs.zig", template!("templates/zig/wvs.zig")),
+    ("Makefile", template!("templates/zig/Makefile")),
+    ("README.md", template!("templates/zig/README.md")),
+];
+
+const ASSEMBLYSCRIPT: [File; 5] = [
+    ("{{name}}.ts", template!("templates/assemblyscript/scheduler.ts")),
+    ("wvs.ts", template!("templates/assemblyscript/wvs.ts")),
+    ("abi.ts", template!("templates/assemblyscript/abi.ts")),
+    ("package.json", template!("templates/assemblyscript/package.json")),
+    ("README.md", template!("templates/assemblyscript/README.md")),
+];
+
+const GO: [File; 7] = [
+    ("{{name}}.go", template!("templates/go/scheduler.go")),
+    ("{{name}}_test.go", template!("templates/go/scheduler_test.go")),
+    ("go.mod", template!("templates/go/go.mod.in")),
+    ("wvs/wvs.go", template!("templates/go/wvs/wvs.go")),
+    ("wvs/abi.go", template!("templates/go/wvs/abi.go")),
+    ("Makefile", template!("templates/go/Makefile")),
+    ("README.md", template!("templates/go/README.md")),
+];
+
+const JAVASCRIPT: [File; 5] = [
+    ("{{name}}.js", template!("templates/javascript/scheduler.js")),
+    ("test.js", template!("templates/javascript/test.js")),
+    ("package.json", template!("templates/javascript/package.json")),
+    ("wit/scheduler.wit", template!("wit/scheduler.wit")),
+    ("README.md", template!("templates/javascript/README.md")),
+];
+
+const PYTHON: [File; 5] = [
+    ("{{crate}}.py", template!("templates/python/scheduler.py")),
+    ("requirements.txt", template!("templates/python/requirements.txt")),
+    ("wit/scheduler.wit", template!("wit/scheduler.wit")),
+    ("Makefile", template!("templates/python/Makefile")),
+    ("README.md", template!("templates/python/README.md")),
+];
+
 const RUST: [File; 5] = [
     ("Cargo.toml", template!("templates/rust/Cargo.toml.in")),
     ("src/lib.rs", template!("templates/rust/src/lib.rs")),
@@ -87,6 +128,11 @@ pub fn scaffold(language: Language, name: &str, dir: Option<&Path>) -> Result<Ve
     let files: Vec<File> = match language {
         Language::Wat => WAT.to_vec(),
         Language::C => C.to_vec(),
+        Language::Zig => ZIG.to_vec(),
+        Language::AssemblyScript => ASSEMBLYSCRIPT.to_vec(),
+        Language::Go => GO.to_vec(),
+        Language::JavaScript => JAVASCRIPT.to_vec(),
+        Language::Python => PYTHON.to_vec(),
         Language::Rust => RUST.into_iter().chain(SDK).collect(),
     };
     files.into_iter().map(|file| write(dir, file, name)).collect()

@@ -95,7 +95,11 @@ pub(super) fn receiver(wish: &Wish, seen: &Seen, family: Family) -> Receiver {
     // The program knows IP in IP only.
     let is_plain = wish.tunnel.kind == TunnelKind::Ipip;
     let Some(device) = Device::of(wish, family) else {
-        return if is_plain { Receiver::Decapsulator } else { Receiver::Nothing };
+        return if is_plain {
+            Receiver::Decapsulator
+        } else {
+            Receiver::Nothing
+        };
     };
     let is_there = seen.interfaces.contains_key(device.name());
     let is_attached = !seen.decapsulation.interfaces.is_empty();

@@ -81,7 +81,10 @@ impl Seen {
     /// The names of the interfaces that have neighbours.
     pub(super) fn names(&self) -> String {
         let named = self.interfaces.iter().filter(|(_, it)| it.asks);
-        named.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+        named
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// The setting that holds for an interface: the larger of its own and that of all.
