@@ -96,17 +96,22 @@ const PYTHON: [File; 5] = [
     ("README.md", template!("templates/python/README.md")),
 ];
 
-const RUST: [File; 5] = [
+const RUST: [File; 10] = [
     ("Cargo.toml", template!("templates/rust/Cargo.toml.in")),
     ("src/lib.rs", template!("templates/rust/src/lib.rs")),
     ("Makefile", template!("templates/rust/Makefile")),
     ("README.md", template!("templates/rust/README.md")),
     ("wvs-plugin/Cargo.toml", template!("templates/rust/sdk-Cargo.toml.in")),
+    ("wvs-plugin/src/bindings.rs", template!("templates/rust/bindings.rs")),
+    ("wvs-plugin/src/bindings/flows.rs", template!("templates/rust/bindings/flows.rs")),
+    ("wvs-plugin/src/bindings/load.rs", template!("templates/rust/bindings/load.rs")),
+    ("wvs-plugin/src/bindings/policy.rs", template!("templates/rust/bindings/policy.rs")),
+    ("wvs-plugin/src/bindings/table.rs", template!("templates/rust/bindings/table.rs")),
 ];
 
 /// The SDK comes along, so that a project needs nothing of this repository.
-const SDK: [File; 15] = sdk_files!(
-    "src/backend.rs" "src/bindings.rs" "src/destinations.rs" "src/flow.rs" "src/glue.rs" "src/hash.rs" "src/host.rs"
+const SDK: [File; 14] = sdk_files!(
+    "src/backend.rs" "src/destinations.rs" "src/flow.rs" "src/glue.rs" "src/hash.rs" "src/host.rs"
     "src/interleave.rs" "src/lib.rs" "src/lookahead.rs" "src/params.rs" "src/servers.rs" "src/testing.rs"
     "src/testing/world.rs" "wit/scheduler.wit"
 );
@@ -145,6 +150,8 @@ fn write(dir: &Path, (path, text): File, name: &str) -> Result<PathBuf, Scaffold
             .replace("{{name-length}}", &format!("{:02x}", name.len()))
             .replace("{{crate}}", &name.replace('-', "_"))
             .replace("{{version}}", env!("CARGO_PKG_VERSION"))
+            // Bindings that are written out have the unsafe code that is a macro's otherwise.
+            .replace("#![forbid(unsafe_code)]", "#![deny(unsafe_code)]")
     };
     let path = dir.join(completed(path));
     let written = path
@@ -180,6 +187,8 @@ mod tests {
         files_below(&root, "src", &mut found);
         files_below(&root, "wit", &mut found);
         found.sort();
+        // These are written out in the template.
+        found.retain(|path| path != "wvs-plugin/src/bindings.rs");
         assert_eq!(found, SDK.map(|(path, _)| path.to_owned()));
     }
 
