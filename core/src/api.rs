@@ -8,6 +8,7 @@
 //! | `GET /v1/connections?service=NAME&limit=N` | [`Connections`] |
 //! | `POST /v1/explain` with [`Explain`] | [`Explanation`]: where a packet would go, and why |
 //! | `GET /v1/tc` | [`Program`]: the tc program as the kernel holds it |
+//! | `GET /v1/events?follow=BOOL&sample=N` | [`Event`]s, one to a line: the last ones, and with `follow` all that come |
 //! | `GET /v1/config` | the running configuration, [`Config`](crate::config::Config) |
 //! | `GET /v1/ruleset` | the ruleset as nft text |
 //! | `POST /v1/apply` with [`Apply`] | [`Applied`]: a new configuration, or what it would change |
@@ -17,11 +18,13 @@
 //!
 //! A request that fails is answered with [`Failure`] and a status of 4xx (the request's fault) or 5xx.
 
+mod event;
 mod explain;
 mod program;
 
 use std::collections::BTreeMap;
 
+pub use event::{Event, Happening, Sample};
 pub use explain::{
     Because, Chosen, Draw, Explain, Explanation, ForService, Link, Listening, Obstacle, Plane, Refusal, Then,
     Way,

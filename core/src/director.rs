@@ -7,6 +7,7 @@ mod addresses;
 mod counting;
 pub mod engine;
 mod error;
+mod events;
 mod explain;
 mod forwarding;
 mod ledger;
@@ -15,9 +16,11 @@ mod pools;
 mod program;
 mod reading;
 mod reconcile;
+mod samples;
 mod server;
 mod store;
 mod tc_views;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -47,6 +50,7 @@ use crate::kernel::{HostError, open_doors};
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{Candidate, StartHostError};
 use engine::Engine;
+use events::Events;
 use lock::NamespaceLock;
 use server::{Handle, Step};
 
@@ -115,12 +119,14 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Result<(), RunError> {
     let (steps, todo) = mpsc::channel();
     let (ready, started) = oneshot::channel();
+    let events = Events::default();
     let engine_options = options.clone();
+    let told = events.clone();
     let engine = thread::Builder::new()
         .name("engine".into())
         // Plugins have 1 MiB of it, and the host's own calls come on top.
         .stack_size(8 << 20)
-        .spawn(move || engine_thread(&engine_options, &todo, ready))
+        .spawn(move || engine_thread(&engine_options, told, &todo, ready))
         .map_err(RunError::Start)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -129,7 +135,7 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
         .map_err(RunError::Start)?;
     let result = runtime.block_on(async {
         match started.await {
-            Ok(Ok(())) => answer_requests(listener, steps, options).await,
+            Ok(Ok(())) => answer_requests(listener, steps, events, options).await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(RunError::Start(io::Error::other("the engine ended before it began"))),
         }
@@ -145,11 +151,12 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
 async fn answer_requests(
     listener: std::os::unix::net::UnixListener,
     steps: mpsc::Sender<Step>,
+    events: Events,
     options: &RunOptions,
 ) -> Result<(), RunError> {
     let listener = UnixListener::from_std(listener).map_err(RunError::Start)?;
     let torn_down = Arc::new(Notify::new());
-    let handle = Handle::new(steps, torn_down.clone());
+    let handle = Handle::new(steps, events.clone(), torn_down.clone());
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Start)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
@@ -168,6 +175,8 @@ async fn answer_requests(
             () = torn_down.notified() => tracing::info!("all of wvs is removed from the kernel; stopping"),
         }
         notify(&[NotifyState::Stopping]);
+        // Whoever follows the events would be waited for.
+        events.close();
     };
     axum::serve(listener, server::router(handle))
         .with_graceful_shutdown(stop)
@@ -199,8 +208,13 @@ fn notify(state: &[NotifyState<'_>]) {
 }
 
 /// The engine's thread: brings up the services, then works off requests and looks after the tables.
-fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Sender<Result<(), RunError>>) {
-    let mut engine = match start_engine(options) {
+fn engine_thread(
+    options: &RunOptions,
+    events: Events,
+    todo: &Receiver<Step>,
+    ready: oneshot::Sender<Result<(), RunError>>,
+) {
+    let mut engine = match start_engine(options, events) {
         Ok(engine) => engine,
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -224,7 +238,9 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
         }
         engine.reschedule(now);
         engine.look_after_tc(now);
+        let next_sample = engine.take_samples(now);
         let until = engine.next_schedule().min(next_look);
+        let until = next_sample.map_or(until, |at| until.min(at));
         match todo.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(step) => step(&mut engine),
             Err(RecvTimeoutError::Timeout) => {}
@@ -233,7 +249,7 @@ fn engine_thread(options: &RunOptions, todo: &Receiver<Step>, ready: oneshot::Se
     }
 }
 
-fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
+fn start_engine(options: &RunOptions, events: Events) -> Result<Engine, RunError> {
     let text = reading::text_of(&options.config).map_err(|source| RunError::Read {
         path: options.config.clone(),
         source,
@@ -245,6 +261,7 @@ fn start_engine(options: &RunOptions) -> Result<Engine, RunError> {
     let store = Store::open(options.state_dir.as_ref().unwrap_or(&config.director.state_dir))?;
     let mut engine = Engine::new(doors, catalog, store, options.config.clone()).map_err(RunError::Apply)?;
     engine.pin_dir.clone_from(&options.pin_dir);
+    engine.events = events;
     engine.resume(config, &text).map_err(RunError::Apply)?;
     Ok(engine)
 }

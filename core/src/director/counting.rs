@@ -106,7 +106,8 @@ impl Engine {
         let loads = self.loads()?;
         let full = self.full(&loads);
         let changed = full != self.overloaded;
-        self.overloaded = full;
+        let before = std::mem::replace(&mut self.overloaded, full);
+        self.tell_of_room(&before);
         let mut moved: Vec<PoolKey> = self
             .pools
             .iter_mut()
@@ -154,6 +155,7 @@ impl Engine {
         for key in &keys {
             self.told(key, |engine| engine.refresh_slots(key).map(drop));
         }
+        self.tell_of_schedulers();
     }
 
     fn told(&mut self, key: &PoolKey, work: impl FnOnce(&mut Self) -> Result<(), ApplyError>) {

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::counting::Clock;
 use super::error::ApplyError;
+use super::events::Events;
 use super::forwarding::TcPlane;
 use super::ledger::Ledger;
 use super::pools::RunningPool;
@@ -57,6 +58,8 @@ pub struct Engine {
     pub(super) tc_traffic: BTreeMap<BackendId, BackendTraffic>,
     /// The backends that have as many connections as they may.
     pub(super) overloaded: BTreeSet<BackendId>,
+    /// Where it tells what happens.
+    pub(super) events: Events,
 }
 
 impl Engine {
@@ -76,6 +79,7 @@ impl Engine {
             tc: TcPlane::new(store.service_numbers()?, Instant::now()),
             tc_traffic: BTreeMap::new(),
             overloaded: BTreeSet::new(),
+            events: Events::default(),
             store,
             config: Config::default(),
             config_file,
@@ -151,6 +155,7 @@ impl Engine {
         self.config = config;
         ids.handed_on(&self.ids).for_each(|id| self.ledger.forget(id));
         self.ids = ids;
+        self.tell_of_schedulers();
         let warnings = self.look_for_backends();
         Ok(Applied {
             plan: in_words(&plan, &steps),
@@ -174,6 +179,7 @@ impl Engine {
                 epoch: self.epoch,
                 config,
             })?;
+            self.tell_of_change(&applied, false);
         }
         Ok(applied)
     }
@@ -182,6 +188,7 @@ impl Engine {
     pub fn edit(&mut self, change: &Edit) -> Result<Applied, ApplyError> {
         let cut = self.to_be_cut(change);
         let mut applied = self.make(change)?;
+        self.tell_of_change(&applied, true);
         self.edited = true;
         self.store.keep_edit(self.epoch, change)?;
         if !cut.is_empty() {

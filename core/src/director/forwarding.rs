@@ -9,6 +9,7 @@ use wvs_tc_bpf::Timeouts;
 use super::counting::{SHORTEST, cpu_time};
 use super::engine::Engine;
 use super::error::ApplyError;
+use crate::api::Happening;
 use crate::config::{Config, Service};
 use crate::ids::BackendIds;
 use crate::kernel::tc::{TcError, TcSettings};
@@ -39,6 +40,8 @@ pub struct TcPlane {
     pub(super) expired: u64,
     /// How many packets each service had nobody for, by the last look.
     pub(super) refused: BTreeMap<u32, u64>,
+    /// One in how many packets it reports; 0 is none.
+    pub(super) sampling: u32,
     /// Somebody listens no more on an address that the filter still passes.
     stale_filter: bool,
     next_look: Instant,
@@ -58,6 +61,7 @@ impl TcPlane {
             connections: 0,
             expired: 0,
             refused: BTreeMap::new(),
+            sampling: 0,
             stale_filter: false,
             next_look: now,
             next_sweep: now,
@@ -148,6 +152,7 @@ impl Engine {
         }
         if let Some(found) = self.doors.tc.open(with)? {
             self.tc.installed = found;
+            self.tc.sampling = 0;
         }
         let steps = tc::plan(&state, &self.tc.installed);
         if steps.is_empty() {
@@ -235,7 +240,7 @@ impl Engine {
     }
 
     /// A fault that lasts is told once, not at every look.
-    fn say_once(&mut self, outcome: Result<(), ApplyError>) {
+    pub(super) fn say_once(&mut self, outcome: Result<(), ApplyError>) {
         let said = outcome.as_ref().err().map(|error| crate::chain(error));
         if let (Err(error), true) = (outcome, said != self.tc.trouble) {
             tracing::error!(
@@ -280,15 +285,24 @@ impl Engine {
     fn log_ways(&self, config: &Config, facts: &Facts) {
         let before = self.tc.facts.unreachable(config, &self.ids);
         let now = facts.unreachable(config, &self.ids);
-        let name = |id: BackendId| match self.ids.whose(id) {
-            Some((service, backend)) => format!("{service} {backend}"),
-            None => id.0.to_string(),
-        };
         for (id, why) in now.iter().filter(|(id, _)| !before.contains_key(id)) {
-            tracing::warn!(backend = name(*id), %why, "a backend cannot be reached; it gets no connections");
+            let Some((service, backend)) = self.ids.whose(*id) else {
+                continue;
+            };
+            tracing::warn!(service, %backend, %why, "a backend cannot be reached; it gets no connections");
+            self.events.say(Happening::BackendLost {
+                service: service.to_owned(),
+                backend,
+                why: why.to_string(),
+            });
         }
         for id in before.keys().filter(|id| !now.contains_key(id)) {
-            tracing::info!(backend = name(*id), "a backend can be reached again");
+            let Some((service, backend)) = self.ids.whose(*id) else {
+                continue;
+            };
+            tracing::info!(service, %backend, "a backend can be reached again");
+            let service = service.to_owned();
+            self.events.say(Happening::BackendFound { service, backend });
         }
     }
 

@@ -141,6 +141,18 @@ impl Supervised {
         }
     }
 
+    /// How often the plugin has failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.supervision.failures()
+    }
+
+    /// Whether the table in use is the plugin's answer to the last question.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        self.status.source.is_none_or(|source| source == Source::Plugin)
+    }
+
     /// A table for these backends, in any case. `loads` has one entry per candidate, or none at
     /// all. Only what changed is told to the plugin.
     pub fn table(

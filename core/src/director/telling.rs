@@ -1,0 +1,41 @@
+//! Telling what the engine did, and what it has noticed.
+
+use std::collections::BTreeSet;
+
+use super::engine::Engine;
+use crate::api::{Applied, Happening};
+use crate::scheduler::BackendId;
+
+impl Engine {
+    /// Tells of a configuration or an edit that was applied.
+    pub(super) fn tell_of_change(&self, applied: &Applied, edit: bool) {
+        self.events.say(Happening::Applied {
+            edit,
+            changed: applied.changed,
+            steps: applied.plan.lines().count(),
+        });
+    }
+
+    /// Tells which schedulers failed, and which work again.
+    pub(super) fn tell_of_schedulers(&mut self) {
+        for (key, pool) in &mut self.pools {
+            if let Some(news) = pool.news(key) {
+                self.events.say(news);
+            }
+        }
+    }
+
+    /// Tells which backends are full now, and which are not any more.
+    pub(super) fn tell_of_room(&self, before: &BTreeSet<BackendId>) {
+        let whose = |id: &BackendId| {
+            let (service, backend) = self.ids.whose(*id)?;
+            Some((service.to_owned(), backend))
+        };
+        for (service, backend) in self.overloaded.difference(before).filter_map(whose) {
+            self.events.say(Happening::BackendFull { service, backend });
+        }
+        for (service, backend) in before.difference(&self.overloaded).filter_map(whose) {
+            self.events.say(Happening::BackendFree { service, backend });
+        }
+    }
+}
