@@ -7,11 +7,13 @@
 //! machine's order. All padding is named, because the kernel compares keys byte by byte.
 
 mod declare;
+mod records;
 
 use std::fmt::Write as _;
 use std::mem::size_of;
 
 use declare::{InC, events, layout, numbers};
+pub use records::{Answer, Asked, Asking, Persistent, PersistentKey, PinKey, Pinned, Report};
 
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
 pub const SCHEMA: u32 = 2;
@@ -103,48 +105,6 @@ layout! {
         mask6: [u8; 16],
     }
 
-    /// A persistent client. Maps `persistent`, `persistent_new`.
-    struct PersistentKey = persistent_key {
-        /// Its masked address, 4 or 16 bytes, then zeros.
-        address: [u8; 16],
-        /// The group of services.
-        group: u16,
-        /// 4 or 6.
-        family: u8,
-        /// Zero.
-        pad: u8,
-    }
-
-    /// What it has got.
-    struct Persistent = persistent {
-        /// Its backend.
-        backend: u16,
-        /// The generation of the backend's id.
-        generation: u16,
-        /// When it last began a connection, in the kernel's ticks.
-        seen: u32,
-    }
-
-    /// Clients that the operator has pinned. Map `pins`: of several that match, the longest prefix counts.
-    struct PinKey = pin_key {
-        /// [`PIN_PREFIX`] and the bits of the address.
-        prefix: u32,
-        /// The service.
-        service: u16,
-        /// 4 or 6.
-        family: u16,
-        /// 4 or 16 bytes, then zeros.
-        address: [u8; 16],
-    }
-
-    /// Where they are pinned to.
-    struct Pinned = pinned {
-        /// The backend.
-        backend: u16,
-        /// Its generation.
-        generation: u16,
-    }
-
     /// A backend. Map `backends`, by backend id; all zero where there is none.
     struct Backend = backend {
         /// Where it is: the real server, or for tunnels where they end.
@@ -203,8 +163,8 @@ layout! {
         insert_limit: u32,
         /// Too-big messages that a CPU may send within one [`GATE_TICKS`].
         icmp_limit: u32,
-        /// Zero.
-        pad: u32,
+        /// One in so many scheduled or lost packets is reported; 0 means none.
+        report_every: u32,
     }
 
     /// What a CPU has used of its limits. Map `gates`.
@@ -298,10 +258,29 @@ numbers! {
     TABLE_DESTINATION: u32 = 3;
     /// By both addresses and ports.
     TABLE_BOTH: u32 = 4;
+    /// User space is asked; by source address and port where it does not answer.
+    TABLE_FLOW: u32 = 5;
     /// A table's element 0 is its kind, shifted by this, and the number of slots.
     TABLE_KIND_SHIFT: u32 = 24;
     /// The first element that is a slot; element 1 is the hash's seed.
     TABLE_SLOTS: u32 = 2;
+
+    /// A backend was chosen.
+    REPORT_CHOSEN: u16 = 0xffff;
+    /// It is not known which service it was.
+    REPORT_NO_SERVICE: u16 = 0xffff;
+    /// Bytes of the ring: 3,600 reports.
+    REPORT_RING: usize = 1 << 18;
+
+    /// Frames up to this size go to user space in small records: SYNs with all options.
+    ASKED_SMALL: usize = 184;
+    /// And up to this in large ones: datagrams of the usual MTU. Larger ones are not asked for: with records for 9,000
+    /// bytes a hundred packets would fill the ring, and who begins with such datagrams is not told to send them again.
+    ASKED_LARGE: usize = 1976;
+    /// Bytes of the ring: 3,800 SYNs.
+    ASKED_RING: usize = 1 << 20;
+    /// Answers that wait for their packets.
+    ANSWERS: u32 = 1 << 14;
 
     /// Limits hold for 2 to the power of this of the kernel's ticks: 128 ms with the usual 250 in a second.
     GATE_TICKS: u32 = 5;
@@ -334,6 +313,10 @@ events! {
     TableFull = EVENT_TABLE_FULL, false, "table-full";
     /// A TCP packet without entry that opens nothing; the hash of the client chose.
     NoSyn = EVENT_NO_SYN, false, "no-syn";
+    /// Handed to user space, which is asked for its backend.
+    Asked = EVENT_ASKED, false, "asked";
+    /// Not asked, because nobody answers, the ring is full, or the packet cannot arrive again; the hash chose.
+    Unasked = EVENT_UNASKED, false, "unasked";
 }
 
 /// The header `src/bpf/layout.h`.
@@ -348,6 +331,7 @@ pub fn c_header() -> String {
     let _ = writeln!(out, "#define EVENTS {}", Event::ALL.len());
     c_events(&mut out);
     c_structs(&mut out);
+    records::c_records(&mut out);
     out
 }
 

@@ -7,6 +7,7 @@
 
 mod attach;
 mod attachments;
+mod checksum;
 mod clsact;
 mod decap;
 pub mod filter;
@@ -21,7 +22,10 @@ mod maps;
 pub mod model;
 mod persist;
 pub mod pin;
+mod questions;
+mod reports;
 mod restore;
+mod ring;
 mod service;
 mod sweep;
 mod sys;
@@ -39,6 +43,8 @@ pub use loader::{Forwarder, LoadError, Meta, RunError, RunOutcome, Sizes};
 pub use lock::{LockError, PinLock};
 pub use maps::{MapError, Maps, NewTable, OpenError};
 pub use persist::PersistentEntry;
+pub use questions::{Question, Questions};
+pub use reports::{Report, Reports, What};
 pub use service::{Persistence, Pin, ServiceSettings, WhenQuiesced};
 pub use sweep::{Counts, Sweep, Timeouts};
 pub use target::{Kind, Listen, Method, Target, Way};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 
-use crate::maps::{CLOCK, Maps, OpenError};
+use crate::maps::{CLOCK, INJECT, Maps, OpenError};
 use crate::{pin, sys};
 
 /// How large the maps are. Another size than that of what is pinned is refused: it would be ignored otherwise.
@@ -180,6 +180,7 @@ pub struct Forwarder {
 const INGRESS: &str = "wvs_ingress";
 const EXPLAIN: &str = "wvs_explain";
 const TIME: &str = "wvs_clock";
+const INJECTOR: &str = "wvs_inject";
 
 impl Forwarder {
     /// Loads the program with the maps pinned below `root` (on a BPF file system), or makes and pins them.
@@ -196,10 +197,11 @@ impl Forwarder {
         let mut ebpf = loader
             .load(crate::OBJECT)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
-        for name in [INGRESS, EXPLAIN, TIME] {
+        for name in [INGRESS, EXPLAIN, TIME, INJECTOR] {
             load_program(&mut ebpf, name)?;
         }
-        pin_clock(&mut ebpf, &folder.join(CLOCK))?;
+        pin_program(&mut ebpf, TIME, &folder.join(CLOCK))?;
+        pin_program(&mut ebpf, INJECTOR, &folder.join(INJECT))?;
         let maps = Maps::open(root)?;
         Ok(Self {
             root: root.to_owned(),
@@ -267,8 +269,8 @@ pub(crate) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Lo
         })
 }
 
-/// Pins the program that tells the time, in place of an older one.
-fn pin_clock(ebpf: &mut Ebpf, path: &Path) -> Result<(), LoadError> {
+/// Pins a program that user space runs, in place of an older one.
+fn pin_program(ebpf: &mut Ebpf, name: &'static str, path: &Path) -> Result<(), LoadError> {
     let unusable = |source: io::Error| LoadError::Folder {
         path: path.to_owned(),
         source,
@@ -277,10 +279,10 @@ fn pin_clock(ebpf: &mut Ebpf, path: &Path) -> Result<(), LoadError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
         _ => {}
     }
-    classifier(ebpf, TIME)
+    classifier(ebpf, name)
         .and_then(|program| program.pin(path).map_err(|error| unpinnable(&error)))
         .map_err(|source| LoadError::Program {
-            name: TIME,
+            name,
             source: Box::new(source),
         })
 }

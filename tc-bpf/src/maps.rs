@@ -65,6 +65,8 @@ pub(crate) fn refused(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Map
 
 /// The name under which the program that tells the time is pinned.
 pub(crate) const CLOCK: &str = "clock";
+/// And the one that lets packets arrive.
+pub(crate) const INJECT: &str = "inject";
 
 /// The maps of a loaded program.
 #[derive(Debug)]
@@ -154,7 +156,7 @@ impl Maps {
         ))
     }
 
-    fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<(), MapError> {
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<(), MapError> {
         let mut settings = self.settings()?;
         change(&mut settings);
         self.settings

@@ -11,9 +11,10 @@ use std::net::IpAddr;
 use crate::filter;
 use crate::jhash::nft_slot;
 use crate::layout::{
-    Event, PRIORITY_TAG, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
+    Event, FlowKey, PRIORITY_TAG, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
     STATE_TIME_WAIT,
 };
+use crate::questions::ends;
 use crate::service::{Pin, ServiceSettings};
 use crate::target::{Kind, Listen, Method, Target};
 use parse::{Extent, Packet, Parsed, TCP, UDP};
@@ -26,6 +27,8 @@ pub enum Outcome {
     Pass,
     /// It goes on with this priority.
     HandUp(u32),
+    /// User space is asked, and lets it arrive again.
+    Asked,
     /// It is lost.
     Drop,
     /// It leaves with these bytes.
@@ -72,6 +75,8 @@ pub struct Model {
     fragments: HashMap<(IpAddr, IpAddr, u32, u8), (u16, u16)>,
     pins: BTreeMap<u32, Vec<Pin>>,
     persistent: HashMap<Client, (u16, u16)>,
+    asking: bool,
+    answers: HashMap<Connection, (u16, u16)>,
     events: BTreeMap<Event, u64>,
 }
 
@@ -100,6 +105,24 @@ impl Model {
     /// As [`crate::Maps::remove_backend`].
     pub fn remove_backend(&mut self, id: u16) {
         self.backends.remove(&id);
+    }
+
+    /// Whether there is somebody to ask: a living [`crate::Questions`].
+    pub fn set_asking(&mut self, asking: bool) {
+        self.asking = asking;
+    }
+
+    /// As [`crate::Questions::note`]; the answer holds while somebody is there.
+    pub fn note(&mut self, key: &FlowKey, backend: u16, generation: u16) {
+        let (from, to) = ends(key);
+        let name = Connection {
+            from,
+            to,
+            sport: u16::from_be(key.sport),
+            dport: u16::from_be(key.dport),
+            proto: key.proto,
+        };
+        self.answers.insert(name, (backend, generation));
     }
 
     /// How often each event has happened.
@@ -187,6 +210,12 @@ impl Model {
         Ok((packet, entry.backend, target))
     }
 
+    /// Whether there is a backend of this id and generation.
+    #[must_use]
+    pub fn knows(&self, id: u16, generation: u16) -> bool {
+        self.valid(id, generation).is_some()
+    }
+
     fn valid(&self, id: u16, generation: u16) -> Option<Target> {
         let target = self.backends.get(&id).copied();
         target.filter(|target| target.generation == generation)
@@ -250,7 +279,10 @@ impl Model {
         let settings = self.services.get(&service).copied().unwrap_or_default();
         let pinned = self.pinned(service, &settings, packet);
         let kept = pinned.or_else(|| self.kept(&settings, packet));
-        let chosen = kept.or_else(|| self.choose(service, packet, stateless));
+        let chosen = match kept {
+            Some(id) => Some(id),
+            None => self.choose(service, packet, stateless)?,
+        };
         let Some((id, target)) = chosen.and_then(|id| Some((id, *self.backends.get(&id)?))) else {
             self.count(Event::NoBackend);
             return Err(Outcome::HandUp(PRIORITY_TAG));
@@ -277,7 +309,34 @@ impl Model {
         Ok((id, target))
     }
 
-    fn choose(&mut self, service: u32, packet: &Packet, stateless: bool) -> Option<u16> {
+    fn choose(&mut self, service: u32, packet: &Packet, stateless: bool) -> Result<Option<u16>, Outcome> {
+        if self
+            .tables
+            .get(&service)
+            .is_some_and(|table| table.kind == Kind::Flow)
+        {
+            let answer = self
+                .answers
+                .get(&packet.connection)
+                .filter(|_| self.asking)
+                .copied();
+            if let Some((id, generation)) = answer
+                && self.valid(id, generation).is_some()
+            {
+                return Ok(Some(id));
+            }
+            if !stateless && self.asking && packet.extent == Extent::Whole {
+                self.count(Event::Asked);
+                return Err(Outcome::Asked);
+            }
+            if !stateless {
+                self.count(Event::Unasked);
+            }
+        }
+        Ok(self.slot(service, packet, stateless))
+    }
+
+    fn slot(&mut self, service: u32, packet: &Packet, stateless: bool) -> Option<u16> {
         let table = self.tables.get(&service)?;
         let slots = table.slots.len();
         if table.kind == Kind::Cycle && !stateless {
@@ -328,7 +387,7 @@ fn hash_key(kind: Kind, connection: &Connection) -> Vec<u8> {
     let source = || [address(connection.from), port(connection.sport)].concat();
     match kind {
         Kind::Source => address(connection.from),
-        Kind::Cycle | Kind::SourceAndPort => source(),
+        Kind::Cycle | Kind::SourceAndPort | Kind::Flow => source(),
         Kind::Destination => address(connection.to),
         Kind::Both => [source(), address(connection.to), port(connection.dport)].concat(),
     }

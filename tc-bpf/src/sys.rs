@@ -311,6 +311,11 @@ pub fn array(values: &[u32]) -> io::Result<OwnedFd> {
 
 /// Runs a program on a packet of nothing, and says what it returned.
 pub fn run_program(program: &OwnedFd) -> io::Result<u32> {
+    run_on(program, &[0; 64], 0, &[])
+}
+
+/// Runs a program on a packet with this mark and these words of `cb`, and says what it returned. Linux 5.2.
+pub fn run_on(program: &OwnedFd, packet: &[u8], mark: u32, cb: &[u32]) -> io::Result<u32> {
     #[repr(C)]
     #[derive(Default)]
     struct TestRun {
@@ -322,12 +327,23 @@ pub fn run_program(program: &OwnedFd) -> io::Result<u32> {
         data_out: u64,
         repeat: u32,
         duration: u32,
+        context_size_in: u32,
+        context_size_out: u32,
+        context_in: u64,
+        context_out: u64,
     }
-    let packet = [0_u8; 64];
+    // The words of `struct __sk_buff` up to the end of `cb`.
+    let mut context = [0_u32; 17];
+    context[2] = mark;
+    for (to, from) in context[12..].iter_mut().zip(cb) {
+        *to = *from;
+    }
     let mut run = TestRun {
         program: program.as_raw_fd() as u32,
         size_in: packet.len() as u32,
-        data_in: address(&packet),
+        data_in: address(packet),
+        context_size_in: size_of_val(&context) as u32,
+        context_in: address(&context),
         ..TestRun::default()
     };
     bpf(PROG_TEST_RUN, &mut run)?;

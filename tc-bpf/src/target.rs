@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::layout::{
     BACKEND_QUIESCED, Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT,
-    METHOD_TUN, TABLE_BOTH, TABLE_CYCLE, TABLE_DESTINATION, TABLE_SOURCE, TABLE_SOURCE_PORT,
+    METHOD_TUN, TABLE_BOTH, TABLE_CYCLE, TABLE_DESTINATION, TABLE_FLOW, TABLE_SOURCE, TABLE_SOURCE_PORT,
 };
 
 /// What of a packet names a service.
@@ -175,6 +175,8 @@ pub enum Kind {
     Destination,
     /// Both addresses and ports.
     Both,
+    /// User space is asked ([`crate::Questions`]); the client's address and port where nobody answers.
+    Flow,
 }
 
 impl Kind {
@@ -187,6 +189,7 @@ impl Kind {
             Self::SourceAndPort => TABLE_SOURCE_PORT,
             Self::Destination => TABLE_DESTINATION,
             Self::Both => TABLE_BOTH,
+            Self::Flow => TABLE_FLOW,
         }
     }
 
@@ -199,6 +202,7 @@ impl Kind {
             Self::SourceAndPort,
             Self::Destination,
             Self::Both,
+            Self::Flow,
         ]
         .into_iter()
         .find(|kind| kind.number() == number)

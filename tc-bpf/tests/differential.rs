@@ -3,26 +3,24 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
+#[path = "differential/packets.rs"]
+mod packets;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use common::packet::{Ip, TCP, UDP, framed, tcp, udp};
+use common::packet::{TCP, UDP};
 use common::{Sandbox, address, chain};
+use packets::{CLIENTS4, CLIENTS6, VIPS4, VIPS6, packet};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wvs_tc_bpf::model::{Model, Outcome};
 use wvs_tc_bpf::{
-    Forwarder, Kind, Listen, Meta, Method, Persistence, Pin, ServiceSettings, Target, Way, WhenQuiesced,
+    Forwarder, Kind, Listen, Meta, Method, Persistence, Pin, Questions, ServiceSettings, Target, Way,
+    WhenQuiesced,
 };
 
 const SEED: u32 = 0x7776_7300;
-/// The last one is no service's.
-const VIPS4: [&str; 3] = ["10.0.0.100", "10.0.0.101", "10.0.0.102"];
-const VIPS6: [&str; 3] = ["2001:db8::100", "2001:db8::101", "2001:db8::102"];
-const CLIENTS4: [&str; 3] = ["192.0.2.1", "192.0.2.2", "203.0.113.77"];
-const CLIENTS6: [&str; 3] = ["2001:db8:1::1", "2001:db8:1::2", "2001:db8:2:3:4:5:6:7"];
 
 /// What happens next.
 #[derive(Clone, Debug)]
@@ -34,6 +32,8 @@ enum Step {
     Service(u32, ServiceSettings),
     Pins(u16, Vec<Pin>),
     Forget(u16),
+    /// Somebody answers, or stops.
+    Asking(bool),
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -69,6 +69,7 @@ fn table() -> impl Strategy<Value = (Kind, Vec<Option<u16>>)> {
         Kind::SourceAndPort,
         Kind::Destination,
         Kind::Both,
+        Kind::Flow,
     ]);
     let slot = prop_oneof![9 => (1_u16..5).prop_map(Some), 1 => Just(None)];
     (kind, prop::collection::vec(slot, 1..20))
@@ -118,128 +119,6 @@ fn pins() -> impl Strategy<Value = Vec<Pin>> {
     })
 }
 
-fn ends() -> impl Strategy<Value = (IpAddr, IpAddr)> {
-    (any::<bool>(), 0_usize..3, prop_oneof![9 => 0_usize..2, 1 => Just(2_usize)]).prop_map(
-        |(v6, client, vip)| {
-            if v6 {
-                (address(CLIENTS6[client]), address(VIPS6[vip]))
-            } else {
-                (address(CLIENTS4[client]), address(VIPS4[vip]))
-            }
-        },
-    )
-}
-
-/// The transport's part, for a protocol.
-fn transport() -> impl Strategy<Value = (u8, Vec<u8>)> {
-    let sport = 1000_u16..1004;
-    let dport = prop_oneof![6 => Just(80_u16), 1 => Just(81), 1 => Just(443)];
-    let flags = prop_oneof![4 => Just(2_u8), 6 => Just(16), 2 => Just(17), 1 => Just(4), 1 => Just(20), 1 => any::<u8>()];
-    let size = prop_oneof![6 => 0_usize..40, 1 => 0_usize..1300];
-    (sport, dport, flags, size, 0..10).prop_map(|(sport, dport, flags, size, which)| match which {
-        0..=5 => (TCP, tcp(sport, dport, flags, &vec![7; size])),
-        6..=8 => (UDP, udp(sport, dport, &vec![7; size])),
-        _ => (132, [&sport.to_be_bytes()[..], &dport.to_be_bytes(), &vec![3; size + 4]].concat()),
-    })
-}
-
-fn header() -> impl Strategy<Value = Ip> {
-    let fragment = prop_oneof![
-        12 => Just((false, 0_u16)), 1 => Just((true, 0)), 1 => Just((true, 3)), 1 => Just((false, 5))
-    ];
-    let ttl = prop_oneof![12 => 2_u8.., 1 => 0_u8..2];
-    let options = prop_oneof![8 => Just(0_usize), 1 => 1_usize..11];
-    let extension = (prop::sample::select(vec![0_u8, 43, 44, 51, 60]), 0_usize..3, any::<u8>());
-    let extensions = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(extension, 1..7)];
-    (ends(), ttl, any::<u8>(), any::<bool>(), 0_u16..3, fragment, options, extensions).prop_map(
-        |((from, to), ttl, tos, df, id, fragment, options, extensions)| Ip {
-            ttl,
-            tos,
-            df,
-            id,
-            fragment,
-            options: vec![1; options * 4],
-            extensions: extensions
-                .into_iter()
-                .map(|(kind, size, byte)| (kind, extension_header(kind, size, byte)))
-                .collect(),
-            ..Ip::new(from, to, 0)
-        },
-    )
-}
-
-fn extension_header(kind: u8, size: usize, byte: u8) -> Vec<u8> {
-    let id = byte % 3;
-    match kind {
-        // Whole, first, middle and last fragments.
-        44 => vec![0, 0, 0, [0, 1, 0x19, 0x18][usize::from(byte % 4)], 0, 0, 0, id],
-        51 => {
-            let mut header = vec![9; 12 + size * 4];
-            header[1] = (header.len() / 4 - 2) as u8;
-            header
-        }
-        _ => {
-            let mut header = vec![0; 8 + size * 8];
-            header[1] = size as u8;
-            header[3] = u8::from(byte.is_multiple_of(8));
-            header
-        }
-    }
-}
-
-/// An ICMP error about a packet that a server sent to a client.
-fn icmp() -> impl Strategy<Value = (Ip, Vec<u8>)> {
-    let kind = prop::sample::select(vec![1_u8, 2, 3, 4, 8, 11, 12]);
-    (ends(), transport(), kind, 0_usize..60, any::<bool>()).prop_map(
-        |((client, vip), (proto, mut l4), kind, cut, v6_options)| {
-            // The quoted packet went the other way.
-            let (a, b) = l4.split_at_mut(2);
-            a.swap_with_slice(&mut b[..2]);
-            let mut inner = Ip::new(vip, client, proto);
-            if v6_options && vip.is_ipv4() {
-                inner.options = vec![1; 8];
-            }
-            let mut quoted = inner.with(&l4);
-            let least = quoted.len().min(20);
-            quoted.truncate(quoted.len().saturating_sub(cut).max(least));
-            let message = [&[kind, 4, 0, 0, 0, 0, 5, 0][..], &quoted].concat();
-            let router = if vip.is_ipv4() {
-                address("198.51.100.1")
-            } else {
-                address("2001:db8:9::1")
-            };
-            (Ip::new(router, vip, if vip.is_ipv4() { 1 } else { 58 }), message)
-        },
-    )
-}
-
-fn packet() -> impl Strategy<Value = Vec<u8>> {
-    let plain = (header(), transport()).prop_map(|(ip, (proto, l4))| Ip { proto, ..ip }.with(&l4));
-    let errors = icmp().prop_map(|(ip, message)| ip.with(&message));
-    let bytes = prop_oneof![8 => plain, 1 => errors];
-    let tags = prop_oneof![
-        8 => Just(vec![]), 1 => Just(vec![(0x8100_u16, 7_u16)]), 1 => Just(vec![(0x88a8, 7), (0x8100, 9)])
-    ];
-    let to = prop_oneof![30 => Just([0; 6]), 1 => Just([2, 0, 0, 0, 0, 7])];
-    // What is cut off, what is behind, and which bytes are damaged.
-    let cut = prop_oneof![12 => Just(None), 1 => (0.0_f64..1.0).prop_map(Some)];
-    let damage = prop_oneof![12 => Just(None), 1 => (0.0_f64..1.0, any::<u8>()).prop_map(Some)];
-    (bytes, tags, to, cut, damage, prop_oneof![6 => Just(0_usize), 1 => 1_usize..30]).prop_map(
-        |(ip, tags, to, cut, damage, behind)| {
-            let mut frame = framed(to, [2, 0, 0, 0, 0, 5], &tags, &ip);
-            frame.extend(vec![0xee; behind]);
-            if let Some(part) = cut {
-                frame.truncate(14 + ((frame.len() - 14) as f64 * part) as usize);
-            }
-            if let Some((part, byte)) = damage {
-                let at = 12 + ((frame.len() - 12) as f64 * part) as usize;
-                frame[at] = byte;
-            }
-            frame
-        },
-    )
-}
-
 fn step() -> impl Strategy<Value = Step> {
     let mark = prop_oneof![9 => Just(0_u32), 1 => Just(5_u32), 1 => Just(6)];
     prop_oneof![
@@ -250,23 +129,30 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_u32..4, settings()).prop_map(|(service, settings)| Step::Service(service, settings)),
         1 => (0_u16..4, pins()).prop_map(|(service, pins)| Step::Pins(service, pins)),
         1 => (1_u16..5).prop_map(Step::Forget),
+        1 => any::<bool>().prop_map(Step::Asking),
     ]
 }
 
 struct Both {
     forwarder: Forwarder,
+    pins: std::path::PathBuf,
+    questions: Option<Questions>,
+    answered: u16,
     model: Model,
     refused: usize,
-    verdicts: [usize; 4],
+    verdicts: [usize; 5],
 }
 
 impl Both {
     fn new(sandbox: &Sandbox) -> Self {
         let mut both = Self {
             forwarder: sandbox.load(),
+            pins: sandbox.pins(),
+            questions: None,
+            answered: 0,
             model: Model::default(),
             refused: 0,
-            verdicts: [0; 4],
+            verdicts: [0; 5],
         };
         both.forwarder.maps().set_limits(0, u32::MAX).unwrap();
         let mut listeners = vec![(Listen::Mark(5), 3)];
@@ -319,6 +205,15 @@ impl Both {
                 maps.forget_persistent(*backend).unwrap();
                 self.model.forget_persistent(*backend);
             }
+            Step::Asking(asking) => {
+                self.questions = None;
+                if *asking {
+                    // The model knows no time.
+                    let patience = Duration::from_secs(10_000);
+                    self.questions = Some(Questions::open(&self.pins, patience).unwrap());
+                }
+                self.model.set_asking(*asking);
+            }
             Step::Packet(frame, mark) => self.packet(frame, *mark),
         }
     }
@@ -339,6 +234,7 @@ impl Both {
                 (outcome.verdict, outcome.priority) == (-1, *priority) && outcome.packet == frame
             }
             Outcome::Drop => outcome.verdict == 2,
+            Outcome::Asked => outcome.verdict == 2,
             Outcome::Redirect(bytes) => outcome.verdict == 7 && outcome.packet == *bytes,
         };
         self.verdicts[match expected {
@@ -346,6 +242,7 @@ impl Both {
             Outcome::Drop => 1,
             Outcome::Redirect(_) => 2,
             Outcome::HandUp(_) => 3,
+            Outcome::Asked => 4,
         }] += 1;
         assert!(
             same,
@@ -356,6 +253,25 @@ impl Both {
             outcome.packet,
             self.model.events()
         );
+        if expected == Outcome::Asked {
+            self.answer(frame, mark);
+        }
+    }
+
+    /// Answers the question that a packet has led to, now and then with a backend that is not there, and sends the
+    /// packet again.
+    fn answer(&mut self, frame: &[u8], mark: u32) {
+        let questions = self.questions.as_mut().expect("nobody was to be asked");
+        let question = questions.wait(Duration::ZERO).unwrap().expect("a question");
+        assert_eq!((question.frame.len(), question.mark), (frame.len(), mark));
+        assert_eq!(questions.wait(Duration::ZERO).unwrap(), None);
+        self.answered = self.answered % 10 + 1;
+        let backend = self.answered % 5 + 1;
+        questions.note(&question, backend, 1).unwrap();
+        self.model.note(&question.key, backend, 1);
+        if self.answered < 10 && self.model.knows(backend, 1) {
+            self.packet(frame, mark);
+        }
     }
 
     fn compare_counters(&self) {
@@ -408,9 +324,9 @@ fn program_and_model_agree() {
         both.take(&step);
     }
     both.compare_counters();
-    let [passed, dropped, redirected, handed_up] = both.verdicts;
+    let [passed, dropped, redirected, handed_up, asked] = both.verdicts;
     println!(
-        "{packets} packets: {redirected} redirected, {passed} passed, {handed_up} handed up, {dropped} dropped, {} not taken",
+        "{packets} packets: {redirected} redirected, {passed} passed, {handed_up} handed up, {asked} asked, {dropped} dropped, {} not taken",
         both.refused
     );
     println!("{:?}", both.model.events());

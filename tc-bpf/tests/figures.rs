@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use common::packet::{Ip, UDP, ethernet, udp};
 use common::{Sandbox, address, small};
 use wvs_tc_bpf::layout::{Flow, FlowKey, STATE_DATAGRAM};
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, NewTable, ServiceSettings, Sizes, Target, Timeouts};
+use wvs_tc_bpf::{
+    Forwarder, Kind, Listen, Method, NewTable, Questions, ServiceSettings, Sizes, Target, Timeouts,
+};
 
 #[test]
 fn sweeps_and_table_switches_are_cheap() {
@@ -67,6 +69,46 @@ fn sweeps_and_table_switches_are_cheap() {
     assert!(many < Duration::from_millis(500));
     let frame = ethernet(&Ip::new(address("192.0.2.1"), address("10.0.0.100"), UDP).with(&udp(1, 80, b"")));
     assert_eq!(forwarder.explain(&frame, 0).unwrap().mark, 7);
+}
+
+/// What it costs to ask user space for each connection: the record, the answer, and the packet that arrives again.
+#[test]
+fn a_question_and_its_answer_are_cheap() {
+    let sandbox = Sandbox::enter();
+    let mut forwarder = Forwarder::load(&sandbox.pins(), &small()).unwrap();
+    forwarder.attach("lo").unwrap();
+    let maps = forwarder.maps();
+    let local = Target {
+        method: Method::Local,
+        address: address("10.0.0.1"),
+        generation: 1,
+        way: None,
+        quiesced: false,
+    };
+    maps.set_backend(7, &local).unwrap();
+    maps.set_table(1, Kind::Flow, 1, &[Some(7)]).unwrap();
+    maps.set_service(1, &ServiceSettings::default()).unwrap();
+    maps.set_listener(Listen::Address(address("10.0.0.100"), UDP, 80), 1)
+        .unwrap();
+    let mut questions = Questions::open(&sandbox.pins(), Duration::from_secs(100)).unwrap();
+    let count = 3_000_u32;
+    for port in 1..=count as u16 {
+        let frame =
+            ethernet(&Ip::new(address("192.0.2.1"), address("10.0.0.100"), UDP).with(&udp(port, 80, b"")));
+        forwarder.run(&frame, 0).unwrap();
+    }
+    let begin = cpu();
+    let mut answered = 0;
+    while let Some(question) = questions.wait(Duration::ZERO).unwrap() {
+        questions.answer(&question, 7, 1).unwrap();
+        answered += 1;
+    }
+    let each = (cpu() - begin) / count;
+    println!("a question and its answer: {each:?} of CPU");
+    assert_eq!(answered, count);
+    // The packets have arrived again, and were let through with what had been answered.
+    assert_eq!(maps.backend_stats(7).unwrap().connections, u64::from(count));
+    assert!(each < Duration::from_millis(1));
 }
 
 /// CPU time of the calling thread: what the kernel does for it is in it.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0 */
 /* New connections: which service, and which backend its table names. */
 #pragma once
-#include "flow.h"
+#include "flowring.h"
 
 /* Bob Jenkins's lookup3 (public domain) over words, as the kernel's jhash and so nftables compute it. */
 #define ROTATE(x, n) ((x) << (n) | (x) >> (32 - (n)))
@@ -73,12 +73,21 @@ INLINE __u32 hash6(const struct packet *p, __u32 kind, __u32 seed)
 	return kind == TABLE_SOURCE_PORT ? jhash(k, 5, seed) : jhash(k, 4, seed);
 }
 
-/* The backend that the table names: its id, 0 where none is. `stateless` packets open nothing that is remembered, so
- * the client's hash chooses for all of them alike. */
-INLINE __u32 choose(struct packet *p, __u32 service, int stateless, int dry)
+/* Apart, because the words would lie on the stack of all that follows. */
+ONCE __u32 hash(const struct packet *p, __u32 kind, __u32 seed)
+{
+	if (!p)
+		return 0;
+	return p->v6 ? hash6(p, kind, seed) : hash4(p, kind, seed);
+}
+
+/* The backend that the table names: its id, 0 where none is, or ASKED. `stateless` packets open nothing that is
+ * remembered, so the client's hash chooses for all of them alike. */
+INLINE int choose(struct __sk_buff *skb, struct packet *p, __u32 service, int stateless, int dry)
 {
 	void *table = bpf_map_lookup_elem(&tables, &service);
 	__u32 i = 0, *head, *seed, *slot, kind, slots;
+	int asking, answer;
 	__u64 *cycle;
 
 	if (!table)
@@ -100,9 +109,15 @@ INLINE __u32 choose(struct packet *p, __u32 service, int stateless, int dry)
 		seed = bpf_map_lookup_elem(table, &i);
 		if (!seed)
 			return 0;
-		if (kind == TABLE_CYCLE)
+		asking = kind == TABLE_FLOW;
+		if (kind == TABLE_CYCLE || asking)
 			kind = TABLE_SOURCE_PORT;
-		i = p->v6 ? hash6(p, kind, *seed) : hash4(p, kind, *seed);
+		i = hash(p, kind, *seed);
+		if (unlikely(asking)) {
+			answer = ask(skb, p, service, i, dry ? DRY : stateless ? ONLY_ANSWERS : MAY_ASK);
+			if (answer)
+				return answer;
+		}
 		i = (__u64)i * slots >> 32;
 	}
 	i += TABLE_SLOTS;

@@ -8,10 +8,8 @@ INLINE int send_direct(struct __sk_buff *skb, struct packet *p, const struct bac
 	struct bpf_redir_neigh to = {};
 	struct ethhdr *eth;
 
-	if (unlikely(drop_tags(skb, p))) {
-		count(EVENT_VLAN);
-		return TC_ACT_SHOT;
-	}
+	if (unlikely(drop_tags(skb, p)))
+		return lost(skb, p, EVENT_VLAN);
 	if (count_hop(skb, p))
 		return TC_ACT_SHOT;
 	if (likely(has_mac(b))) {

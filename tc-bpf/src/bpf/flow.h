@@ -135,7 +135,10 @@ INLINE void remember(const struct packet *p, __u16 id, const struct backend *b, 
 		.state = p->proto != IPPROTO_TCP ? STATE_DATAGRAM : is_syn(p) ? STATE_SYN : STATE_ESTABLISHED,
 	};
 
-	if (p->v6 ? bpf_map_update_elem(&half_open6, &p->key, &f, BPF_ANY)
-		  : bpf_map_update_elem(&half_open4, &p->key, &f, BPF_ANY))
+	/* Kernels before 6.2 take keys from maps, packets and the function's own stack only. */
+	struct flow_key key = p->key;
+
+	if (p->v6 ? bpf_map_update_elem(&half_open6, &key, &f, BPF_ANY)
+		  : bpf_map_update_elem(&half_open4, &key, &f, BPF_ANY))
 		count(EVENT_TABLE_FULL);
 }

@@ -29,10 +29,18 @@
 #define TABLE_SOURCE_PORT 0x2
 #define TABLE_DESTINATION 0x3
 #define TABLE_BOTH 0x4
+#define TABLE_FLOW 0x5
 #define TABLE_KIND_SHIFT 0x18
 #define TABLE_SLOTS 0x2
+#define REPORT_CHOSEN 0xffff
+#define REPORT_NO_SERVICE 0xffff
+#define REPORT_RING 0x40000
+#define ASKED_SMALL 0xb8
+#define ASKED_LARGE 0x7b8
+#define ASKED_RING 0x100000
+#define ANSWERS 0x4000
 #define GATE_TICKS 0x5
-#define EVENTS 13
+#define EVENTS 15
 
 enum event {
 	EVENT_NO_BACKEND = 0,
@@ -48,6 +56,8 @@ enum event {
 	EVENT_GATE = 10,
 	EVENT_TABLE_FULL = 11,
 	EVENT_NO_SYN = 12,
+	EVENT_ASKED = 13,
+	EVENT_UNASKED = 14,
 };
 
 struct flow_key4 {
@@ -130,48 +140,6 @@ _Static_assert(__builtin_offsetof(struct service, timeout) == 8, "service.timeou
 _Static_assert(__builtin_offsetof(struct service, mask4) == 12, "service.mask4");
 _Static_assert(__builtin_offsetof(struct service, mask6) == 16, "service.mask6");
 
-struct persistent_key {
-	__u8 address[16];
-	__u16 group;
-	__u8 family;
-	__u8 pad;
-} __attribute__((aligned(4)));
-_Static_assert(sizeof(struct persistent_key) == 20, "persistent_key");
-_Static_assert(__builtin_offsetof(struct persistent_key, address) == 0, "persistent_key.address");
-_Static_assert(__builtin_offsetof(struct persistent_key, group) == 16, "persistent_key.group");
-_Static_assert(__builtin_offsetof(struct persistent_key, family) == 18, "persistent_key.family");
-_Static_assert(__builtin_offsetof(struct persistent_key, pad) == 19, "persistent_key.pad");
-
-struct persistent {
-	__u16 backend;
-	__u16 generation;
-	__u32 seen;
-} __attribute__((aligned(8)));
-_Static_assert(sizeof(struct persistent) == 8, "persistent");
-_Static_assert(__builtin_offsetof(struct persistent, backend) == 0, "persistent.backend");
-_Static_assert(__builtin_offsetof(struct persistent, generation) == 2, "persistent.generation");
-_Static_assert(__builtin_offsetof(struct persistent, seen) == 4, "persistent.seen");
-
-struct pin_key {
-	__u32 prefix;
-	__u16 service;
-	__u16 family;
-	__u8 address[16];
-} __attribute__((aligned(8)));
-_Static_assert(sizeof(struct pin_key) == 24, "pin_key");
-_Static_assert(__builtin_offsetof(struct pin_key, prefix) == 0, "pin_key.prefix");
-_Static_assert(__builtin_offsetof(struct pin_key, service) == 4, "pin_key.service");
-_Static_assert(__builtin_offsetof(struct pin_key, family) == 6, "pin_key.family");
-_Static_assert(__builtin_offsetof(struct pin_key, address) == 8, "pin_key.address");
-
-struct pinned {
-	__u16 backend;
-	__u16 generation;
-} __attribute__((aligned(4)));
-_Static_assert(sizeof(struct pinned) == 4, "pinned");
-_Static_assert(__builtin_offsetof(struct pinned, backend) == 0, "pinned.backend");
-_Static_assert(__builtin_offsetof(struct pinned, generation) == 2, "pinned.generation");
-
 struct backend {
 	__u8 address[16];
 	__u8 source[16];
@@ -225,14 +193,14 @@ struct settings {
 	__u32 marks;
 	__u32 insert_limit;
 	__u32 icmp_limit;
-	__u32 pad;
+	__u32 report_every;
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct settings) == 1040, "settings");
 _Static_assert(__builtin_offsetof(struct settings, filter) == 0, "settings.filter");
 _Static_assert(__builtin_offsetof(struct settings, marks) == 1024, "settings.marks");
 _Static_assert(__builtin_offsetof(struct settings, insert_limit) == 1028, "settings.insert_limit");
 _Static_assert(__builtin_offsetof(struct settings, icmp_limit) == 1032, "settings.icmp_limit");
-_Static_assert(__builtin_offsetof(struct settings, pad) == 1036, "settings.pad");
+_Static_assert(__builtin_offsetof(struct settings, report_every) == 1036, "settings.report_every");
 
 struct gate {
 	__u32 window;
@@ -261,3 +229,111 @@ struct service_stats {
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct service_stats) == 8, "service_stats");
 _Static_assert(__builtin_offsetof(struct service_stats, refused) == 0, "service_stats.refused");
+
+struct persistent_key {
+	__u8 address[16];
+	__u16 group;
+	__u8 family;
+	__u8 pad;
+} __attribute__((aligned(4)));
+_Static_assert(sizeof(struct persistent_key) == 20, "persistent_key");
+_Static_assert(__builtin_offsetof(struct persistent_key, address) == 0, "persistent_key.address");
+_Static_assert(__builtin_offsetof(struct persistent_key, group) == 16, "persistent_key.group");
+_Static_assert(__builtin_offsetof(struct persistent_key, family) == 18, "persistent_key.family");
+_Static_assert(__builtin_offsetof(struct persistent_key, pad) == 19, "persistent_key.pad");
+
+struct persistent {
+	__u16 backend;
+	__u16 generation;
+	__u32 seen;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct persistent) == 8, "persistent");
+_Static_assert(__builtin_offsetof(struct persistent, backend) == 0, "persistent.backend");
+_Static_assert(__builtin_offsetof(struct persistent, generation) == 2, "persistent.generation");
+_Static_assert(__builtin_offsetof(struct persistent, seen) == 4, "persistent.seen");
+
+struct pin_key {
+	__u32 prefix;
+	__u16 service;
+	__u16 family;
+	__u8 address[16];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct pin_key) == 24, "pin_key");
+_Static_assert(__builtin_offsetof(struct pin_key, prefix) == 0, "pin_key.prefix");
+_Static_assert(__builtin_offsetof(struct pin_key, service) == 4, "pin_key.service");
+_Static_assert(__builtin_offsetof(struct pin_key, family) == 6, "pin_key.family");
+_Static_assert(__builtin_offsetof(struct pin_key, address) == 8, "pin_key.address");
+
+struct pinned {
+	__u16 backend;
+	__u16 generation;
+} __attribute__((aligned(4)));
+_Static_assert(sizeof(struct pinned) == 4, "pinned");
+_Static_assert(__builtin_offsetof(struct pinned, backend) == 0, "pinned.backend");
+_Static_assert(__builtin_offsetof(struct pinned, generation) == 2, "pinned.generation");
+
+struct asked {
+	struct flow_key key;
+	__u32 service;
+	__u32 hash;
+	__u32 mark;
+	__u32 ifindex;
+	__u32 tick;
+	__u32 length;
+	__u32 l4;
+	__u32 end;
+	__u32 vlan_proto;
+	__u32 vlan_tci;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct asked) == 80, "asked");
+_Static_assert(__builtin_offsetof(struct asked, key) == 0, "asked.key");
+_Static_assert(__builtin_offsetof(struct asked, service) == 40, "asked.service");
+_Static_assert(__builtin_offsetof(struct asked, hash) == 44, "asked.hash");
+_Static_assert(__builtin_offsetof(struct asked, mark) == 48, "asked.mark");
+_Static_assert(__builtin_offsetof(struct asked, ifindex) == 52, "asked.ifindex");
+_Static_assert(__builtin_offsetof(struct asked, tick) == 56, "asked.tick");
+_Static_assert(__builtin_offsetof(struct asked, length) == 60, "asked.length");
+_Static_assert(__builtin_offsetof(struct asked, l4) == 64, "asked.l4");
+_Static_assert(__builtin_offsetof(struct asked, end) == 68, "asked.end");
+_Static_assert(__builtin_offsetof(struct asked, vlan_proto) == 72, "asked.vlan_proto");
+_Static_assert(__builtin_offsetof(struct asked, vlan_tci) == 76, "asked.vlan_tci");
+
+struct answer {
+	__u16 backend;
+	__u16 generation;
+	__u32 given;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct answer) == 8, "answer");
+_Static_assert(__builtin_offsetof(struct answer, backend) == 0, "answer.backend");
+_Static_assert(__builtin_offsetof(struct answer, generation) == 2, "answer.generation");
+_Static_assert(__builtin_offsetof(struct answer, given) == 4, "answer.given");
+
+struct asking {
+	__u32 heartbeat;
+	__u32 patience;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct asking) == 8, "asking");
+_Static_assert(__builtin_offsetof(struct asking, heartbeat) == 0, "asking.heartbeat");
+_Static_assert(__builtin_offsetof(struct asking, patience) == 4, "asking.patience");
+
+struct report {
+	struct flow_key key;
+	__u32 tick;
+	__u32 ifindex;
+	__u32 mark;
+	__u32 length;
+	__u16 what;
+	__u16 service;
+	__u16 backend;
+	__u16 pad;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct report) == 64, "report");
+_Static_assert(__builtin_offsetof(struct report, key) == 0, "report.key");
+_Static_assert(__builtin_offsetof(struct report, tick) == 40, "report.tick");
+_Static_assert(__builtin_offsetof(struct report, ifindex) == 44, "report.ifindex");
+_Static_assert(__builtin_offsetof(struct report, mark) == 48, "report.mark");
+_Static_assert(__builtin_offsetof(struct report, length) == 52, "report.length");
+_Static_assert(__builtin_offsetof(struct report, what) == 56, "report.what");
+_Static_assert(__builtin_offsetof(struct report, service) == 58, "report.service");
+_Static_assert(__builtin_offsetof(struct report, backend) == 60, "report.backend");
+_Static_assert(__builtin_offsetof(struct report, pad) == 62, "report.pad");

@@ -30,6 +30,19 @@ MAP(backend_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct backend_stats, 1);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct service_stats, 1);
 MAP(events, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, EVENTS);
 
+MAP(answers, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct answer, ANSWERS);
+MAP(asking, BPF_MAP_TYPE_ARRAY, __u32, struct asking, 1);
+
+#define RING(name, bytes)				\
+	struct {					\
+		NUMBER(type, BPF_MAP_TYPE_RINGBUF);	\
+		NUMBER(max_entries, bytes);		\
+		NUMBER(pinning, PIN_BY_NAME);		\
+	} name SEC(".maps")
+
+RING(asked, ASKED_RING);
+RING(reports, REPORT_RING);
+
 /* The kernel wants tries to take memory as they grow. */
 struct {
 	NUMBER(type, BPF_MAP_TYPE_LPM_TRIE);

@@ -2,7 +2,7 @@
 /* Packets that do not fit the way to the backend are answered: ICMP fragmentation needed (RFC 1191), ICMPv6 packet
  * too big (RFC 4443). Replies bypass the director, so nobody else can tell the client. */
 #pragma once
-#include "flow.h"
+#include "report.h"
 
 #define QUOTE 20	/* bytes behind the IP header: a checksum that is still to be filled in lies within them */
 #define IP_ROOM 128	/* the longest IPv6 header with extensions that is quoted */
@@ -153,6 +153,6 @@ APART int too_big(struct __sk_buff *skb, struct packet *p, const struct settings
 	/* RFC 1122 3.2.2: no error about an error. */
 	if (p->df && p->proto != IPPROTO_ICMP && p->proto != IPPROTO_ICMPV6 && may_answer(s, ticks()))
 		verdict = answer_too_big(skb, p, mtu);
-	count(verdict == TC_ACT_REDIRECT ? EVENT_TOO_BIG : EVENT_TOO_BIG_UNTOLD);
+	lost(skb, p, verdict == TC_ACT_REDIRECT ? EVENT_TOO_BIG : EVENT_TOO_BIG_UNTOLD);
 	return verdict < 0 ? TC_ACT_SHOT : verdict;
 }

@@ -63,16 +63,12 @@ INLINE int send_tunnelled(struct __sk_buff *skb, struct packet *p, const struct 
 	struct ethhdr *eth;
 	void *end;
 
-	if (unlikely(drop_tags(skb, p))) {
-		count(EVENT_VLAN);
-		return TC_ACT_SHOT;
-	}
+	if (unlikely(drop_tags(skb, p)))
+		return lost(skb, p, EVENT_VLAN);
 	if (count_hop(skb, p))
 		return TC_ACT_SHOT;
-	if (make_room(skb, p, b)) {
-		count(EVENT_ENCAPSULATION);
-		return TC_ACT_SHOT;
-	}
+	if (make_room(skb, p, b))
+		return lost(skb, p, EVENT_ENCAPSULATION);
 	eth = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
 	if (b->family == 4) {

@@ -49,11 +49,11 @@ INLINE int may_open(const struct packet *p)
 	return p->proto != IPPROTO_TCP || !(p->flags & (TCP_RST | TCP_FIN));
 }
 
-/* Schedules: a backend's id, or 0 where there is none. `dry` only asks. */
+/* Schedules: a backend's id, 0 where there is none, or ASKED. `dry` changes nothing. */
 ONCE int new_backend(struct __sk_buff *skb, struct packet *p, const struct settings *s, int dry)
 {
-	__u32 key, chosen = 0, flags, now = ticks();
-	int one_packet, stateless;
+	__u32 key, flags, now = ticks();
+	int one_packet, stateless, chosen = 0;
 	struct service_stats *stats;
 	struct service *service;
 	struct backend *b;
@@ -79,7 +79,12 @@ ONCE int new_backend(struct __sk_buff *skb, struct packet *p, const struct setti
 		chosen = kept_backend(p, service, key, now);
 	p->persistent = flags & SERVICE_PERSISTENT && !(chosen & BY_PIN);
 	if (likely(!chosen))
-		chosen = choose(p, key, stateless, dry);
+		chosen = choose(skb, p, key, stateless, dry);
+	if (unlikely(chosen == ASKED)) {
+		if (!dry && s->report_every)
+			report_choice(skb, p, EVENT_ASKED, found, 0);
+		return ASKED;
+	}
 	chosen &= 0xffff;
 	key = chosen;
 	b = bpf_map_lookup_elem(&backends, &key);
@@ -92,10 +97,14 @@ ONCE int new_backend(struct __sk_buff *skb, struct packet *p, const struct setti
 		stats = bpf_map_lookup_elem(&service_stats, &key);
 		if (stats)
 			stats->refused++;
+		if (s->report_every)
+			report_choice(skb, p, EVENT_NO_BACKEND, found, 0);
 		return 0;
 	}
 	if (dry)
 		return chosen;
+	if (unlikely(s->report_every))
+		report_choice(skb, p, REPORT_CHOSEN, found, chosen);
 	p->chosen = 1;
 	if (stateless == 2 || !may_open(p))
 		return chosen;
@@ -119,7 +128,7 @@ INLINE struct backend *open(struct __sk_buff *skb, struct packet *p, const struc
 		return b;
 	*id = new_backend(skb, p, s, dry);
 	key = *id;
-	return key ? bpf_map_lookup_elem(&backends, &key) : 0;
+	return *id > 0 ? bpf_map_lookup_elem(&backends, &key) : 0;
 }
 
 /* Which backend a packet goes to. */
@@ -205,11 +214,14 @@ SEC("classifier") int wvs_ingress(struct __sk_buff *skb)
 		__builtin_memset(&p, 0, sizeof(p));
 		b = decide(skb, &p, s, now, 0, &id);
 	}
-	return b ? forward(skb, &p, s, b, id) : PASS;
+	if (b)
+		return forward(skb, &p, s, b, id);
+	/* Not STOLEN, which TCX does not know: it would let the packet go on. */
+	return id == ASKED ? TC_ACT_SHOT : PASS;
 }
 
 /* The same decision for a question: nothing is changed. The answer is the backend's id in the mark; where none takes
- * the packet, the priority says so. */
+ * the packet, the priority says so; SHOT means that user space would be asked. */
 SEC("classifier") int wvs_explain(struct __sk_buff *skb)
 {
 	const struct settings *s;
@@ -223,7 +235,16 @@ SEC("classifier") int wvs_explain(struct __sk_buff *skb)
 		return PASS;
 	b = decide(skb, &p, s, 0, 1, &id);
 	skb->mark = b ? id : 0;
-	return b ? TC_ACT_OK : PASS;
+	return b ? TC_ACT_OK : id == ASKED ? TC_ACT_SHOT : PASS;
+}
+
+/* Lets a packet of user space's arrive at an interface, with its mark. The first words of `cb` say where, and which
+ * VLAN tag it has beside its bytes. */
+SEC("classifier") int wvs_inject(struct __sk_buff *skb)
+{
+	if (skb->cb[1] && bpf_skb_vlan_push(skb, skb->cb[1], skb->cb[2]))
+		return -1;
+	return bpf_clone_redirect(skb, skb->cb[0], BPF_F_INGRESS);
 }
 
 /* What time it is for the program. */
