@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=wasm32-unknown-unknown
-plugins=(rr wrr lc wlc sed nq sh dh mh fo ovf twos rendezvous)
+plugins=(rr wrr lc wlc sed nq sh dh mh fo ovf twos rendezvous lblc lblcr)
 
 # Prints the standard library directory made for the given compiler, building it the first time.
 sysroot_for() {

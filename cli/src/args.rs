@@ -6,6 +6,7 @@ mod local;
 mod look;
 mod plugin;
 mod read;
+mod real_server;
 
 use std::path::PathBuf;
 
@@ -16,7 +17,8 @@ pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, ManArgs, RunArgs};
 pub use look::ExplainArgs;
 pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject};
-pub use read::{BackendsArgs, ConnectionsArgs, Export};
+pub use read::{BackendsArgs, ConnectionsArgs, Export, PersistenceArgs};
+pub use real_server::{Places, RealServerCommand, SetupArgs, StatusArgs, UndoArgs};
 
 use crate::exit;
 
@@ -100,6 +102,8 @@ pub enum Command {
     Connections(ConnectionsArgs),
     /// Which backend a packet would get, and why
     Explain(ExplainArgs),
+    /// Clients that stay with their backends from connection to connection
+    Persistence(PersistenceArgs),
     /// Give a backend no new connections and let it keep those it has
     Drain(DrainArgs),
     /// Set a backend's weight
@@ -121,6 +125,9 @@ pub enum Command {
     /// Write, check and measure schedulers of your own
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Make this host a real server of direct routing or tunnels, and back
+    #[command(subcommand)]
+    RealServer(RealServerCommand),
     /// Find out whether this machine has what a director needs
     #[command(after_help = "Example:\n  wvs doctor")]
     Doctor,

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use wvs_core::api::{
-    Applied, Apply, BackendView, Connections, Edit, Explain, Explanation, Failure, Program, Reload,
-    ServiceView, Status, Torn,
+    Applied, Apply, BackendView, Connections, Edit, Explain, Explanation, Failure, PersistentClients,
+    Program, Reload, ServiceView, Status, Torn,
 };
 use wvs_core::config::Config;
 
@@ -153,6 +153,14 @@ impl Client {
     /// The tc program as the kernel holds it.
     pub fn program(&self) -> Result<Program, ClientError> {
         self.get("tc", &[])
+    }
+
+    /// At most `limit` persistent clients, of all services or of one.
+    pub fn persistence(&self, service: Option<&str>, limit: usize) -> Result<PersistentClients, ClientError> {
+        let limit = limit.to_string();
+        let service = service.map(|it| ("service", it));
+        let query: Vec<_> = service.into_iter().chain([("limit", limit.as_str())]).collect();
+        self.get("persistence", &query)
     }
 
     /// The running configuration.

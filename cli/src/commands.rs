@@ -5,6 +5,7 @@ mod edit;
 mod look;
 mod plugin;
 mod read;
+mod real_server;
 
 use crate::args::{Cli, Command, ConfigCommand, Export};
 use crate::client::Client;
@@ -34,6 +35,7 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
         Command::Connections(args) => read::connections(&client()?, args, output)?,
         Command::Explain(args) => look::explain(&client()?, args, output)?,
         Command::Export(Export::Tc) => look::program(&client()?, output)?,
+        Command::Persistence(args) => read::persistence(&client()?, args, output)?,
         Command::Export(Export::Config) => read::config(&client()?, output)?,
         Command::Export(Export::Nft(args)) => {
             let ruleset = match &args.config {
@@ -47,6 +49,7 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
         Command::Add(add) => edit::add(&client()?, add, output)?,
         Command::Remove(remove) => edit::remove(&client()?, remove, output)?,
         Command::Plugin(command) => return plugin::execute(command, output),
+        Command::RealServer(command) => return real_server::execute(command, output),
         Command::Doctor => return doctor(socket, output),
         Command::Config(ConfigCommand::Default) => output.data(local::default_config().as_bytes())?,
         Command::Completions(args) => output.data(&local::completions(args.shell))?,

@@ -1,6 +1,7 @@
 //! What needs no director, or is it: the only place that calls more of `wvs-core` than its types.
 
 pub mod plugin;
+pub mod real_server;
 pub mod scaffold;
 
 use std::io;
@@ -14,7 +15,7 @@ use wvs_core::config::{Config, sample, write};
 use wvs_core::kernel::probe;
 use wvs_core::{director, offline};
 
-pub use plugin::{Inspection, Parameter};
+pub use plugin::{Inspection, Parameter, Prices};
 
 use crate::args::{Cli, RunArgs};
 
@@ -41,6 +42,9 @@ pub enum LocalError {
     /// Nothing can be said of a plugin.
     #[error(transparent)]
     Plugin(plugin::PluginError),
+    /// A real server was not set up, set back or looked at.
+    #[error(transparent)]
+    RealServer(Box<real_server::RealServerError>),
     /// No scheduler was begun.
     #[error(transparent)]
     Scaffold(scaffold::ScaffoldError),

@@ -70,14 +70,18 @@ fn tables_round_and_json_and_yaml_are_exact() {
 #[test]
 fn names_reach_the_director_as_they_are() {
     let connections = json!({ "total": 5, "connections": [] }).to_string();
+    let clients = json!({ "total": 7, "clients": [] }).to_string();
     let director = FakeDirector::new([
         ("GET /v1/backends", 200, "[]".to_owned()),
         ("GET /v1/connections", 200, connections),
+        ("GET /v1/persistence", 200, clients),
     ]);
     assert_eq!(director.wvs(&["backends"]).code, 0);
     assert_eq!(director.wvs(&["backends", "a&b=c d/%"]).code, 0);
     let listed = director.wvs(&["connections", "web", "--limit", "0"]);
     assert_eq!(listed.stderr, "0 of 5 connections; --limit 5 lists all\n");
+    let listed = director.wvs(&["persistence", "a b", "--limit", "1"]);
+    assert_eq!(listed.stderr, "0 of 7 clients; --limit 7 lists all\n");
     let asked: Vec<_> = director
         .requests()
         .into_iter()
@@ -88,7 +92,8 @@ fn names_reach_the_director_as_they_are() {
         [
             "GET /v1/backends",
             "GET /v1/backends?service=a%26b%3Dc+d%2F%25",
-            "GET /v1/connections?service=web&limit=0"
+            "GET /v1/connections?service=web&limit=0",
+            "GET /v1/persistence?service=a+b&limit=1"
         ]
     );
 }

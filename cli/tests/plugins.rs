@@ -81,7 +81,10 @@ fn an_inspection_shows_kind_and_parameters() {
 #[test]
 fn a_bench_has_a_price_for_each_size() {
     let ran = plugin(&["bench", "wlc", "--slots", "64", "-o", "json"]);
-    let prices: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let bench: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let start = |how: &str| bench["start"][how]["best_ns"].as_u64().unwrap();
+    assert!(start("kept") * 3 < start("compiled"), "{bench}");
+    let prices = &bench["prices"];
     let backends: Vec<&Value> = prices
         .as_array()
         .unwrap()

@@ -95,6 +95,24 @@ fn the_header_has_the_whole_contract() {
     assert!(ran.stdout.contains("configure refused: note must not be bad"), "{ran:?}");
 }
 
+#[test]
+fn the_header_decides_for_each_connection_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = begin("c", dir.path());
+    std::fs::write(format!("{project}/my-own.c"), include_str!("scaffolds/flows.c")).unwrap();
+    let Some(file) = make(&project) else { return };
+    let ran = plugin(&["check", &file]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains("it decides for each connection; it does not look at connections"),
+        "{ran:?}"
+    );
+    assert_eq!(inspect(&file)["kind"], "flow");
+    let prices = plugin(&["bench", &file]);
+    assert_eq!((prices.code, prices.stdout.contains("PICK")), (0, true), "{prices:?}");
+}
+
 /// That it compiles is a matter of the SDK's own tests; here, that nothing of it refers to this repository.
 #[test]
 fn rust_comes_with_the_sdk() {

@@ -9,6 +9,7 @@
 //! | `POST /v1/explain` with [`Explain`] | [`Explanation`]: where a packet would go, and why |
 //! | `GET /v1/tc` | [`Program`]: the tc program as the kernel holds it |
 //! | `GET /v1/events?follow=BOOL&sample=N` | [`Event`]s, one to a line: the last ones, and with `follow` all that come |
+//! | `GET /v1/persistence?service=NAME&limit=N` | [`PersistentClients`] |
 //! | `GET /v1/config` | the running configuration, [`Config`](crate::config::Config) |
 //! | `GET /v1/ruleset` | the ruleset as nft text |
 //! | `POST /v1/apply` with [`Apply`] | [`Applied`]: a new configuration, or what it would change |
@@ -34,7 +35,7 @@ pub use program::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Backend, Endpoint, Forward, Service};
+use crate::config::{Backend, Endpoint, Forward, Prefix, Service};
 use crate::kernel::{Flow, Traffic};
 use crate::ruleset::Family;
 use crate::scheduler::Dispatch;
@@ -107,9 +108,18 @@ pub struct SchedulerView {
     pub calls: u64,
     /// Failed calls so far.
     pub failures: u64,
+    /// Connections that it chose for, where it is asked for each.
+    #[serde(default)]
+    pub picks: u64,
+    /// Connections that the built-in round robin chose for instead.
+    #[serde(default)]
+    pub stand_ins: u64,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Why the plugin's new version is not used, where its file has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// How a scheduler is doing.
@@ -230,6 +240,31 @@ pub struct Connection {
     pub flow: Flow,
 }
 
+/// Clients that stay with their backends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersistentClients {
+    /// How many there are.
+    pub total: usize,
+    /// Some or all of them.
+    pub clients: Vec<PersistentClient>,
+}
+
+/// One client that stays with its backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersistentClient {
+    /// The service; of a group, the one that it came to last.
+    pub service: String,
+    /// The group that the service shares its clients with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The client: one address, or many that count as one.
+    pub client: Prefix,
+    /// Where its next connection to the service goes.
+    pub backend: Endpoint,
+    /// Seconds until it is forgotten, unless it comes again.
+    pub expires: u32,
+}
+
 /// A new configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Apply {
@@ -316,6 +351,9 @@ pub struct Applied {
     pub addresses: Vec<String>,
     /// Connections that were forgotten on request.
     pub cut: usize,
+    /// Persistent clients that were forgotten, because their backends take them no more.
+    #[serde(default)]
+    pub forgotten: usize,
     /// Whether it was only a question.
     pub dry_run: bool,
     /// What the operator should know, such as a backend without a route.

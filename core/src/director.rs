@@ -4,11 +4,13 @@
 //! director finds the tables, plans against them and sends only what differs.
 
 mod addresses;
+mod clients;
 mod counting;
 pub mod engine;
 mod error;
 mod events;
 mod explain;
+mod flows;
 mod forwarding;
 mod ledger;
 mod lock;
@@ -19,6 +21,7 @@ mod reconcile;
 mod samples;
 mod server;
 mod store;
+mod swap;
 mod tc_views;
 mod telling;
 #[cfg(test)]
@@ -239,6 +242,7 @@ fn engine_thread(
         engine.reschedule(now);
         engine.look_after_tc(now);
         let next_sample = engine.take_samples(now);
+        engine.swap_plugins(now);
         let until = engine.next_schedule().min(next_look);
         let until = next_sample.map_or(until, |at| until.min(at));
         match todo.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -254,7 +258,7 @@ fn start_engine(options: &RunOptions, events: Events) -> Result<Engine, RunError
         path: options.config.clone(),
         source,
     })?;
-    let catalog = Catalog::new()?;
+    let catalog = reading::catalog(options, &text)?;
     let name = options.config.display().to_string();
     let config = reading::checked(&text, &name, &catalog).map_err(RunError::Apply)?;
     let doors = open_doors()?;
@@ -273,7 +277,7 @@ pub fn first_table(
     service: &Service,
     candidates: Vec<Candidate>,
 ) -> Result<DispatchTable, StartError> {
-    Ok(pools::RunningPool::start(catalog, config, service, candidates)?
+    Ok(pools::RunningPool::start(catalog, config, service, candidates, None)?
         .table()
         .clone())
 }

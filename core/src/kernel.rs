@@ -3,10 +3,14 @@
 //! Nothing here decides anything: a door applies what it is given and reads what is there.
 
 pub mod announce;
+pub mod code;
 pub mod conntrack;
+mod fou;
+mod links;
 mod netlink;
 pub mod nft;
 pub mod probe;
+pub mod real_server;
 mod routes;
 mod sysctl;
 pub mod tc;

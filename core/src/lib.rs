@@ -10,6 +10,7 @@ pub mod config;
 pub mod director;
 pub mod dispatch;
 pub mod edit;
+mod file;
 pub mod ids;
 pub mod jhash;
 #[allow(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod kernel;
 pub mod offline;
 pub mod plan;
 pub mod pool;
+pub mod real_server;
 pub mod ruleset;
 pub mod scheduler;
 pub mod tc;

@@ -11,6 +11,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::kernel::Remembered;
 use crate::ruleset::text;
 use crate::ruleset::{Chain, Elements, Family, Hook, IdMap, Ids, Key, MapName, Rule, Ruleset, Slots, Table};
 use crate::scheduler::BackendId;
@@ -102,6 +103,8 @@ pub enum Op {
     DeleteIds(Family, IdMap, Ids),
     /// Adds elements to a map to backend ids.
     AddIds(Family, IdMap, Ids),
+    /// Remembers clients of a map that was made anew, for as long as they had left.
+    Remember(Family, IdMap, Vec<Remembered>),
     /// Forgets clients of a map that the kernel fills, where they still have these backends.
     Forget(Family, IdMap, Ids),
     /// Deletes a chain, which has no rules left and to which nothing leads.

@@ -1,18 +1,23 @@
 //! Schedulers: WebAssembly plugins, and what the director asks of them.
 //!
 //! A scheduler sees numbers, never packets, and nothing it answers is trusted:
-//! every table is checked against the backends of the last update before it is used.
+//! every table and every choice is checked against the backends of the last update before it is used.
 #![forbid(unsafe_code)]
 
 use std::net::IpAddr;
 
 pub mod bench;
+mod call_error;
 pub mod catalog;
 pub mod conform;
 mod contract;
+mod deadline;
 mod description;
 mod find;
+mod flow;
+mod guard;
 mod host;
+mod incumbent;
 mod instance;
 mod sandbox;
 mod supervise;
@@ -21,14 +26,17 @@ mod ticker;
 mod vet;
 mod wrap;
 
+pub use call_error::CallError;
 pub use contract::{VERSION as CONTRACT_VERSION, WIT as CONTRACT};
 pub use description::{Description, ParamError, ParamKind, ParamSpec};
 pub use find::{BUILTIN, FindPluginError, Origin, available, builtin, find, locate};
+pub use flow::NewFlow;
 pub use host::{Plugin, PluginHost, StartHostError};
-pub use instance::{CallError, Instance};
+pub use incumbent::Incumbent;
+pub use instance::Instance;
 pub use sandbox::Limits;
 pub use supervise::{State, Supervision};
-pub use supervised::{Source, Status, Supervised, TableOutcome};
+pub use supervised::{Pick, Source, Status, Supervised, TableOutcome};
 pub use vet::LoadPluginError;
 
 /// Identifies a backend to schedulers, in dispatch tables and in the conntrack mark.
@@ -79,7 +87,7 @@ pub enum HashKey {
     Both,
 }
 
-/// How the data path uses a scheduler's table.
+/// How the data path uses a scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dispatch {
@@ -87,6 +95,9 @@ pub enum Dispatch {
     Cycle,
     /// The table is indexed by a hash of the key.
     Hash(HashKey),
+    /// It is asked for each new connection. The table beside it is the director's own round robin, walked in
+    /// order, for when nobody can be asked.
+    Flow,
 }
 
 /// Connections of one backend, as conntrack has them.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+use wvs_core::scheduler::conform::sample_flow;
 use wvs_core::scheduler::{
     BUILTIN, BackendId, Candidate, Dispatch, HashKey, Instance, Limits, Load, PluginHost, builtin,
 };
@@ -97,9 +98,38 @@ fn without_a_usable_backend_no_entry_names_one() {
         let mut instance = start(name, &[]);
         for backends in [vec![], vec![candidate(1, 0)]] {
             instance.update(&backends).unwrap();
-            assert_eq!(instance.fill(7).unwrap(), vec![None; 7], "{name}");
+            if instance.dispatch() == Dispatch::Flow {
+                assert_eq!(instance.pick(&sample_flow(7)).unwrap(), None, "{name}");
+            } else {
+                assert_eq!(instance.fill(7).unwrap(), vec![None; 7], "{name}");
+            }
         }
-        assert_eq!(instance.fill(0).unwrap(), vec![], "{name}");
+        if instance.dispatch() != Dispatch::Flow {
+            assert_eq!(instance.fill(0).unwrap(), vec![], "{name}");
+        }
+    }
+}
+
+/// An address that clients ask for stays with its server, and counts are followed meanwhile.
+#[test]
+fn lblc_and_lblcr_keep_destinations_together() {
+    for name in ["lblc", "lblcr"] {
+        let mut instance = start(name, &[("expiration", "3600")]);
+        assert_eq!(instance.dispatch(), Dispatch::Flow);
+        assert!(instance.wants_load());
+        instance.update(&[1, 2, 3].map(|id| candidate(id, 100))).unwrap();
+        let first: Vec<_> = (0..30).map(|n| instance.pick(&sample_flow(n)).unwrap()).collect();
+        assert_eq!(shares(&first), BTreeMap::from([(Some(1), 10), (Some(2), 10), (Some(3), 10)]), "{name}");
+        for n in 0..30 {
+            // The same 251 addresses again, from other clients.
+            assert_eq!(instance.pick(&sample_flow(n + 251)).unwrap(), first[n as usize], "{name}");
+        }
+        let load = |active| Load { active, inactive: 0 };
+        instance.observe(&[load(101), load(60), load(10)]).unwrap();
+        let moved = (0..30).filter(|&n| first[n as usize] == Some(BackendId(1)));
+        for n in moved {
+            assert_eq!(instance.pick(&sample_flow(n)).unwrap(), Some(BackendId(3)), "{name}");
+        }
     }
 }
 

@@ -156,7 +156,7 @@ fn breach(backends: &[Candidate]) {
     assert_eq!(
         instance.fill(2).unwrap_err().to_string(),
         "plugin blind: fill broke the contract: slot 1 holds backend 5, which takes no new connections \
-         (weight 0, draining or overloaded)"
+         (weight 0, draining, full or down)"
     );
 }
 
@@ -256,7 +256,7 @@ fn without_any_table_the_director_schedules_itself_and_tries_again_later() {
 }
 
 #[test]
-fn a_quarantine_holds_for_the_same_file_and_ends_with_another() {
+fn a_quarantine_ends_with_a_successor_whose_first_calls_go_well() {
     let mut service = supervised(&[("fault", "trap"), ("call", "update")]);
     let start = Instant::now();
     for seconds in [0, 2, 6, 14] {
@@ -265,10 +265,16 @@ fn a_quarantine_holds_for_the_same_file_and_ends_with_another() {
     assert_eq!(service.status().state, State::Quarantined);
     let same = plugin();
     let faulty = params(&same, &[("fault", "trap"), ("call", "update")]);
-    service.replace(same.clone(), faulty);
+    let error = service.succeed(same.clone(), faulty).unwrap_err();
+    assert!(error.to_string().contains("update trapped"), "{error}");
     assert_eq!(service.status().state, State::Quarantined);
-    service.replace(same.clone(), params(&same, &[]));
-    assert_eq!(service.status().state, State::Running);
+    let (table, before) = service.succeed(same.clone(), params(&same, &[])).unwrap();
+    assert_eq!(ids(&table.slots), [3; 4]);
+    assert_eq!((service.status().state, service.status().failures), (State::Running, 5));
+    // And back, in the state that it was in.
+    let successor = service.put(before);
+    assert_eq!(service.status().state, State::Quarantined);
+    service.put(successor);
     assert_eq!(service.table(&candidates(&[3]), &[], 2, start).source(), Source::Plugin);
 }
 

@@ -1,7 +1,7 @@
 //! What the host says to files that are no scheduler it can run, and the forms it takes.
 #![allow(clippy::unwrap_used)]
 
-use wvs_core::scheduler::{Limits, LoadPluginError, PluginHost, builtin};
+use wvs_core::scheduler::{Dispatch, Limits, LoadPluginError, PluginHost, builtin};
 
 fn host() -> PluginHost {
     PluginHost::new(Limits::default()).unwrap()
@@ -32,7 +32,8 @@ fn what_is_no_scheduler_is_refused_in_words() {
     );
     assert_eq!(
         refusal(r#"(module (func (export "describe")))"#),
-        "plugin p: does not export wvs:scheduler/table@0.1.0, which every scheduler needs"
+        "plugin p: does not export wvs:scheduler/table@0.1.0 (or flows, to decide for each connection), which every \
+         scheduler needs"
     );
     let error = refusal(include_str!("plugins/wrong-type.wat"));
     assert!(error.contains("type mismatch for function `fill`"), "{error}");
@@ -70,14 +71,35 @@ fn a_description_is_checked() {
     );
 }
 
+/// What is answered must be exported: a decision for each connection, or a table.
 #[test]
-fn per_flow_is_not_supported_yet() {
-    for text in [
-        include_str!("plugins/per-flow.wat"),
-        include_str!("plugins/flows-only.wat"),
-    ] {
-        let error = refusal(text);
-        assert!(error.contains("(per-flow), which is not supported by this version"), "{error}");
+fn an_answer_without_its_interface_is_refused() {
+    let flow_without_flows = include_str!("plugins/per-flow.wat");
+    let plugin = host().load("p", flow_without_flows.as_bytes()).unwrap();
+    assert_eq!(
+        plugin.start(&[], 1).unwrap_err().to_string(),
+        "plugin p: configure broke the contract: it answers per-flow, but does not export wvs:scheduler/flows@0.1.0"
+    );
+    let answer = "(i32.store8 offset=260 (i32.const 0) (i32.const 2))";
+    assert!(flow_without_flows.contains(answer));
+    let renamed = |dispatch: u8| {
+        let text = flow_without_flows
+            .replace(answer, &answer.replace("(i32.const 2)", &format!("(i32.const {dispatch})")))
+            .replace(
+                "\"fill\") (param i32)",
+                "\"pick\") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)",
+            );
+        host().load("p", text.as_bytes()).unwrap().start(&[], 1)
+    };
+    assert_eq!(renamed(2).unwrap().dispatch(), Dispatch::Flow);
+    for (dispatch, name) in [(0, "cycle"), (1, "hash")] {
+        assert_eq!(
+            renamed(dispatch).unwrap_err().to_string(),
+            format!(
+                "plugin p: configure broke the contract: it answers {name}, but does not export \
+                 wvs:scheduler/table@0.1.0"
+            )
+        );
     }
 }
 
@@ -119,6 +141,7 @@ fn a_module_with_long_names_is_taken_too() {
             )
         });
     let long = long.replace("(export \"fill\")", "(export \"wvs:scheduler/table@0.1.7#fill\")");
+    // It keeps its bare `pick`, which then is a function like any other.
     assert_eq!(host().load("long", long.as_bytes()).unwrap().describe().name, "fault");
 }
 

@@ -1,7 +1,7 @@
 /* Write schedulers for wvs in C: include this in one file, and define the functions below.
  *
  * There is no libc and nothing to link. What the director hands over is there until your function returns; keep copies
- * in variables of your own. A call is stopped after 250 ms, and a plugin at 64 MiB of memory.
+ * in variables of your own. A call is stopped after 250 ms (a pick after 2), and a plugin at 64 MiB of memory.
  */
 #ifndef WVS_H
 #define WVS_H
@@ -49,10 +49,18 @@ struct wvs_backend {
   wvs_u8 state;
 };
 
-/* How the data path uses the table: walks it, or indexes it by a hash. */
-enum { WVS_CYCLE, WVS_HASH };
+/* How the data path uses the scheduler: walks its table, indexes it by a hash, or asks for each connection. */
+enum { WVS_CYCLE, WVS_HASH, WVS_PER_FLOW };
 enum { WVS_SOURCE, WVS_SOURCE_AND_PORT, WVS_DESTINATION, WVS_BOTH };
 struct wvs_dispatch { wvs_u8 kind, key; };
+
+/* A connection that opens. */
+struct wvs_flow {
+  wvs_u32 source[4], destination[4]; /* as in a backend */
+  wvs_u16 source_port, destination_port;
+  wvs_u8 protocol;    /* 6 TCP, 17 UDP, 132 SCTP */
+  wvs_u32 mark, hash; /* the firewall mark, and a hash that is the same on every director */
+};
 
 _Static_assert(sizeof(struct wvs_backend) == 28, "a backend is 28 bytes");
 _Static_assert(sizeof(struct wvs_param_spec) == 36, "the declaration of a parameter is 36 bytes");
@@ -62,6 +70,9 @@ extern const struct wvs_description scheduler;
 const char *scheduler_configure(const struct wvs_param *params, wvs_u32 count, struct wvs_dispatch *dispatch);
 const char *scheduler_update(const struct wvs_backend *backends, wvs_u32 count);
 const char *scheduler_fill(wvs_u32 *table, wvs_u32 slots);
+/* Define WVS_FLOWS before you include this if you decide for each connection, which waits meanwhile: then this stands
+ * in the place of scheduler_fill, and dispatch is WVS_PER_FLOW. The answer is an id; WVS_NO_BACKEND refuses. */
+wvs_u32 scheduler_pick(const struct wvs_flow *flow);
 /* Define WVS_LOAD before you include this if you also have this one: connections in the order of the last update. */
 void scheduler_observe(const wvs_u32 *active, const wvs_u32 *inactive, wvs_u32 count);
 
@@ -126,7 +137,11 @@ void *wvs_cabi_realloc(void *old, wvs_u32 old_size, wvs_u32 align, wvs_u32 size)
 __attribute__((export_name("describe"))) const void *wvs_describe(void) { return &scheduler; }
 
 __attribute__((export_name("configure"))) void *wvs_configure(const struct wvs_param *params, wvs_u32 count) {
+#ifdef WVS_FLOWS
+  struct wvs_dispatch dispatch = { WVS_PER_FLOW, WVS_SOURCE };
+#else
   struct wvs_dispatch dispatch = { WVS_CYCLE, WVS_SOURCE };
+#endif
   const char *error = scheduler_configure(params, count, &dispatch);
   wvs_configured.failed = error != 0;
   if (error) wvs_configured.error = wvs_sentence(error);
@@ -139,10 +154,25 @@ __attribute__((export_name("update"))) void *wvs_update(const struct wvs_backend
   return wvs_answer(scheduler_update(backends, count), 0, 0);
 }
 
+#ifdef WVS_FLOWS
+static struct { wvs_u8 some; wvs_u32 id; } wvs_picked;
+
+__attribute__((export_name("pick")))
+void *wvs_pick(wvs_u32 sa, wvs_u32 sb, wvs_u32 sc, wvs_u32 sd, wvs_u32 da, wvs_u32 db, wvs_u32 dc, wvs_u32 dd,
+               wvs_u32 source_port, wvs_u32 destination_port, wvs_u32 protocol, wvs_u32 mark, wvs_u32 hash) {
+  struct wvs_flow flow = {
+    { sa, sb, sc, sd }, { da, db, dc, dd }, (wvs_u16)source_port, (wvs_u16)destination_port, (wvs_u8)protocol, mark, hash,
+  };
+  wvs_picked.id = scheduler_pick(&flow);
+  wvs_picked.some = wvs_picked.id != WVS_NO_BACKEND;
+  return &wvs_picked;
+}
+#else
 __attribute__((export_name("fill"))) void *wvs_fill(wvs_u32 slots) {
   wvs_u32 *table = wvs_take(slots * sizeof(wvs_u32));
   return wvs_answer(scheduler_fill(table, slots), table, slots);
 }
+#endif
 
 #ifdef WVS_LOAD
 __attribute__((export_name("observe")))

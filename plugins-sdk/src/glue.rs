@@ -1,24 +1,34 @@
 //! Between the generated bindings and a [`Scheduler`]: the one instance of the plugin.
 
 use crate::bindings::{self, Description, ParamKind as WireKind, ParamSpec, Range};
-use crate::{Backend, CountingScheduler, Dispatch, ParamKind, Params, Scheduler};
+use crate::{About, Backend, CountingScheduler, Dispatch, Flow, FlowScheduler, ParamKind, Params, Scheduler};
 
-/// Where a plugin keeps its scheduler. `__slot!` implements it.
+/// Where a plugin keeps its scheduler, and what every scheduler does. `__slot!` implements it.
 pub trait Slot {
-    type Scheduler: Scheduler;
+    type Scheduler: 'static;
+    const ABOUT: About;
     fn with<R>(f: impl FnOnce(&mut Option<Self::Scheduler>) -> R) -> R;
+    fn configure(params: &Params) -> Result<(Self::Scheduler, Dispatch), String>;
+    fn update(scheduler: &mut Self::Scheduler, backends: &[Backend]) -> Result<(), String>;
+}
+
+/// What [`FlowScheduler::configure`] answers to the director.
+pub fn per_flow<S: FlowScheduler>(params: &Params) -> Result<(S, Dispatch), String> {
+    S::configure(params).map(|scheduler| (scheduler, Dispatch::PerFlow))
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __slot {
-    ($scheduler:ty) => {
+    ($scheduler:ty, $trait:ident, $configure:expr) => {
         // Natively nothing calls it.
         #[allow(dead_code)]
         struct __WvsPlugin;
 
         impl $crate::glue::Slot for __WvsPlugin {
             type Scheduler = $scheduler;
+
+            const ABOUT: $crate::About = <$scheduler as $crate::$trait>::ABOUT;
 
             fn with<R>(f: impl FnOnce(&mut Option<$scheduler>) -> R) -> R {
                 ::std::thread_local! {
@@ -27,14 +37,24 @@ macro_rules! __slot {
                 }
                 SCHEDULER.with(|slot| f(&mut slot.borrow_mut()))
             }
+
+            fn configure(params: &$crate::Params) -> Result<($scheduler, $crate::Dispatch), String> {
+                $configure(params)
+            }
+
+            fn update(scheduler: &mut $scheduler, backends: &[$crate::Backend]) -> Result<(), String> {
+                $crate::$trait::update(scheduler, backends)
+            }
         }
+
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::policy::export_policy!(__WvsPlugin with_types_in $crate::bindings::policy);
     };
 }
 
 const NOT_CONFIGURED: &str = "called before configure";
 
-fn describe<S: Scheduler>() -> Description {
-    let about = S::ABOUT;
+fn describe(about: &About) -> Description {
     Description {
         name: about.name.into(),
         version: about.version.into(),
@@ -61,7 +81,7 @@ fn describe<S: Scheduler>() -> Description {
 
 fn configure<T: Slot>(params: Vec<bindings::Param>) -> Result<Dispatch, String> {
     crate::host::log_panics();
-    let (scheduler, dispatch) = T::Scheduler::configure(&Params::new(params))?;
+    let (scheduler, dispatch) = T::configure(&Params::new(params))?;
     T::with(|slot| *slot = Some(scheduler));
     Ok(dispatch)
 }
@@ -73,9 +93,9 @@ fn with_scheduler<T: Slot, R>(f: impl FnOnce(&mut T::Scheduler) -> Result<R, Str
     })
 }
 
-impl<T: Slot> bindings::table::exports::wvs::scheduler::policy::Guest for T {
+impl<T: Slot> bindings::policy::exports::wvs::scheduler::policy::Guest for T {
     fn describe() -> Description {
-        describe::<T::Scheduler>()
+        describe(&T::ABOUT)
     }
 
     fn configure(params: Vec<bindings::Param>) -> Result<Dispatch, String> {
@@ -83,13 +103,25 @@ impl<T: Slot> bindings::table::exports::wvs::scheduler::policy::Guest for T {
     }
 
     fn update(backends: Vec<Backend>) -> Result<(), String> {
-        with_scheduler::<T, _>(|scheduler| scheduler.update(&backends))
+        with_scheduler::<T, _>(|scheduler| T::update(scheduler, &backends))
     }
 }
 
-impl<T: Slot> bindings::table::exports::wvs::scheduler::table::Guest for T {
+impl<T: Slot> bindings::table::exports::wvs::scheduler::table::Guest for T
+where
+    T::Scheduler: Scheduler,
+{
     fn fill(slots: u32) -> Result<Vec<u32>, String> {
         with_scheduler::<T, _>(|scheduler| scheduler.fill(slots))
+    }
+}
+
+impl<T: Slot> bindings::flows::exports::wvs::scheduler::flows::Guest for T
+where
+    T::Scheduler: FlowScheduler,
+{
+    fn pick(flow: Flow) -> Option<u32> {
+        T::with(|slot| slot.as_mut()?.pick(&flow))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the director offers a plugin. There is nothing else: no files, no network, no clock.
 
 #[cfg(target_arch = "wasm32")]
-use crate::bindings::table::wvs::scheduler::host as imported;
+use crate::bindings::policy::wvs::scheduler::host as imported;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::host as imported;
 

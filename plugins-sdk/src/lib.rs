@@ -38,7 +38,8 @@
 //! [`look_ahead`].
 //!
 //! A scheduler that looks at the load also implements [`CountingScheduler`] and is exported by
-//! `export!(Name, load)`. Build it for `wasm32-unknown-unknown`; the module is the plugin.
+//! `export!(Name, load)`. One that has to decide for each connection is a [`FlowScheduler`], exported by
+//! `export!(Name, flows)`; [`Destinations`] remember what was chosen before. Build it for `wasm32-unknown-unknown`; the module is the plugin.
 //! The same code compiles natively, where [`testing`] stands in for the director and [`testing::World`] lets things happen
 //! to a service.
 //!
@@ -54,6 +55,8 @@
 mod backend;
 #[doc(hidden)]
 pub mod bindings;
+mod destinations;
+mod flow;
 #[doc(hidden)]
 pub mod glue;
 mod hash;
@@ -61,14 +64,17 @@ pub mod host;
 mod interleave;
 mod lookahead;
 mod params;
+mod servers;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
-pub use bindings::{Address, Backend, BackendState, Dispatch, HashKey};
+pub use bindings::{Address, Backend, BackendState, Dispatch, Flow, HashKey};
+pub use destinations::Destinations;
 pub use hash::{by_identity, fill_by_hash, mix, rendezvous};
 pub use interleave::{apportion, greatest_common_divisor, interleave};
 pub use lookahead::{ACTIVE, Cost, Counted, Counts, look_ahead};
 pub use params::{About, Param, ParamKind, Params};
+pub use servers::{Server, Servers};
 
 /// In a table: no backend takes this connection.
 pub const NO_BACKEND: u32 = 0xffff_ffff;
@@ -98,25 +104,94 @@ pub trait Scheduler: Sized + 'static {
     fn fill(&mut self, slots: u32) -> Result<Vec<u32>, String>;
 }
 
-/// A scheduler that also looks at the load of the backends.
-pub trait CountingScheduler: Scheduler {
+/// A policy that decides for each new connection, for what a table cannot say. A connection waits for each answer.
+///
+/// ```
+/// use wvs_plugin::{About, Backend, Flow, FlowScheduler, Params};
+///
+/// /// Sends whatever is marked to the last backend, and all else to the first.
+/// struct Marked(Vec<u32>);
+///
+/// impl FlowScheduler for Marked {
+///     const ABOUT: About = About {
+///         name: "marked",
+///         version: env!("CARGO_PKG_VERSION"),
+///         summary: "marked connections go to the last usable backend, others to the first",
+///         params: &[],
+///     };
+///
+///     fn configure(_: &Params) -> Result<Self, String> {
+///         Ok(Marked(Vec::new()))
+///     }
+///
+///     fn update(&mut self, backends: &[Backend]) -> Result<(), String> {
+///         self.0 = backends.iter().filter(|b| b.usable()).map(|b| b.id).collect();
+///         Ok(())
+///     }
+///
+///     fn pick(&mut self, flow: &Flow) -> Option<u32> {
+///         if flow.mark != 0 { self.0.last() } else { self.0.first() }.copied()
+///     }
+/// }
+///
+/// wvs_plugin::export!(Marked, flows);
+/// ```
+pub trait FlowScheduler: Sized + 'static {
+    /// What `describe` answers.
+    const ABOUT: About;
+
+    /// Makes the scheduler from its parameters.
+    ///
+    /// # Errors
+    /// A sentence for the operator: which parameter is wrong, and what would be right.
+    fn configure(params: &Params) -> Result<Self, String>;
+
+    /// Takes the full set of backends, whenever membership, weight or state changes.
+    ///
+    /// # Errors
+    /// A sentence for the operator. The director's round robin chooses until there is another update.
+    fn update(&mut self, backends: &[Backend]) -> Result<(), String>;
+
+    /// The id of the [usable](Backend::usable) backend that gets this connection; `None` refuses it.
+    fn pick(&mut self, flow: &Flow) -> Option<u32>;
+}
+
+/// A [`Scheduler`] or [`FlowScheduler`] that also looks at the load of the backends.
+pub trait CountingScheduler {
     /// Takes the connections of each backend, in the order of the last update.
     ///
     /// Active ones are established or on the way there; inactive ones are all others.
     fn observe(&mut self, active: &[u32], inactive: &[u32]);
 }
 
-/// Exports a [`Scheduler`] from this crate's WebAssembly module, `export!(Name)`;
-/// or a [`CountingScheduler`], `export!(Name, load)`.
+/// Exports a scheduler from this crate's WebAssembly module: a [`Scheduler`] by `export!(Name)`, a [`FlowScheduler`]
+/// by `export!(Name, flows)`; and with `load` as a last word, one that is a [`CountingScheduler`], too.
 #[macro_export]
 macro_rules! export {
     ($scheduler:ty) => {
-        $crate::__slot!($scheduler);
+        $crate::__slot!($scheduler, Scheduler, <$scheduler as $crate::Scheduler>::configure);
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::table::export_table!(__WvsPlugin with_types_in $crate::bindings::table);
     };
+    ($scheduler:ty, flows) => {
+        $crate::__slot!($scheduler, FlowScheduler, $crate::glue::per_flow::<$scheduler>);
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::flows::export_flows!(__WvsPlugin with_types_in $crate::bindings::flows);
+    };
     ($scheduler:ty, load) => {
         $crate::export!($scheduler);
+        $crate::__load!();
+    };
+    ($scheduler:ty, flows, load) => {
+        $crate::export!($scheduler, flows);
+        $crate::__load!();
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __load {
+    () => {
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::load::export_load!(__WvsPlugin with_types_in $crate::bindings::load);
     };

@@ -74,6 +74,10 @@ impl Counts {
         &self.0
     }
 
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut Counted> {
+        self.0.get_mut(index)
+    }
+
     /// Those that take new connections.
     pub fn usable(&self) -> impl Iterator<Item = &Counted> {
         self.0.iter().filter(|backend| backend.weight > 0)

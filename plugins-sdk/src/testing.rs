@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::bindings;
 use crate::host::Level;
-use crate::{Dispatch, NO_BACKEND, Params, Scheduler};
+use crate::{Dispatch, FlowScheduler, NO_BACKEND, Param, Params, Scheduler};
 
 pub use world::World;
 
@@ -60,17 +60,32 @@ pub fn set_seed(seed: u32) {
 /// # Panics
 /// If it declares no such parameter, which the director would not have passed on.
 pub fn configure<S: Scheduler>(given: &[(&str, &str)]) -> Result<(S, Dispatch), String> {
+    S::configure(&complete(S::ABOUT.params, given))
+}
+
+/// The same for one that decides for each connection.
+///
+/// # Errors
+/// What the scheduler answers.
+///
+/// # Panics
+/// If it declares no such parameter, which the director would not have passed on.
+pub fn configure_flows<S: FlowScheduler>(given: &[(&str, &str)]) -> Result<S, String> {
+    S::configure(&complete(S::ABOUT.params, given))
+}
+
+fn complete(declared: &[Param], given: &[(&str, &str)]) -> Params {
     for (key, _) in given {
-        assert!(S::ABOUT.params.iter().any(|param| param.key == *key), "no parameter {key}");
+        assert!(declared.iter().any(|param| param.key == *key), "no parameter {key}");
     }
-    let params = S::ABOUT.params.iter().map(|param| {
+    let params = declared.iter().map(|param| {
         let value = given.iter().find(|(key, _)| *key == param.key);
         bindings::Param {
             key: param.key.into(),
             value: value.map_or(param.default, |(_, value)| *value).into(),
         }
     });
-    S::configure(&Params::new(params.collect()))
+    Params::new(params.collect())
 }
 
 /// How often each id is in a table; [`NO_BACKEND`] is not counted.

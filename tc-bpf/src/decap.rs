@@ -33,6 +33,12 @@ struct Local([u8; 16]);
 // SAFETY: bytes.
 unsafe impl Plain for Local {}
 
+impl Local {
+    fn address(self) -> IpAddr {
+        std::net::Ipv6Addr::from(self.0).to_canonical()
+    }
+}
+
 /// The decapsulator, loaded and pinned: takes outer headers of IP in IP off what arrives for its addresses.
 #[derive(Debug)]
 pub struct Decapsulator {
@@ -101,6 +107,45 @@ impl Decapsulator {
     /// Detaches it from an interface; says whether it was attached.
     pub fn detach(root: &Path, interface: &str) -> Result<bool, AttachError> {
         Self::hooks(root).detach(|attachment| attachment.interface == interface)
+    }
+
+    /// The addresses where tunnels end.
+    pub fn addresses(root: &Path) -> std::io::Result<Vec<IpAddr>> {
+        let locals = match Self::locals(root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            locals => locals?,
+        };
+        Ok(locals.keys()?.into_iter().map(|local| local.address()).collect())
+    }
+
+    /// Ends tunnels at an address no more, without loading anything; says whether it did.
+    pub fn forget(root: &Path, address: IpAddr) -> Result<bool, DecapError> {
+        match Self::locals(root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            locals => locals
+                .and_then(|locals| locals.delete(&Local(octets(address))))
+                .map_err(|source| DecapError { address, source }),
+        }
+    }
+
+    /// Removes what is pinned, if it is attached nowhere and no tunnels end.
+    pub fn sweep(root: &Path) -> Result<(), AttachError> {
+        let path = root.join("decap");
+        let failed = |source| AttachError::List {
+            path: path.clone(),
+            source,
+        };
+        if !Self::attachments(root)?.is_empty() || !Self::addresses(root).map_err(failed)?.is_empty() {
+            return Ok(());
+        }
+        match std::fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(failed(source)),
+            _ => Ok(()),
+        }
+    }
+
+    fn locals(root: &Path) -> std::io::Result<Map<Local, u32>> {
+        Map::open(&root.join("decap").join(LOCALS))
     }
 
     /// Runs it on a made-up packet.

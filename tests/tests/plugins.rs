@@ -110,6 +110,62 @@ fn a_plugin_that_fails_once_is_back_at_once() -> Result<()> {
     Ok(())
 }
 
+/// A file that changes under a running director, by a rename as any careful author does, and then by one that is no good.
+#[test]
+fn a_plugin_is_exchanged_under_traffic() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("mine.wat");
+    let put = |name: &str, edit: &dyn Fn(String) -> String| -> Result<()> {
+        let aside = dir.path().join("aside");
+        std::fs::write(&aside, edit(std::fs::read_to_string(fixture(name))?))?;
+        Ok(std::fs::rename(aside, &file)?)
+    };
+    put("fault.wat", &|text| text)?;
+    let plugin = file.to_str().context("a path in UTF-8")?;
+    let stage = Stage::up(Service::web().scheduler_with(plugin, &[]))?;
+    assert_eq!(
+        stage.client().ask_many(stage.web(), 6),
+        Distribution::of(&[("rs1", 2), ("rs2", 2), ("rs3", 2)])
+    );
+    let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
+    let arrivals = Arrivals::start(&stage.client(), stage.web(), 50);
+
+    put("shy.wat", &|text| text)?;
+    let all_to_first = || arrivals.next(10).server("rs1") == 10;
+    wait_for("the new version", Duration::from_secs(60), all_to_first);
+    assert_eq!(stage.director.says(&["status"])?.code, 0);
+
+    // It gives up when it is told of backends.
+    let update = "(func (export \"update\") (param $backends i32) (param $count i32) (result i32)";
+    put("fault.wat", &|text| text.replacen(update, &format!("{update} unreachable"), 1))?;
+    let warned = || stage.director.says(&["status"]).is_ok_and(|said| said.code == 4);
+    wait_for("the warning", Duration::from_secs(60), warned);
+    let said = stage.director.says(&["status"])?;
+    assert!(
+        said.stdout
+            .contains("the one before goes on until the file changes again"),
+        "{said:?}"
+    );
+    assert_eq!(arrivals.next(20).server("rs1"), 20);
+
+    flows.settle();
+    let report = flows.finish();
+    assert_eq!(report.broken(), 0, "{report:?}");
+    assert_eq!(arrivals.finish().failed(), 0);
+    Ok(())
+}
+
+/// A switch to a scheduler that does not work is refused, and the one before goes on.
+#[test]
+fn a_switch_to_a_plugin_that_fails_is_taken_back() -> Result<()> {
+    let stage = Stage::up(Service::web().scheduler("rr"))?;
+    let broken = faulty(Service::web(), &[("fault", "trap"), ("call", "update")]);
+    stage.assert_refused(&broken.into(), &["fails at its first calls", "update trapped"])?;
+    assert_eq!(stage.director.says(&["status"])?.code, 0);
+    assert_eq!(stage.director.scheduler("web")?["plugin"], "rr");
+    Ok(())
+}
+
 #[test]
 fn plugins_that_cannot_be_had_are_refused() -> Result<()> {
     let stage = Stage::up(Service::web())?;

@@ -23,6 +23,17 @@ pub struct ConnectionsArgs {
     pub limit: usize,
 }
 
+/// `wvs persistence`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  wvs persistence\n  wvs persistence web -o json")]
+pub struct PersistenceArgs {
+    /// Only this service's
+    pub service: Option<String>,
+    /// List at most so many
+    #[arg(short, long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+}
+
 /// `wvs export`
 #[derive(Debug, Subcommand)]
 pub enum Export {

@@ -24,7 +24,7 @@ pub fn execute(command: &PluginCommand, output: &Output) -> Result<Exit, Command
         }
         PluginCommand::Bench(args) => {
             let prices = local::plugin::bench(&args.subject, args.slots).map_err(LocalError::Plugin)?;
-            output.value("the prices", prices.as_slice(), render::prices)?;
+            output.value("the prices", &prices, render::prices)?;
         }
     }
     Ok(Exit::Done)

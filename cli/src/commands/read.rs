@@ -1,6 +1,6 @@
 //! Commands that read.
 
-use crate::args::{BackendsArgs, ConnectionsArgs};
+use crate::args::{BackendsArgs, ConnectionsArgs, PersistenceArgs};
 use crate::client::Client;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -33,6 +33,16 @@ pub fn connections(client: &Client, args: &ConnectionsArgs, output: &Output) -> 
     let (shown, total) = (connections.connections.len(), connections.total);
     if shown < total {
         output.message(&format!("{shown} of {total} connections; --limit {total} lists all"));
+    }
+    Ok(())
+}
+
+pub fn persistence(client: &Client, args: &PersistenceArgs, output: &Output) -> Result<(), CommandError> {
+    let clients = client.persistence(args.service.as_deref(), args.limit)?;
+    output.value("the clients", &clients, render::persistence)?;
+    let (shown, total) = (clients.clients.len(), clients.total);
+    if shown < total {
+        output.message(&format!("{shown} of {total} clients; --limit {total} lists all"));
     }
     Ok(())
 }

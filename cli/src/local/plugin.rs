@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use wvs_core::scheduler::bench::{Price, bench as measure};
+use wvs_core::scheduler::bench::{Price, StartCost, StartCostError, bench as measure, start};
 use wvs_core::scheduler::conform::{Finding, Promises, check as examine};
 use wvs_core::scheduler::{
     BUILTIN, CONTRACT_VERSION, CallError, Dispatch, Limits, LoadPluginError, ParamError, ParamKind, Plugin,
@@ -50,6 +50,9 @@ pub enum PluginError {
     /// It fails.
     #[error("the plugin failed; `wvs plugin check` says where and what to do")]
     Call(#[from] CallError),
+    /// Its start cannot be measured.
+    #[error("the plugin's start cannot be measured")]
+    Start(#[from] StartCostError),
 }
 
 /// What a plugin says of itself, and what can be seen from outside.
@@ -67,8 +70,8 @@ pub struct Inspection {
     pub bytes: usize,
     /// The version of the contract that this wvs speaks, and that the plugin fits.
     pub contract: &'static str,
-    /// How its tables are used with these parameters: `cycle`, or `hash` with what is hashed. None if it does not
-    /// start with them.
+    /// How it is used with these parameters: `cycle`, `hash` with what is hashed, or `flow`. None if it does not start
+    /// with them.
     pub kind: Option<String>,
     /// Whether it looks at connections.
     pub looks_at_connections: bool,
@@ -103,7 +106,7 @@ struct Loaded {
     plugin: Plugin,
     params: BTreeMap<String, String>,
     origin: String,
-    bytes: usize,
+    bytes: Vec<u8>,
 }
 
 fn load(subject: &Subject) -> Result<Loaded, PluginError> {
@@ -119,7 +122,7 @@ fn load(subject: &Subject) -> Result<Loaded, PluginError> {
         plugin,
         params: subject.params.iter().cloned().collect(),
         origin,
-        bytes: bytes.len(),
+        bytes,
     })
 }
 
@@ -158,7 +161,7 @@ pub fn inspect(subject: &Subject) -> Result<Inspection, PluginError> {
         version: description.version,
         summary: description.summary,
         origin: loaded.origin,
-        bytes: loaded.bytes,
+        bytes: loaded.bytes.len(),
         contract: CONTRACT_VERSION,
         kind: plugin
             .start(&params, 1)
@@ -173,6 +176,7 @@ fn kind(dispatch: Dispatch) -> String {
     use wvs_core::scheduler::HashKey;
     let key = match dispatch {
         Dispatch::Cycle => return "cycle".to_owned(),
+        Dispatch::Flow => return "flow".to_owned(),
         Dispatch::Hash(HashKey::Source) => "source",
         Dispatch::Hash(HashKey::SourceAndPort) => "source-and-port",
         Dispatch::Hash(HashKey::Destination) => "destination",
@@ -201,12 +205,40 @@ impl From<wvs_core::scheduler::ParamSpec> for Parameter {
     }
 }
 
-/// What a plugin's calls cost.
-pub fn bench(subject: &Subject, slots: u32) -> Result<Vec<Price>, PluginError> {
+/// What a plugin costs.
+#[derive(Debug, Serialize)]
+pub struct Prices {
+    /// Its start.
+    pub start: StartCost,
+    /// Its calls, by the size of the service.
+    pub prices: Vec<Price>,
+}
+
+/// What a plugin costs.
+pub fn bench(subject: &Subject, slots: u32) -> Result<Prices, PluginError> {
     let loaded = load(subject)?;
     let params = loaded
         .plugin
         .check_params(&loaded.params)
         .map_err(PluginError::Params)?;
-    Ok(measure(&loaded.plugin, &params, slots)?)
+    let scratch = Scratch::new();
+    Ok(Prices {
+        start: start(&subject.file, &loaded.bytes, &params, &scratch.0)?,
+        prices: measure(&loaded.plugin, &params, slots)?,
+    })
+}
+
+/// A directory for compiled plugins, which goes with the measurement. Whoever else has it already makes that fail.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("wvs-bench-{}", std::process::id())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

@@ -64,9 +64,10 @@ const RUST: [File; 5] = [
 ];
 
 /// The SDK comes along, so that a project needs nothing of this repository.
-const SDK: [File; 12] = sdk_files!(
-    "src/backend.rs" "src/bindings.rs" "src/glue.rs" "src/hash.rs" "src/host.rs" "src/interleave.rs" "src/lib.rs"
-    "src/lookahead.rs" "src/params.rs" "src/testing.rs" "src/testing/world.rs" "wit/scheduler.wit"
+const SDK: [File; 15] = sdk_files!(
+    "src/backend.rs" "src/bindings.rs" "src/destinations.rs" "src/flow.rs" "src/glue.rs" "src/hash.rs" "src/host.rs"
+    "src/interleave.rs" "src/lib.rs" "src/lookahead.rs" "src/params.rs" "src/servers.rs" "src/testing.rs"
+    "src/testing/world.rs" "wit/scheduler.wit"
 );
 
 /// Makes a project, and says which files it has.

@@ -21,7 +21,7 @@ pub fn plan(applied: &Applied) -> String {
 
 /// A change in one line.
 pub fn summary(applied: &Applied) -> String {
-    if applied.plan.is_empty() && applied.addresses.is_empty() && applied.cut == 0 {
+    if applied.plan.is_empty() && applied.addresses.is_empty() && applied.cut + applied.forgotten == 0 {
         // Such as a weight of the only backend that is up: the configuration changed, the ruleset did not.
         let nothing = if applied.dry_run {
             "nothing differs"
@@ -44,6 +44,9 @@ pub fn summary(applied: &Applied) -> String {
     }
     if applied.cut > 0 {
         parts.push(count(applied.cut, "connection") + " cut");
+    }
+    if applied.forgotten > 0 {
+        parts.push(count(applied.forgotten, "persistent client") + " forgotten");
     }
     let verb = if applied.dry_run {
         "would change"
@@ -91,7 +94,11 @@ mod tests {
             .addresses
             .push("remove 10.0.0.101/32 from eth0".to_owned());
         applied.cut = 0;
-        assert_eq!(summary(&applied), "would change: 2 lines of nft, 2 address changes");
+        applied.forgotten = 1;
+        assert_eq!(
+            summary(&applied),
+            "would change: 2 lines of nft, 2 address changes, 1 persistent client forgotten"
+        );
         let mut nothing = Applied::default();
         assert_eq!(summary(&nothing), "done; the kernel needs no change");
         nothing.dry_run = true;

@@ -68,6 +68,10 @@ fn because(it: &Explanation) -> (String, Vec<String>) {
         Because::Program => {
             "the tc program says so; what it looks at has changed while it was asked".to_owned()
         }
+        Because::Asked => match it.backend {
+            Some(_) => "its scheduler is asked for each connection, and said so".to_owned(),
+            None => "its scheduler is asked for each connection, and answers when this one comes".to_owned(),
+        },
         Because::Unseen => {
             "the tc program forwards to it, and this packet has not passed the program: it came in by another interface"
                 .to_owned()
@@ -155,6 +159,7 @@ fn then(then: &Then) -> String {
             format!("its destination becomes {to}, {source}")
         }
         Then::Forward(way) => format!("it is sent {}", self::way(way)),
+        Then::Ask => "it waits until the scheduler has answered".to_owned(),
         Then::Refuse {
             with: Refusal::TcpReset,
         } => "it is refused with a TCP reset".to_owned(),

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use wvs_core::scheduler::bench::{Cost, Price};
+use wvs_core::scheduler::bench::Cost;
 use wvs_core::scheduler::conform::{Finding, Verdict};
 
-use crate::local::{Inspection, Parameter};
+use crate::local::{Inspection, Parameter, Prices};
 
 use super::paint::Paint;
 use super::table::{Column, Table, Tone};
@@ -90,28 +90,45 @@ fn values(parameter: &Parameter) -> String {
     }
 }
 
-/// What calls cost: the fastest and the one in the middle.
-pub fn prices(prices: &[Price], paint: Paint) -> String {
+/// What the start costs, and what calls cost: the fastest and the one in the middle.
+pub fn prices(prices: &Prices, paint: Paint) -> String {
+    let start = format!(
+        "start, compiled before: {}, median {}; compiling: {}\n\n",
+        milliseconds(prices.start.kept.best_ns),
+        milliseconds(prices.start.kept.median_ns),
+        milliseconds(prices.start.compiled.best_ns)
+    );
+    let prices = &prices.prices;
+    let asked = prices.iter().any(|price| price.pick.is_some());
     let mut table = Table::new(&[
         Column::Right("BACKENDS"),
         Column::Right("SLOTS"),
-        Column::Right("FILL"),
+        Column::Right(if asked { "PICK" } else { "FILL" }),
         Column::Right("MEDIAN"),
         Column::Right("UPDATE"),
         Column::Right("OBSERVE"),
     ]);
     for price in prices {
+        let answer = price.pick.or(price.fill);
         let cells = [
             price.backends.to_string(),
-            price.slots.to_string(),
-            time(price.fill.best_ns),
-            time(price.fill.median_ns),
+            if asked {
+                String::new()
+            } else {
+                price.slots.to_string()
+            },
+            best(answer),
+            answer.map(|cost| time(cost.median_ns)).unwrap_or_default(),
             best(Some(price.update)),
             best(price.observe),
         ];
         table.row(Tone::Plain, cells);
     }
-    table.render(paint)
+    start + &table.render(paint)
+}
+
+fn milliseconds(nanoseconds: u64) -> String {
+    format!("{}.{:02} ms", nanoseconds / 1_000_000, nanoseconds / 10_000 % 100)
 }
 
 fn best(cost: Option<Cost>) -> String {

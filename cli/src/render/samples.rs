@@ -4,8 +4,8 @@ mod look;
 
 pub use look::{explanations, program};
 use wvs_core::api::{
-    Applied, BackendState, BackendView, Connection, Connections, SchedulerHealth, SchedulerView, ServiceView,
-    Status, TcView,
+    Applied, BackendState, BackendView, Connection, Connections, PersistentClient, PersistentClients,
+    SchedulerHealth, SchedulerView, ServiceView, Status, TcView,
 };
 use wvs_core::config::Forward;
 use wvs_core::kernel::{Flow, Traffic};
@@ -117,6 +117,24 @@ pub fn connections() -> Connections {
     }
 }
 
+pub fn persistence() -> PersistentClients {
+    let client = |service: &str, group: Option<&str>, client: &str, backend: &str| PersistentClient {
+        service: service.to_owned(),
+        group: group.map(str::to_owned),
+        client: client.parse().unwrap(),
+        backend: backend.parse().unwrap(),
+        expires: 359,
+    };
+    PersistentClients {
+        total: 900,
+        clients: vec![
+            client("web", None, "192.0.2.7", "10.1.0.11:8080"),
+            client("shop\x1b[2J", Some("shop"), "192.0.2.0/24", "10.1.0.12"),
+            client("web", None, "2001:db8:7::/64", "[2001:db8::11]:8080"),
+        ],
+    }
+}
+
 fn scheduler(service: &str, family: Family, plugin: &str, dispatch: Dispatch) -> SchedulerView {
     SchedulerView {
         service: service.to_owned(),
@@ -126,6 +144,9 @@ fn scheduler(service: &str, family: Family, plugin: &str, dispatch: Dispatch) ->
         dispatch,
         health: SchedulerHealth::Running,
         calls: 4_711,
+        refused: None,
+        picks: 0,
+        stand_ins: 0,
         failures: 0,
         last_error: None,
     }
@@ -187,6 +208,7 @@ pub fn applied() -> Applied {
         plan: "add element ip wvs web-slots { 0 : 1 }\ndelete element ip wvs web-slots { 1 }\n".to_owned(),
         addresses: vec!["add 10.0.0.100/32 to eth0".to_owned()],
         cut: 3,
+        forgotten: 0,
         dry_run: false,
         warnings: vec![],
     }

@@ -134,6 +134,7 @@ fn health(health: &SchedulerHealth) -> (String, Tone) {
 pub(super) fn dispatch(dispatch: Dispatch) -> &'static str {
     match dispatch {
         Dispatch::Cycle => "cycle",
+        Dispatch::Flow => "flow",
         Dispatch::Hash(HashKey::Source) => "hash source",
         Dispatch::Hash(HashKey::SourceAndPort) => "hash source+port",
         Dispatch::Hash(HashKey::Destination) => "hash destination",

@@ -109,6 +109,8 @@ pub enum Because {
     Schedule(Draw),
     /// The tc program says so, for a reason that cannot be told any more: what it looks at changes all the time.
     Program,
+    /// The service's scheduler is asked for each connection: no backend is known before it answers.
+    Asked,
     /// No backend takes new connections.
     Nobody {
         /// All of the service for this family, and what hinders them.
@@ -198,6 +200,8 @@ pub enum Then {
     },
     /// The tc program sends it.
     Forward(Way),
+    /// It waits for the answer of the scheduler.
+    Ask,
     /// It is refused at once.
     Refuse {
         /// With what.

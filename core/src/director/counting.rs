@@ -115,7 +115,7 @@ impl Engine {
             .filter_map(|(key, pool)| pool.observe(&loads).then(|| key.clone()))
             .collect();
         if changed {
-            let standing = self.standing(&self.config, &self.ids, &self.tc.facts);
+            let standing = self.candidates_now(&self.config, &self.ids, &self.tc.facts);
             let touched = standing.into_iter().filter(|(key, backends)| {
                 self.pools
                     .get(key)
@@ -144,7 +144,7 @@ impl Engine {
         if keys.is_empty() {
             return;
         }
-        let mut standing = self.standing(&self.config, &self.ids, &self.tc.facts);
+        let mut standing = self.candidates_now(&self.config, &self.ids, &self.tc.facts);
         for key in &keys {
             let Some(backends) = standing.remove(key) else {
                 continue;

@@ -15,6 +15,7 @@ use super::forwarding::TcPlane;
 use super::ledger::Ledger;
 use super::pools::RunningPool;
 use super::store::{ManagedAddresses, Running, Store};
+use super::swap::Swaps;
 use crate::api::{Applied, Edit};
 use crate::config::check::check_with;
 use crate::config::{Config, HIGHEST_WEIGHT};
@@ -25,7 +26,7 @@ use crate::kernel::{BackendTraffic, Doors};
 use crate::plan::{Observed, Plan, plan};
 use crate::pool::PoolKey;
 use crate::ruleset::Ruleset;
-use crate::ruleset::build::{build, service_chain};
+use crate::ruleset::build::{build, follows_weights, service_chain};
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{BackendId, Candidate};
 use crate::tc::{self, Facts};
@@ -60,6 +61,7 @@ pub struct Engine {
     pub(super) overloaded: BTreeSet<BackendId>,
     /// Where it tells what happens.
     pub(super) events: Events,
+    pub(super) swaps: Swaps,
 }
 
 impl Engine {
@@ -95,6 +97,7 @@ impl Engine {
             unreachable: BTreeMap::new(),
             started: Instant::now(),
             clock: Clock::new(Instant::now()),
+            swaps: Swaps::new(Instant::now()),
         })
     }
 
@@ -156,12 +159,14 @@ impl Engine {
         ids.handed_on(&self.ids).for_each(|id| self.ledger.forget(id));
         self.ids = ids;
         self.tell_of_schedulers();
+        let forgotten = self.forget_clients(&plan);
         let warnings = self.look_for_backends();
         Ok(Applied {
             plan: in_words(&plan, &steps),
             changed,
             addresses,
             cut: 0,
+            forgotten,
             dry_run,
             warnings,
         })
@@ -210,7 +215,11 @@ impl Engine {
                 weight: 0..=HIGHEST_WEIGHT,
                 ..
             }
-            | Edit::Drain { service, .. } => service,
+            | Edit::Drain { service, .. }
+                if !config.service(service).is_some_and(follows_weights) =>
+            {
+                service
+            }
             _ => {
                 let problems = check_with(&config, &self.catalog);
                 if !problems.is_empty() {
@@ -244,7 +253,7 @@ impl Engine {
             return Ok(plan);
         };
         self.quiesce_tc(changed);
-        let standing = self.standing(config, &self.ids, &self.tc.facts);
+        let standing = self.candidates_now(config, &self.ids, &self.tc.facts);
         for (key, backends) in standing.into_iter().filter(|(key, _)| key.service == service) {
             plan.ops.extend(self.redraw(&key, backends)?.ops);
         }
@@ -268,7 +277,7 @@ impl Engine {
     }
 
     /// How many connections the kernel has drawn so far, where that makes a difference for a pool's table.
-    fn position(&mut self, key: &PoolKey) -> Result<Option<u64>, ApplyError> {
+    pub(super) fn position(&mut self, key: &PoolKey) -> Result<Option<u64>, ApplyError> {
         if !self.pools.get(key).is_some_and(|pool| pool.wants_load()) {
             return Ok(None);
         }
@@ -295,7 +304,7 @@ impl Engine {
     ) -> Result<(BTreeMap<PoolKey, DispatchTable>, BTreeMap<PoolKey, RunningPool>), ApplyError> {
         let mut fresh = BTreeMap::new();
         let mut refill = Vec::new();
-        let standing = self.standing(config, ids, facts);
+        let standing = self.candidates_now(config, ids, facts);
         let mut tables = BTreeMap::new();
         for (key, candidates) in standing {
             let Some(service) = config.service(&key.service) else {
@@ -309,7 +318,8 @@ impl Engine {
                     }
                 }
                 _ => {
-                    let pool = RunningPool::start(&self.catalog, config, service, candidates)?;
+                    let pool =
+                        RunningPool::start(&self.catalog, config, service, candidates, self.pools.get(&key))?;
                     fresh.insert(key, pool);
                 }
             }
@@ -337,7 +347,7 @@ impl Engine {
 
     /// Tells the schedulers again about the configuration that stays.
     fn restore_schedulers(&mut self) {
-        for (key, candidates) in self.standing(&self.config, &self.ids, &self.tc.facts) {
+        for (key, candidates) in self.candidates_now(&self.config, &self.ids, &self.tc.facts) {
             if self
                 .pools
                 .get(&key)

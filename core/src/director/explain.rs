@@ -72,6 +72,7 @@ impl Engine {
         };
         match answer {
             Answer::NotOurs => self.by_nft(&mut explanation, None)?,
+            Answer::Asked => self.by_tc_asked(&mut explanation),
             Answer::Refused => self.by_tc_refused(&mut explanation)?,
             Answer::Backend(id) => self.by_tc(&mut explanation, id)?,
         }

@@ -111,7 +111,7 @@ impl Engine {
     }
 
     /// The pools' backends as their schedulers should see them now.
-    pub(super) fn standing(
+    pub(super) fn candidates_now(
         &self,
         config: &Config,
         ids: &BackendIds,

@@ -3,26 +3,31 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::swap::Watch;
 use crate::api::{Happening, SchedulerHealth, SchedulerView};
 use crate::config::{Config, DirectorSettings, SchedulerSpec, Service};
 use crate::dispatch::DispatchTable;
 use crate::pool::PoolKey;
 use crate::ruleset::build::HASH_SEED;
 use crate::scheduler::catalog::{Catalog, CatalogError};
-use crate::scheduler::{BackendId, Candidate, Dispatch, Load, ParamError, Plugin, Source, State, Supervised};
+use crate::scheduler::{
+    BackendId, CallError, Candidate, Dispatch, Load, NewFlow, ParamError, Pick, Plugin, Source, State,
+    Supervised,
+};
 
 /// A pool with its scheduler.
 #[derive(Debug)]
 pub struct RunningPool {
-    spec: SchedulerSpec,
-    director: DirectorSettings,
+    pub(super) spec: SchedulerSpec,
+    pub(super) director: DirectorSettings,
     slots: u32,
-    plugin: Plugin,
-    params: Vec<(String, String)>,
-    scheduler: Supervised,
+    pub(super) plugin: Plugin,
+    pub(super) params: Vec<(String, String)>,
+    pub(super) scheduler: Supervised,
     candidates: Vec<Candidate>,
     loads: Vec<Load>,
-    table: DispatchTable,
+    pub(super) table: DispatchTable,
+    pub(super) watch: Watch,
     /// What was told of its scheduler last: how often it had failed, and whether it worked.
     told: (u64, bool),
 }
@@ -52,18 +57,31 @@ pub enum StartError {
         #[source]
         source: Box<ParamError>,
     },
+    /// Its first calls fail, and there is one that works.
+    #[error("service `{service}`: scheduler `{plugin}` fails at its first calls; the one before goes on")]
+    FirstCalls {
+        /// The service.
+        service: String,
+        /// The plugin.
+        plugin: String,
+        /// How.
+        #[source]
+        source: Box<CallError>,
+    },
 }
 
 impl RunningPool {
     /// Starts a pool's scheduler and has it make a first table. A plugin that fails at that leaves the pool
-    /// with the built-in round robin, and says so in its view.
+    /// with the built-in round robin, and says so in its view; but it takes no other's place that is there `before`.
     pub fn start(
         catalog: &Catalog,
         config: &Config,
         service: &Service,
         candidates: Vec<Candidate>,
+        before: Option<&RunningPool>,
     ) -> Result<Self, StartError> {
         let (name, spec) = (service.name.clone(), service.scheduler.clone());
+        let watch = Watch::new(catalog.version(&config.director, &spec));
         let plugin = catalog
             .plugin(&config.director, &spec)
             .map_err(|source| StartError::Plugin {
@@ -74,7 +92,7 @@ impl RunningPool {
         let params = plugin
             .check_params(&spec.params)
             .map_err(|mut errors| StartError::Params {
-                service: name,
+                service: name.clone(),
                 plugin: spec.plugin.clone(),
                 source: Box::new(errors.swap_remove(0)),
             })?;
@@ -92,8 +110,18 @@ impl RunningPool {
                 slots: Vec::new(),
             },
             told: (0, true),
+            watch,
         };
         pool.refill(candidates, None);
+        if before.is_some_and(|before| before.spec != pool.spec || before.works()) {
+            pool.scheduler
+                .rehearse()
+                .map_err(|source| StartError::FirstCalls {
+                    service: name,
+                    plugin: pool.spec.plugin.clone(),
+                    source: Box::new(source),
+                })?;
+        }
         Ok(pool)
     }
 
@@ -125,6 +153,11 @@ impl RunningPool {
         }
     }
 
+    /// Whether its table comes from its scheduler.
+    fn works(&self) -> bool {
+        self.scheduler.works()
+    }
+
     /// Takes in counts, and says whether any of its own moved.
     pub fn observe(&mut self, counts: &BTreeMap<BackendId, Load>) -> bool {
         let loads = in_order(&self.candidates, counts);
@@ -147,8 +180,13 @@ impl RunningPool {
         self.table = self.aligned(outcome.into_table(), position);
     }
 
+    /// Who gets a new connection, where the scheduler is asked for each.
+    pub fn pick(&mut self, flow: &NewFlow, now: Instant) -> Pick {
+        self.scheduler.pick(flow, now)
+    }
+
     /// Has the plan of a scheduler that looks at load begin at the slot that the kernel draws next.
-    fn aligned(&self, mut table: DispatchTable, position: Option<u64>) -> DispatchTable {
+    pub(super) fn aligned(&self, mut table: DispatchTable, position: Option<u64>) -> DispatchTable {
         if let (Dispatch::Cycle, true, Some(position)) = (table.dispatch, self.wants_load(), position) {
             let next = usize::try_from(position % u64::from(self.slots)).unwrap_or_default();
             table.slots.rotate_right(next);
@@ -167,7 +205,7 @@ impl RunningPool {
 
     /// What has become of its scheduler since this was asked last, if anything.
     pub fn news(&mut self, key: &PoolKey) -> Option<Happening> {
-        let now = (self.scheduler.failures(), self.scheduler.works());
+        let now = (self.scheduler.failures(), self.works());
         let before = std::mem::replace(&mut self.told, now);
         if before == now {
             return None;
@@ -220,7 +258,10 @@ impl RunningPool {
             health,
             calls: status.calls,
             failures: status.failures,
+            picks: status.picks,
+            stand_ins: status.stand_ins,
             last_error: status.last_error,
+            refused: self.watch.refused.clone(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::RunOptions;
 use super::engine::Engine;
 use super::error::ApplyError;
 use super::store::Store;
@@ -10,6 +11,7 @@ use crate::api::Applied;
 use crate::config::check::check_with;
 use crate::config::{Config, read};
 use crate::edit::edit;
+use crate::scheduler::StartHostError;
 use crate::scheduler::catalog::Catalog;
 
 /// The text of a file.
@@ -23,6 +25,16 @@ pub fn text_of(path: &Path) -> io::Result<String> {
 /// Reads and checks a configuration. Faults are rendered with `name` for the file.
 pub fn checked(text: &str, name: &str, catalog: &Catalog) -> Result<Config, ApplyError> {
     read::read_with(text, catalog).map_err(|faults| ApplyError::Faults(faults.render(name, text, false)))
+}
+
+/// The schedulers for a director that begins with a text. Plugins are compiled while the text is checked, so where
+/// they are kept must be known before; a text with faults will not be used, and keeps nothing.
+pub fn catalog(options: &RunOptions, text: &str) -> Result<Catalog, StartHostError> {
+    let written = || read::read(text).ok().map(|config| config.director.state_dir);
+    match options.state_dir.clone().or_else(written) {
+        Some(state_dir) => Catalog::keeping(&state_dir),
+        None => Catalog::new(),
+    }
 }
 
 impl Engine {

@@ -35,7 +35,9 @@ impl Engine {
     }
 
     fn happening(&self, report: Report, every: u32) -> Happening {
-        let pool = report.service.and_then(|number| self.tc.numbers.pool(u32::from(number)));
+        let pool = report
+            .service
+            .and_then(|number| self.tc.numbers.pool(u32::from(number)));
         let backend = report.backend.and_then(|id| self.ids.whose(BackendId(id)));
         let packet = Sample {
             protocol: report.protocol,

@@ -36,7 +36,7 @@ pub struct Handle {
 
 /// Room for the largest configuration file, as a JSON string in which every byte may be escaped.
 const LARGEST_BODY: usize = 8 * crate::config::read::LARGEST_FILE;
-/// How many connections are listed where nobody says.
+/// How many connections or clients are listed where nobody says.
 const DEFAULT_LIMIT: usize = 1000;
 
 impl Handle {
@@ -85,6 +85,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/v1/explain", post(explain))
         .route("/v1/tc", get(program))
         .route("/v1/events", get(events))
+        .route("/v1/persistence", get(persistence))
         .route("/v1/config", get(config))
         .route("/v1/ruleset", get(ruleset))
         .route("/v1/apply", post(apply))
@@ -154,6 +155,15 @@ fn line(event: &Event) -> String {
         "{}".to_owned()
     });
     json + "\n"
+}
+
+async fn persistence(State(engine): State<Handle>, Query(only): Query<Only>) -> Response {
+    let limit = only.limit.unwrap_or(DEFAULT_LIMIT);
+    answer(
+        engine
+            .call(move |it| it.persistence(only.service.as_deref(), limit))
+            .await,
+    )
 }
 
 async fn config(State(engine): State<Handle>) -> Response {

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::Edit;
 use crate::config::Config;
+use crate::file;
 use crate::ids::BackendIds;
 use crate::tc::ServiceNumbers;
 
@@ -198,19 +199,13 @@ impl Store {
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
         let path = self.dir.join(name);
-        let aside = path.with_extension("json.new");
         let fail = |source| StoreError {
             action: "write",
             path: path.clone(),
             source,
         };
         let text = serde_json::to_vec_pretty(value).map_err(|error| fail(error.into()))?;
-        let mut file = File::create(&aside).map_err(fail)?;
-        file.write_all(&text)
-            .and_then(|()| file.sync_all())
-            .map_err(fail)?;
-        fs::rename(&aside, &path).map_err(fail)?;
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(fail)
+        file::replace(&path, &text).map_err(fail)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod explain;
 mod fakes;
+mod swap;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ use crate::ruleset::Family;
 use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{BackendId, Load};
 use crate::tc::TcState;
+
+mod persistence;
 
 /// An engine, and everything around it that a test looks at.
 struct Bench {

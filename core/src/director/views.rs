@@ -45,6 +45,8 @@ impl Engine {
         warnings.extend(self.tc_warnings());
         let schedulers: Vec<_> = self.pools.iter().map(|(key, pool)| pool.view(key)).collect();
         warnings.extend(schedulers.iter().filter_map(troubled));
+        warnings.extend(schedulers.iter().filter_map(super::flows::unasked));
+        warnings.extend(schedulers.iter().filter_map(super::swap::refused));
         warnings.extend(self.host_warnings());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -182,7 +184,7 @@ impl Engine {
         }
     }
 
-    fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
+    pub(super) fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
         match service {
             Some(name) if self.config.service(name).is_none() => Err(ViewError::NoService(name.to_owned())),
             _ => Ok(()),

@@ -1,4 +1,4 @@
-//! Netlink framing: requests, answers, attributes, and the socket of the netfilter family.
+//! Netlink framing: requests, answers, attributes, and the sockets of the netfilter and generic families.
 //!
 //! Everything that reads is bounds-checked and never panics: an attribute that is cut off ends the walk, and
 //! whoever needs it says that it is missing.
@@ -152,6 +152,12 @@ impl Request {
         Request(bytes)
     }
 
+    /// A message with `struct genlmsghdr`. `NLM_F_REQUEST` is added.
+    pub fn generic(kind: u16, flags: i32, command: u8) -> Self {
+        // It is as long as `struct nfgenmsg`, with the command in the place of the family.
+        Self::netfilter(kind, flags, command, 0)
+    }
+
     /// Adds an attribute.
     pub fn attribute(mut self, kind: u16, payload: &[u8]) -> Self {
         let length = (4 + payload.len()) as u16;
@@ -190,7 +196,7 @@ impl Request {
     }
 }
 
-/// A socket of the netfilter family. Its answers are waited for with a bound, though the kernel writes them
+/// A socket of the netfilter family, or the generic one. Its answers are waited for with a bound, though the kernel writes them
 /// all before `send` returns.
 pub struct Socket {
     socket: mnl::Socket,
@@ -219,10 +225,18 @@ const BUFFER: usize = 128 * 1024;
 const RECEIVE: usize = 8 * 1024 * 1024;
 
 impl Socket {
-    /// Opens a socket in the thread's network namespace.
+    /// Opens a socket of the netfilter family in the thread's network namespace.
     pub fn open() -> Result<Self, NetlinkError> {
-        let socket = mnl::Socket::new(mnl::Bus::Netfilter)
-            .map_err(|error| NetlinkError::Os("open a netfilter socket", error))?;
+        Self::open_on(mnl::Bus::Netfilter, "open a netfilter socket")
+    }
+
+    /// Opens a socket of the generic family in the thread's network namespace.
+    pub fn open_generic() -> Result<Self, NetlinkError> {
+        Self::open_on(mnl::Bus::Generic, "open a generic netlink socket")
+    }
+
+    fn open_on(bus: mnl::Bus, action: &'static str) -> Result<Self, NetlinkError> {
+        let socket = mnl::Socket::new(bus).map_err(|error| NetlinkError::Os(action, error))?;
         let mut this = Socket {
             socket,
             sequence: 0,

@@ -1,12 +1,13 @@
 //! What this host offers, found out by trying.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use super::conntrack::ConntrackSocket;
 use super::nft::NftSocket;
 use super::{NftError, sysctl};
 use crate::plan::{Op, Plan};
-use crate::ruleset::{Direction, Family, Hook, MapName, Protocol, Rule, Statement};
+use crate::ruleset::{Direction, Family, Hook, IdMap, MapName, Protocol, Rule, Statement};
 use crate::scheduler::HashKey;
 
 /// One thing that was looked at.
@@ -243,6 +244,23 @@ fn features() -> Vec<Feature> {
                 seed: 1,
             };
             vec![rule(family, CHAIN, vec![hash])]
+        }),
+        feature("maps that rules add to", "nf_tables", |family| {
+            let (map, bits) = (IdMap::Persist("try".to_owned()), 1);
+            let remember = Statement::Remember {
+                map: map.clone(),
+                bits,
+                timeout: Duration::from_secs(1),
+            };
+            let look_up = Statement::LookUpClient {
+                map: map.clone(),
+                bits,
+            };
+            vec![
+                Op::AddIdMap(family, map.clone()),
+                rule(family, CHAIN, vec![look_up, remember]),
+                rule(family, CHAIN, vec![Statement::Forget { map, bits }]),
+            ]
         }),
         feature("reject", "nft_reject_ipv4 nft_reject_ipv6", |family| {
             vec![

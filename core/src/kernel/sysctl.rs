@@ -2,19 +2,27 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::ruleset::Family;
 
 /// Reads a setting by its dotted name; a dot of an interface's name is written as a slash, as for `sysctl`.
 pub fn read(name: &str) -> io::Result<String> {
+    Ok(fs::read_to_string(path(name))?.trim().to_owned())
+}
+
+/// Changes a setting.
+pub fn write(name: &str, value: &str) -> io::Result<()> {
+    fs::write(path(name), value)
+}
+
+fn path(name: &str) -> PathBuf {
     let swapped = |letter| match letter {
         '.' => '/',
         '/' => '.',
         other => other,
     };
-    let path = Path::new("/proc/sys").join(name.chars().map(swapped).collect::<String>());
-    Ok(fs::read_to_string(path)?.trim().to_owned())
+    Path::new("/proc/sys").join(name.chars().map(swapped).collect::<String>())
 }
 
 /// Reads a setting that is a number.

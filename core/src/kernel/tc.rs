@@ -2,6 +2,7 @@
 
 mod flows;
 mod look;
+mod reports;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,12 +10,14 @@ use std::time::Duration;
 
 use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{
-    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, PersistentEntry, PinLock,
-    ProgramError, RunError, Sizes, Sweep, Timeouts, tick,
+    AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, OpenError, PersistentEntry,
+    PinLock, ProgramError, Reports, RunError, Sizes, Sweep, Timeouts, tick,
 };
 
 pub use flows::TcFlow;
 pub use look::{Answer, Inventory};
+pub use reports::Report;
+pub use wvs_tc_bpf::What;
 
 use crate::dispatch::DispatchTable;
 use crate::ruleset::build::HASH_SEED;
@@ -55,6 +58,9 @@ pub enum TcError {
     /// It did not run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// Its reports cannot be read.
+    #[error(transparent)]
+    Reports(#[from] OpenError),
     /// The kernel says nothing of it.
     #[error("the kernel does not describe the program")]
     Program(#[from] ProgramError),
@@ -95,6 +101,10 @@ pub trait Tc {
     fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Answer, TcError>;
     /// How many packets of services were refused because nobody takes them.
     fn refused(&mut self, services: &[u32]) -> Result<BTreeMap<u32, u64>, TcError>;
+    /// Has one in so many packets reported; 0 is none. Without the program there is nothing to report.
+    fn sample(&mut self, every: u32) -> Result<(), TcError>;
+    /// The packets reported since the last look, at most so many.
+    fn reports(&mut self, most: usize) -> Result<Vec<Report>, TcError>;
     /// All that is in the kernel, read back; nothing where the program is not loaded.
     fn inventory(&mut self) -> Result<Option<Inventory>, TcError>;
     /// Detaches everything and removes all pins below a directory. Says whether there were any.
@@ -111,6 +121,8 @@ pub struct TcProgram {
 struct Loaded {
     settings: TcSettings,
     forwarder: Forwarder,
+    /// Open while packets are sampled.
+    reports: Option<Reports>,
     _lock: PinLock,
 }
 
@@ -159,6 +171,7 @@ fn dispatch(kind: Kind) -> Dispatch {
         Kind::SourceAndPort => Dispatch::Hash(HashKey::SourceAndPort),
         Kind::Destination => Dispatch::Hash(HashKey::Destination),
         Kind::Both => Dispatch::Hash(HashKey::Both),
+        Kind::Flow => Dispatch::Flow,
     }
 }
 
@@ -170,6 +183,7 @@ fn kind(dispatch: Dispatch) -> Kind {
         Dispatch::Hash(HashKey::SourceAndPort) => Kind::SourceAndPort,
         Dispatch::Hash(HashKey::Destination) => Kind::Destination,
         Dispatch::Hash(HashKey::Both) => Kind::Both,
+        Dispatch::Flow => Kind::Flow,
     }
 }
 
@@ -196,10 +210,13 @@ impl Tc for TcProgram {
         };
         let forwarder = Forwarder::load(&settings.pin_dir, &sizes)?;
         forwarder.maps().set_limits(INSERTS, TOO_BIG_MESSAGES)?;
+        // A director that was killed may have left it on.
+        forwarder.maps().set_sampling(0)?;
         let state = held(forwarder.maps())?;
         self.loaded = Some(Loaded {
             settings: settings.clone(),
             forwarder,
+            reports: None,
             _lock: lock,
         });
         Ok(Some(state))
@@ -341,6 +358,17 @@ impl Tc for TcProgram {
         };
         let of = |&service: &u32| Ok((service, forwarder.maps().service_stats(service)?.refused));
         services.iter().map(of).collect()
+    }
+
+    fn sample(&mut self, every: u32) -> Result<(), TcError> {
+        self.loaded
+            .as_mut()
+            .map_or(Ok(()), |it| reports::sample(it, every))
+    }
+
+    fn reports(&mut self, most: usize) -> Result<Vec<Report>, TcError> {
+        let reports = self.loaded.as_mut().and_then(|it| it.reports.as_mut());
+        reports.map_or_else(|| Ok(Vec::new()), |it| reports::take(it, most))
     }
 
     fn inventory(&mut self) -> Result<Option<Inventory>, TcError> {

@@ -34,18 +34,18 @@ pub struct RouteSocket {
 
 /// An interface as far as virtual addresses need it.
 #[derive(Clone, Debug)]
-struct Interface {
-    name: String,
-    index: u32,
+pub(super) struct Interface {
+    pub(super) name: String,
+    pub(super) index: u32,
     /// Its hardware address, where neighbours ask for one.
-    hardware: Option<[u8; 6]>,
+    pub(super) hardware: Option<[u8; 6]>,
 }
 
 /// An address that stands on an interface.
 #[derive(Clone, Debug)]
-struct Standing {
-    address: IpAddr,
-    message: AddressMessage,
+pub(super) struct Standing {
+    pub(super) address: IpAddr,
+    pub(super) message: AddressMessage,
 }
 
 pub(super) fn to_io(error: &Error) -> io::Error {
@@ -233,7 +233,7 @@ impl Addresses for RouteSocket {
 }
 
 impl Interface {
-    fn read(link: &LinkMessage) -> Option<Self> {
+    pub(super) fn read(link: &LinkMessage) -> Option<Self> {
         let name = link.attributes.iter().find_map(|it| match it {
             LinkAttribute::IfName(name) => Some(name.clone()),
             _ => None,
@@ -256,7 +256,7 @@ impl Interface {
 }
 
 impl Standing {
-    fn read(message: AddressMessage) -> Option<Self> {
+    pub(super) fn read(message: AddressMessage) -> Option<Self> {
         // IFA_LOCAL is the address; IFA_ADDRESS is the peer where there is one, and the only one of IPv6.
         let local = message.attributes.iter().find_map(|it| match it {
             AddressAttribute::Local(address) => Some(*address),

@@ -19,6 +19,8 @@ pub struct ModelKernel {
     pub commits: usize,
     /// Refuse commits.
     pub refuse: bool,
+    /// Refuse to forget clients.
+    pub refuse_forgetting: bool,
 }
 
 impl ModelKernel {
@@ -148,6 +150,11 @@ impl ModelKernel {
                     }
                 }
             }
+            Op::Remember(family, map, clients) => {
+                self.table(*family)?.ids.get(map).ok_or(missing("map"))?;
+                let there = self.remembered.entry((*family, map.clone())).or_default();
+                there.extend(clients.iter().map(|it| (Key::Address(it.client), it.backend)));
+            }
             Op::Forget(family, map, ids) => {
                 let there = self.remembered.entry((*family, map.clone())).or_default();
                 for (key, id) in ids {
@@ -257,7 +264,8 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
         if kernel.observed.generation != generation {
             return Err(NftError::Stale);
         }
-        if kernel.refuse {
+        let forgets = |op: &Op| matches!(op, Op::Forget(..));
+        if kernel.refuse || kernel.refuse_forgetting && plan.ops.iter().any(forgets) {
             let source = std::io::Error::from_raw_os_error(libc::EINVAL);
             return Err(NftError::Refused {
                 step: plan.ops[0].to_string(),

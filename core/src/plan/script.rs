@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Op, Plan, SlotChange};
+use crate::kernel::Remembered;
 use crate::ruleset::text;
 use crate::ruleset::{Family, GUARD, Key, TABLE};
 
@@ -51,6 +52,18 @@ impl fmt::Display for Op {
                 write!(f, "add element {} {map} {{ {} }}", ours(family), text::elements(elements).join(", "))
             }
             Op::ChangeSlots(family, name, changes) => fmt_slots(f, &ours(family), name, changes),
+            Op::Remember(family, map, clients) => {
+                let client = |it: &Remembered| {
+                    let Remembered {
+                        client,
+                        backend,
+                        expires,
+                    } = it;
+                    format!("{client} timeout {expires}s : {}", text::class(*backend))
+                };
+                let clients: Vec<_> = clients.iter().map(client).collect();
+                write!(f, "add element {} {map} {{ {} }}", ours(family), clients.join(", "))
+            }
             Op::DeleteIds(family, map, ids) | Op::Forget(family, map, ids) => {
                 let keys: Vec<_> = ids.keys().map(Key::to_string).collect();
                 write!(f, "delete element {} {map} {{ {} }}", ours(family), keys.join(", "))

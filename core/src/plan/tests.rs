@@ -1,12 +1,16 @@
 //! Plans of random changes, applied to a model of the kernel.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::model::ModelKernel;
 use super::*;
-use crate::config::{Backend, Config, Endpoint, Forward, Listen, PortRange, Service};
+use crate::config::{
+    Backend, ClientPin, Config, Endpoint, Forward, Listen, Persistence, PortRange, Prefix, Service,
+    WhenQuiesced,
+};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::pool::pools;
@@ -25,11 +29,26 @@ fn a_method() -> impl Strategy<Value = Option<Forward>> {
     ])
 }
 
+fn a_memory() -> impl Strategy<Value = (Option<Persistence>, Vec<prop::sample::Index>)> {
+    let group = prop::sample::select(vec![None, Some("a".to_owned()), Some("b".to_owned())]);
+    let persistence = (1u64..3, any::<bool>(), group).prop_map(|(seconds, expire, group)| Persistence {
+        group,
+        when_quiesced: if expire {
+            WhenQuiesced::Expire
+        } else {
+            WhenQuiesced::Keep
+        },
+        ..Persistence::lasting(Duration::from_secs(seconds))
+    });
+    let pins = prop::collection::vec(any::<prop::sample::Index>(), 0..3);
+    (prop::option::of(persistence), pins)
+}
+
 fn a_service(index: usize) -> impl Strategy<Value = Service> {
     let backends = prop::collection::btree_map((0u8..6, any::<bool>()), a_method(), 0..5);
     let ports = prop::collection::btree_set(1u16..40, 1..4);
-    (backends, ports, 4u32..6, any::<(bool, bool, bool)>()).prop_map(
-        move |(backends, ports, slots, (ranges, full, marked))| {
+    (backends, ports, 4u32..6, any::<(bool, bool, bool)>(), a_memory()).prop_map(
+        move |(backends, ports, slots, (ranges, full, marked), memory)| {
             let address = |v6: bool, last: u8| match v6 {
                 false => [10, 0, index as u8, last].into(),
                 true => [0xfd00, 0, 0, 0, 0, 0, index as u16, last.into()].into(),
@@ -52,15 +71,26 @@ fn a_service(index: usize) -> impl Strategy<Value = Service> {
             }
             let backend = |((last, v6), forward): ((u8, bool), Option<Forward>)| Backend {
                 forward,
+                drain: ranges && last == 3,
                 ..Backend::at(Endpoint {
                     address: address(v6, last + 1),
                     port: Some(80),
                 })
             };
+            let backends: Vec<_> = backends.into_iter().map(backend).collect();
+            let (persistence, pins) = memory;
+            let pin = |at: prop::sample::Index| {
+                let backend = at.get(&backends).address;
+                let client = Prefix::of_one(backend.address);
+                ClientPin { client, backend }
+            };
+            let pins = if backends.is_empty() { vec![] } else { pins };
             Service {
+                persistence,
+                pins: pins.into_iter().map(pin).collect(),
                 forward: if full { Forward::FullNat } else { Forward::Nat },
                 slots: 1 << slots,
-                backends: backends.into_iter().map(backend).collect(),
+                backends,
                 ..Service::named(format!("s{index}"), listen)
             }
         },

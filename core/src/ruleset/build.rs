@@ -1,5 +1,7 @@
 //! From services to a ruleset.
 
+mod clients;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -12,6 +14,8 @@ use crate::ids::BackendIds;
 use crate::kernel::MarkMask;
 use crate::pool::{PoolKey, families, members};
 use crate::scheduler::{BackendId, Dispatch};
+
+pub use clients::{client_bits, client_map, follows_weights};
 
 /// jhash's seed, the same on every director, so that several of them choose alike.
 pub const HASH_SEED: u32 = 0x7776_7300;
@@ -71,7 +75,8 @@ pub fn build(
                 mark: config.director.mark(),
             };
             builder.listeners(service);
-            builder.scheduler(service, tables.get(&key));
+            let clients = builder.clients(config, ids, service);
+            builder.scheduler(service, tables.get(&key), clients);
             if service.uses_tc() {
                 builder.refused();
             }
@@ -144,17 +149,22 @@ impl Builder<'_> {
         }
     }
 
-    /// The service's chain: choose, or reject when there is nobody to choose.
+    /// The service's chain: clients that stay where they were, else choose, or reject when there is nobody to choose.
     ///
     /// The counter stands before `numgen` and so says where the cycle is. A slot without an element ends the
     /// first rule; a lookup that fails does not end a chain, hence the rejects.
-    fn scheduler(&mut self, service: &Service, table: Option<&DispatchTable>) {
+    fn scheduler(
+        &mut self,
+        service: &Service,
+        table: Option<&DispatchTable>,
+        (before, chosen): (Vec<Vec<Statement>>, Statement),
+    ) {
         let map = slot_map(&service.name);
         let size = table.map_or(service.slots, |table| table.slots.len() as u32);
         let slots = table.map_or_else(|| vec![None; size as usize], |table| table.slots.clone());
         self.table.slots.insert(map.clone(), slots);
         let choose = match table.map_or(Dispatch::Cycle, |table| table.dispatch) {
-            Dispatch::Cycle => Statement::Cycle { map, size },
+            Dispatch::Cycle | Dispatch::Flow => Statement::Cycle { map, size },
             Dispatch::Hash(key) => Statement::Hash {
                 map,
                 size,
@@ -167,11 +177,12 @@ impl Builder<'_> {
             statements,
             comment: comment.clone(),
         };
-        let rules = vec![
-            rule(vec![Statement::Counter, choose, Statement::Return]),
-            rule(vec![Statement::RejectTcp]),
-            rule(vec![Statement::Reject]),
+        let choose = [
+            vec![Statement::Counter, choose, chosen],
+            vec![Statement::RejectTcp],
+            vec![Statement::Reject],
         ];
+        let rules = before.into_iter().chain(choose).map(rule).collect();
         self.chain(service_chain(&service.name), None, rules);
     }
 
@@ -188,11 +199,12 @@ impl Builder<'_> {
         let forward = service.forward_of(backend);
         let by_tc = forward.uses_tc();
         let local = by_tc && facts.local.contains(&backend.address.address);
+        // Only a tunnel leads to a backend of the other family, and nothing that comes here has passed one.
+        let far = Family::of(backend.address.address) != self.family;
         let bits = self.mark.bits(id);
         let rules = if local {
             vec![vec![Statement::ClearPriority, Statement::Accept]]
-        } else if Family::of(backend.address.address) != self.family {
-            // Only a tunnel leads to it, and what comes to these chains has not passed one.
+        } else if far {
             vec![vec![Statement::RejectTcp], vec![Statement::Reject]]
         } else if by_tc {
             self.by_tc(backend, bits)
@@ -211,7 +223,7 @@ impl Builder<'_> {
             self.elements(MapName::Chosen)
                 .insert(Key::Chosen(id), Some(backend_chain(id)));
         }
-        if local {
+        if local || far {
             return;
         }
         self.elements(MapName::Sent).insert(Key::Mark(bits), None);

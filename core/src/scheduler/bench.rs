@@ -1,29 +1,88 @@
 //! What calls of a plugin cost.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::conform::sample_backends;
-use super::{CallError, Instance, Load, Plugin};
+use super::conform::{sample_backends, sample_flow};
+use super::{
+    CallError, Dispatch, Instance, Limits, Load, LoadPluginError, Plugin, PluginHost, StartHostError,
+};
+use crate::kernel::code::{CodeStore, CodeStoreError};
 
 /// The services that are measured: so many backends.
 const SERVICES: [u16; 3] = [10, 1000, 10_000];
 /// A call is repeated this often, or for so long.
 const RUNS: usize = 200;
 const PATIENCE: Duration = Duration::from_millis(300);
+/// Picks are measured together: looking at the clock takes a tenth of one.
+const PICKS: u32 = 256;
+
+/// What the start of a plugin costs: loading, describing and configuring it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct StartCost {
+    /// Where it has to be compiled.
+    pub compiled: Cost,
+    /// Where it was compiled before.
+    pub kept: Cost,
+}
+
+/// Why a start could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum StartCostError {
+    /// Nothing can be kept on this machine.
+    #[error("cannot keep a compiled plugin for the measurement")]
+    Keep(#[from] CodeStoreError),
+    /// No plugin can be run on this machine.
+    #[error(transparent)]
+    Host(#[from] StartHostError),
+    /// It is no scheduler.
+    #[error(transparent)]
+    Load(#[from] LoadPluginError),
+    /// It fails.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Measures a plugin's start. What is compiled is kept in `scratch` meanwhile, a directory that nobody else has.
+///
+/// # Errors
+/// If it cannot be started, or its code cannot be kept.
+pub fn start(
+    name: &str,
+    bytes: &[u8],
+    params: &[(String, String)],
+    scratch: &Path,
+) -> Result<StartCost, StartCostError> {
+    let compiling = PluginHost::new(Limits::default())?;
+    let keeping = PluginHost::with_code(Limits::default(), Some(CodeStore::open(scratch)?))?;
+    keeping.load(name, bytes)?;
+    let started = |host: &PluginHost| -> Result<(), StartCostError> {
+        host.load(name, bytes)?.start(params, 1)?;
+        Ok(())
+    };
+    Ok(StartCost {
+        compiled: repeat(|| started(&compiling))?,
+        kept: repeat(|| started(&keeping))?,
+    })
+}
 
 /// What calls cost in a service of one size.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Price {
     /// So many backends.
     pub backends: usize,
-    /// So many slots in the table.
+    /// So many slots in the table; 0 if it makes none.
     pub slots: u32,
     /// Telling it the backends.
     pub update: Cost,
     /// Telling it the connections, if it wants to know them.
     pub observe: Option<Cost>,
-    /// Having it make a table.
-    pub fill: Cost,
+    /// Having it make a table, if it makes tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<Cost>,
+    /// Having it choose for one connection, if it is asked for each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pick: Option<Cost>,
 }
 
 /// Nanoseconds of one call, with what the host does for it.
@@ -62,16 +121,33 @@ fn price(instance: &mut Instance, count: u16, slots: u32) -> Result<Price, CallE
     } else {
         None
     };
+    let asked = instance.dispatch() == Dispatch::Flow;
+    let (fill, pick) = if asked {
+        (None, Some(picks(instance)?))
+    } else {
+        (Some(repeat(|| instance.fill(slots).map(drop))?), None)
+    };
     Ok(Price {
         backends: backends.len(),
-        slots,
+        slots: if asked { 0 } else { slots },
         update,
         observe,
-        fill: repeat(|| instance.fill(slots).map(drop))?,
+        fill,
+        pick,
     })
 }
 
-fn repeat(mut call: impl FnMut() -> Result<(), CallError>) -> Result<Cost, CallError> {
+/// The price of one pick among many.
+fn picks(instance: &mut Instance) -> Result<Cost, CallError> {
+    let flows: Vec<_> = (0..PICKS).map(sample_flow).collect();
+    let all = repeat(|| flows.iter().try_for_each(|flow| instance.pick(flow).map(drop)))?;
+    Ok(Cost {
+        best_ns: all.best_ns / u64::from(PICKS),
+        median_ns: all.median_ns / u64::from(PICKS),
+    })
+}
+
+fn repeat<E>(mut call: impl FnMut() -> Result<(), E>) -> Result<Cost, E> {
     let begun = Instant::now();
     let mut times = Vec::with_capacity(RUNS);
     while times.is_empty() || (times.len() < RUNS && begun.elapsed() < PATIENCE) {

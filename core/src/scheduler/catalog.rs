@@ -1,27 +1,44 @@
 //! The schedulers at hand: found, compiled once, and checked against configurations.
 
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{FindPluginError, Limits, LoadPluginError, Plugin, PluginHost, StartHostError, find, locate};
 use crate::config::check::{PluginProblem, Plugins};
 use crate::config::{DirectorSettings, SchedulerSpec};
+use crate::kernel::code::CodeStore;
+
+/// Where compiled plugins are kept, below the state directory.
+const CODE: &str = "plugin-cache";
 
 /// Finds and compiles schedulers. Compiling takes tens of milliseconds, so a plugin is compiled once, however
-/// many services use it; a file is read again when its time or size has changed.
-#[derive(Debug)]
+/// many services use it; a file is read again when it is another one.
+///
+/// A clone is the same catalog, for another thread.
+#[derive(Clone, Debug)]
 pub struct Catalog {
     host: PluginHost,
-    compiled: Mutex<Compiled>,
+    compiled: Arc<Mutex<Compiled>>,
 }
 
 /// What was compiled, by plugin directory and name, and from which version of its file.
-type Compiled = HashMap<(PathBuf, String), (Option<Stamp>, Plugin)>;
+type Compiled = HashMap<(PathBuf, String), (Version, Plugin)>;
 
-/// What tells one version of a file from the next: path, time of change, size. None for what is built in.
-type Stamp = (PathBuf, SystemTime, u64);
+/// What tells one version of a plugin from the next without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version(Option<Stamp>);
+
+/// What is known of a file; nothing of what is built in. A file that is put in the place of another may have its
+/// size and time of change, but not its inode and the time when that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    path: PathBuf,
+    size: u64,
+    inode: (u64, u64),
+    changed: [(i64, i64); 2],
+}
 
 /// Why there is no such scheduler to start.
 #[derive(Debug, thiserror::Error)]
@@ -37,32 +54,72 @@ pub enum CatalogError {
 impl Catalog {
     /// Starts the host of the plugins.
     pub fn new() -> Result<Self, StartHostError> {
+        Self::with_code(None)
+    }
+
+    /// The same; and what is compiled is kept below a directory, if that can be used.
+    pub fn keeping(state_dir: &Path) -> Result<Self, StartHostError> {
+        let dir = state_dir.join(CODE);
+        let code = CodeStore::open(&dir).inspect_err(|error| {
+            let error = crate::chain(error);
+            tracing::warn!("plugins are compiled at each start: {error}");
+        });
+        Self::with_code(code.ok())
+    }
+
+    fn with_code(code: Option<CodeStore>) -> Result<Self, StartHostError> {
         Ok(Catalog {
-            host: PluginHost::new(Limits::default())?,
-            compiled: Mutex::default(),
+            host: PluginHost::with_code(Limits::default(), code)?,
+            compiled: Arc::default(),
         })
+    }
+
+    /// Which version of a plugin there is now.
+    #[must_use]
+    pub fn version(&self, director: &DirectorSettings, spec: &SchedulerSpec) -> Version {
+        version(&director.plugin_dir, &spec.plugin)
     }
 
     /// The plugin that a service asks for.
     pub fn plugin(&self, director: &DirectorSettings, spec: &SchedulerSpec) -> Result<Plugin, CatalogError> {
-        let key = (director.plugin_dir.clone(), spec.plugin.clone());
-        let stamp = locate(&director.plugin_dir, &spec.plugin)
-            .as_deref()
-            .and_then(stamp);
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, plugin)) = compiled.get(&key).filter(|(of, _)| *of == stamp) {
+        self.at(&director.plugin_dir, &spec.plugin)
+    }
+
+    /// The plugin of that name or path.
+    pub fn at(&self, plugin_dir: &Path, plugin: &str) -> Result<Plugin, CatalogError> {
+        let key = (plugin_dir.to_owned(), plugin.to_owned());
+        let version = version(plugin_dir, plugin);
+        if let Some((_, plugin)) = self.compiled().get(&key).filter(|(of, _)| *of == version) {
             return Ok(plugin.clone());
         }
-        let (bytes, _) = find(&director.plugin_dir, &spec.plugin)?;
-        let plugin = self.host.load(&spec.plugin, &bytes)?;
-        compiled.insert(key, (stamp, plugin.clone()));
+        // Without the lock: compiling may take seconds, and others need only what is compiled already.
+        let (bytes, _) = find(plugin_dir, plugin)?;
+        let plugin = self.host.load(plugin, &bytes)?;
+        self.compiled().insert(key, (version, plugin.clone()));
         Ok(plugin)
+    }
+
+    fn compiled(&self) -> MutexGuard<'_, Compiled> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn version(plugin_dir: &Path, plugin: &str) -> Version {
+    let path = locate(plugin_dir, plugin);
+    Version(path.as_deref().and_then(stamp))
+}
+
 fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = path.metadata().ok()?;
-    Some((path.to_owned(), metadata.modified().ok()?, metadata.len()))
+    let found = path.metadata().ok()?;
+    Some(Stamp {
+        path: path.to_owned(),
+        size: found.len(),
+        inode: (found.dev(), found.ino()),
+        changed: [
+            (found.mtime(), found.mtime_nsec()),
+            (found.ctime(), found.ctime_nsec()),
+        ],
+    })
 }
 
 impl Plugins for Catalog {

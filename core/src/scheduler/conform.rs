@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::{CallError, ParamError, Plugin};
 use subject::Subject;
-pub use subject::sample_backends;
+pub use subject::{sample_backends, sample_flow};
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -97,7 +97,6 @@ impl From<CallError> for Outcome {
                  has a weight and no state, or 0xffffffff"
             }
             CallError::Refused { .. } => "answer an error only to what an operator can put right",
-            CallError::PerFlow { .. } => "answer cycle or hash to configure",
             CallError::Failed { .. } => "put right what failed before",
         };
         Outcome::failed(error.to_string(), fix)

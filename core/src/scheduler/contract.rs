@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Candidate, HashKey};
+use super::{Candidate, HashKey, NewFlow};
 
 /// The text of the contract.
 pub const WIT: &str = include_str!("../../../plugins-sdk/wit/scheduler.wit");
@@ -21,9 +21,9 @@ mod bindings {
     });
 }
 
-pub(super) use bindings::exports::wvs::scheduler::{load, policy, table};
+pub(super) use bindings::exports::wvs::scheduler::{flows, load, policy, table};
 pub(super) use bindings::wvs::scheduler::types::{
-    Address, Backend, BackendState, Dispatch as WireDispatch, HashKey as WireHashKey, Param,
+    Address, Backend, BackendState, Dispatch as WireDispatch, Flow, HashKey as WireHashKey, Param,
     ParamKind as WireParamKind,
 };
 pub(super) use bindings::{Scheduler as World, wvs::scheduler::host, wvs::scheduler::types};
@@ -62,6 +62,20 @@ impl From<IpAddr> for Address {
             b: word(64),
             c: word(32),
             d: word(0),
+        }
+    }
+}
+
+impl From<&NewFlow> for Flow {
+    fn from(flow: &NewFlow) -> Self {
+        Self {
+            src: flow.source.into(),
+            dst: flow.destination.into(),
+            src_port: flow.source_port,
+            dst_port: flow.destination_port,
+            protocol: flow.protocol,
+            mark: flow.mark,
+            hash: flow.hash,
         }
     }
 }

@@ -13,8 +13,8 @@ macro_rules! built_in {
 }
 
 /// The schedulers that every director has, sorted.
-pub const BUILTIN: [(&str, &[u8]); 13] = built_in!(
-    "dh" "fo" "lc" "mh" "nq" "ovf" "rendezvous" "rr" "sed" "sh" "twos" "wlc" "wrr"
+pub const BUILTIN: [(&str, &[u8]); 15] = built_in!(
+    "dh" "fo" "lblc" "lblcr" "lc" "mh" "nq" "ovf" "rendezvous" "rr" "sed" "sh" "twos" "wlc" "wrr"
 );
 
 const EXTENSIONS: [&str; 2] = ["wasm", "wat"];

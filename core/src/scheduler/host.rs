@@ -8,13 +8,14 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Config, Engine};
 
-use super::contract::{World, load, policy, table};
+use super::contract::{World, flows, load, policy, table};
 use super::description::{Description, ParamError};
-use super::instance::{CallError, Instance};
+use super::instance::Instance;
 use super::sandbox::{Limits, Sandbox};
 use super::ticker::Ticker;
 use super::vet::{LoadPluginError, Outside};
-use super::wrap;
+use super::{CallError, wrap};
+use crate::kernel::code::CodeStore;
 
 /// Why there is no host for plugins at all.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) ticker: Ticker,
     linker: Linker<Sandbox>,
+    /// Where compiled plugins are kept, if they are.
+    code: Option<CodeStore>,
 }
 
 impl fmt::Debug for PluginHost {
@@ -50,11 +53,19 @@ impl fmt::Debug for PluginHost {
 }
 
 impl PluginHost {
-    /// Starts the engine.
+    /// Starts the engine. Plugins are compiled each time they are loaded.
     ///
     /// # Errors
     /// If this machine cannot run it.
     pub fn new(limits: Limits) -> Result<Self, StartHostError> {
+        Self::with_code(limits, None)
+    }
+
+    /// Starts the engine. A plugin that was compiled before is loaded from where that is kept.
+    ///
+    /// # Errors
+    /// If this machine cannot run it.
+    pub fn with_code(limits: Limits, code: Option<CodeStore>) -> Result<Self, StartHostError> {
         let mut config = Config::new();
         config.epoch_interruption(true).max_wasm_stack(limits.stack);
         let engine = |error: wasmtime::Error| StartHostError::Engine(format!("{error:#}"));
@@ -68,6 +79,7 @@ impl PluginHost {
             limits,
             ticker,
             linker,
+            code,
         })))
     }
 
@@ -86,28 +98,18 @@ impl PluginHost {
                 limit,
             });
         }
-        let not_wasm = |reason: String| LoadPluginError::NotWasm {
-            name: owned(),
-            reason,
+        let hash = Sha256::digest(bytes).into();
+        let kept = self.kept(hash);
+        let was_kept = kept.is_some();
+        let parts = match kept {
+            Some(parts) => parts,
+            None => self.compile(name, bytes, hash)?,
         };
-        let binary = wrap::to_binary(name, bytes).map_err(not_wasm)?;
-        let outside = Outside::read(&binary).map_err(|error| not_wasm(error.to_string()))?;
-        let form = outside.vet(name)?;
-        let component =
-            wrap::to_component(binary, form, &outside).map_err(|error| LoadPluginError::Wrap {
-                name: owned(),
-                reason: format!("{error:#}"),
-            })?;
-        let parts = self
-            .compile(&component)
-            .map_err(|error| LoadPluginError::Compile {
-                name: owned(),
-                reason: format!("{error:#}"),
-            })?;
         let mut plugin = Plugin {
             shared: Arc::clone(&self.0),
             name: name.into(),
-            hash: Sha256::digest(bytes).into(),
+            hash,
+            was_kept,
             parts,
             description: Description {
                 name: owned(),
@@ -124,19 +126,69 @@ impl PluginHost {
             name: owned(),
             reason,
         })?;
-        plugin.refuse_per_flow()?;
         Ok(plugin)
     }
 
-    fn compile(&self, component: &[u8]) -> wasmtime::Result<Parts> {
-        let component = Component::from_binary(&self.0.engine, component)?;
-        let pre = self.0.linker.instantiate_pre(&component)?;
-        Ok(Parts {
-            policy: policy::GuestIndices::new(&pre)?,
-            table: table::GuestIndices::new(&pre)?,
+    /// A plugin that was vetted and compiled before. Which interfaces it has is seen from what it was compiled to.
+    fn kept(&self, hash: [u8; 32]) -> Option<Parts> {
+        let component = self.0.code.as_ref()?.load(&self.0.engine, hash)?;
+        let pre = self.0.linker.instantiate_pre(&component).ok()?;
+        Some(Parts {
+            policy: policy::GuestIndices::new(&pre).ok()?,
+            table: table::GuestIndices::new(&pre).ok(),
+            flows: flows::GuestIndices::new(&pre).ok(),
             load: load::GuestIndices::new(&pre).ok(),
             pre,
         })
+    }
+
+    fn compile(&self, name: &str, bytes: &[u8], hash: [u8; 32]) -> Result<Parts, LoadPluginError> {
+        let not_wasm = |reason: String| LoadPluginError::NotWasm {
+            name: name.to_owned(),
+            reason,
+        };
+        let binary = wrap::to_binary(name, bytes).map_err(not_wasm)?;
+        let outside = Outside::read(&binary).map_err(|error| not_wasm(error.to_string()))?;
+        let form = outside.vet(name)?;
+        let component =
+            wrap::to_component(binary, form, &outside).map_err(|error| LoadPluginError::Wrap {
+                name: name.to_owned(),
+                reason: format!("{error:#}"),
+            })?;
+        self.compile_component(name, &component, &outside, hash)
+            .map_err(|error| LoadPluginError::Compile {
+                name: name.to_owned(),
+                reason: format!("{error:#}"),
+            })
+    }
+
+    fn compile_component(
+        &self,
+        name: &str,
+        component: &[u8],
+        outside: &Outside,
+        hash: [u8; 32],
+    ) -> wasmtime::Result<Parts> {
+        let component = Component::from_binary(&self.0.engine, component)?;
+        let pre = self.0.linker.instantiate_pre(&component)?;
+        // What is there must be right; what is not there is not missed.
+        let table = outside.offers("table").then(|| table::GuestIndices::new(&pre));
+        let flows = outside.offers("flows").then(|| flows::GuestIndices::new(&pre));
+        let load = outside.offers("load").then(|| load::GuestIndices::new(&pre));
+        let parts = Parts {
+            policy: policy::GuestIndices::new(&pre)?,
+            table: table.transpose()?,
+            flows: flows.transpose()?,
+            load: load.transpose()?,
+            pre,
+        };
+        if let Some(code) = &self.0.code
+            && let Err(error) = code.keep(&self.0.engine, hash, &component)
+        {
+            let error = crate::chain(&error);
+            tracing::warn!(plugin = name, "the compiled plugin is not kept: {error}");
+        }
+        Ok(parts)
     }
 }
 
@@ -146,6 +198,7 @@ pub struct Plugin {
     pub(super) shared: Arc<Shared>,
     pub(super) name: Arc<str>,
     hash: [u8; 32],
+    was_kept: bool,
     pub(super) parts: Parts,
     description: Description,
 }
@@ -154,7 +207,8 @@ pub struct Plugin {
 pub(super) struct Parts {
     pub(super) pre: InstancePre<Sandbox>,
     pub(super) policy: policy::GuestIndices,
-    pub(super) table: table::GuestIndices,
+    pub(super) table: Option<table::GuestIndices>,
+    pub(super) flows: Option<flows::GuestIndices>,
     pub(super) load: Option<load::GuestIndices>,
 }
 
@@ -180,6 +234,12 @@ impl Plugin {
         self.hash
     }
 
+    /// Whether it had been compiled before.
+    #[must_use]
+    pub fn was_kept(&self) -> bool {
+        self.was_kept
+    }
+
     /// What it says of itself.
     #[must_use]
     pub fn describe(&self) -> &Description {
@@ -192,10 +252,10 @@ impl Plugin {
         self.parts.load.is_some()
     }
 
-    /// How long its calls may take, [`observe`](Instance::observe) excepted.
+    /// How much it may use.
     #[must_use]
-    pub fn call_limit(&self) -> std::time::Duration {
-        self.shared.limits.call
+    pub fn limits(&self) -> Limits {
+        self.shared.limits
     }
 
     /// Every parameter with its value: the given one, or else its default.
@@ -216,19 +276,5 @@ impl Plugin {
     /// If the plugin fails, or refuses the parameters.
     pub fn start(&self, params: &[(String, String)], seed: u64) -> Result<Instance, CallError> {
         Instance::start(self, params, seed)
-    }
-
-    /// The kind of dispatch may depend on parameters; what it is by default is known now. Other
-    /// faults are not of interest here: the plugin may need parameters to start at all.
-    fn refuse_per_flow(&self) -> Result<(), LoadPluginError> {
-        let Ok(defaults) = self.check_params(&BTreeMap::new()) else {
-            return Ok(());
-        };
-        match self.start(&defaults, 0) {
-            Err(CallError::PerFlow { .. }) => Err(LoadPluginError::PerFlow {
-                name: self.name().to_owned(),
-            }),
-            _ => Ok(()),
-        }
     }
 }

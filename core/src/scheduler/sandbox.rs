@@ -6,12 +6,13 @@ use std::time::Instant;
 use wasmtime::ResourceLimiter;
 
 use super::contract::host::{Host, Level};
+use super::deadline::CallTime;
 
 /// Lines a plugin may log at once; after that one more per second.
 const LOG_BURST: f64 = 20.0;
 const LOG_LENGTH: usize = 1024;
 
-/// How much a plugin may use.
+/// How much a plugin may use. Times are CPU time: a machine that is busy with something else is not its fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Largest plugin file.
@@ -28,6 +29,8 @@ pub struct Limits {
     pub call: std::time::Duration,
     /// Time for `observe`, which runs more often.
     pub observe: std::time::Duration,
+    /// Time for `pick`, for which a connection waits.
+    pub pick: std::time::Duration,
 }
 
 impl Default for Limits {
@@ -40,6 +43,7 @@ impl Default for Limits {
             answer_size: 4 << 20,
             call: std::time::Duration::from_millis(250),
             observe: std::time::Duration::from_millis(50),
+            pick: std::time::Duration::from_millis(2),
         }
     }
 }
@@ -50,6 +54,8 @@ pub(super) struct Sandbox {
     limits: Limits,
     /// The request for memory that was refused, so that the trap that follows can be explained.
     pub(super) refused_memory: Option<usize>,
+    /// How long the call under way has taken, and may take.
+    pub(super) time: CallTime,
     /// The last error the plugin logged in this call: the message of its panic.
     pub(super) last_words: Option<String>,
     random: u64,
@@ -64,6 +70,7 @@ impl Sandbox {
             plugin,
             limits,
             refused_memory: None,
+            time: CallTime::default(),
             last_words: None,
             random: seed,
             started: Instant::now(),

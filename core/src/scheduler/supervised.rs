@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::supervise::{State, Supervision};
-use super::{CallError, Candidate, Dispatch, Instance, Load, Plugin};
+use super::incumbent::{Incumbent, Service};
+use super::supervise::State;
+use super::{BackendId, CallError, Candidate, Dispatch, Load, NewFlow, Plugin};
 use crate::dispatch::{DispatchTable, smooth_round_robin};
 
 /// A table, and where it comes from. All entries name usable backends.
@@ -46,7 +47,16 @@ impl TableOutcome {
     }
 }
 
-/// Where the table in use comes from.
+/// Who gets a new connection, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// The backend; `None` means that the connection is refused.
+    pub backend: Option<BackendId>,
+    /// The plugin, or the director itself.
+    pub source: Source,
+}
+
+/// Where the table or the last choice comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
@@ -71,6 +81,10 @@ pub struct Status {
     pub source: Option<Source>,
     /// How often it was asked for a table.
     pub calls: u64,
+    /// How often it chose for a new connection.
+    pub picks: u64,
+    /// How often the director's round robin chose instead.
+    pub stand_ins: u64,
     /// How long the last table took, with all it needed.
     pub last_call: Duration,
     /// How long the slowest took.
@@ -80,17 +94,9 @@ pub struct Status {
 /// A plugin in the service of one virtual service.
 #[derive(Debug)]
 pub struct Supervised {
-    plugin: Plugin,
-    params: Vec<(String, String)>,
-    seed: u64,
-    instance: Option<Instance>,
-    /// What the instance knows.
-    told: Option<Vec<Candidate>>,
-    supervision: Supervision,
-    /// As the plugin made it, not repaired: a backend that comes back finds its entries.
-    last: Option<DispatchTable>,
-    /// Known once the plugin has been configured.
-    dispatch: Option<Dispatch>,
+    current: Incumbent,
+    /// What the plugin is to know, so that another instance can be told.
+    service: Service,
     status: Status,
 }
 
@@ -99,20 +105,16 @@ impl Supervised {
     #[must_use]
     pub fn new(plugin: Plugin, params: Vec<(String, String)>, seed: u64) -> Self {
         Self {
-            plugin,
-            params,
-            seed,
-            instance: None,
-            told: None,
-            supervision: Supervision::default(),
-            last: None,
-            dispatch: None,
+            current: Incumbent::new(plugin, params, seed),
+            service: Service::default(),
             status: Status {
                 state: State::Running,
                 failures: 0,
                 last_error: None,
                 source: None,
                 calls: 0,
+                picks: 0,
+                stand_ins: 0,
                 last_call: Duration::ZERO,
                 max_call: Duration::ZERO,
             },
@@ -122,21 +124,22 @@ impl Supervised {
     /// The plugin.
     #[must_use]
     pub fn plugin(&self) -> &Plugin {
-        &self.plugin
+        &self.current.plugin
     }
 
-    /// How its tables are used, if it has been configured.
+    /// How it is used, if it has been configured.
     #[must_use]
     pub fn dispatch(&self) -> Option<Dispatch> {
-        self.dispatch
+        self.current.dispatch
     }
 
     /// What an operator wants to know.
     #[must_use]
     pub fn status(&self) -> Status {
         Status {
-            state: self.supervision.state(),
-            failures: self.supervision.failures(),
+            state: self.current.supervision.state(),
+            last_error: self.current.last_error.clone(),
+            source: self.current.source,
             ..self.status.clone()
         }
     }
@@ -144,17 +147,20 @@ impl Supervised {
     /// How often the plugin has failed.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        self.supervision.failures()
+        self.status.failures
     }
 
-    /// Whether the table in use is the plugin's answer to the last question.
+    /// Whether the plugin itself answered last.
     #[must_use]
     pub fn works(&self) -> bool {
-        self.status.source.is_none_or(|source| source == Source::Plugin)
+        self.current.source == Some(Source::Plugin)
     }
 
     /// A table for these backends, in any case. `loads` has one entry per candidate, or none at
     /// all. Only what changed is told to the plugin.
+    ///
+    /// That of a plugin which is asked for each connection is the director's own round robin, for when the director
+    /// is away; it is as fresh as what the plugin was told.
     pub fn table(
         &mut self,
         candidates: &[Candidate],
@@ -162,48 +168,84 @@ impl Supervised {
         slots: u32,
         now: Instant,
     ) -> TableOutcome {
-        let outcome = match self.ask(candidates, loads, slots, now) {
+        self.service.change(candidates, loads, slots);
+        let outcome = match self.ask(now) {
             Some(table) => {
-                self.last = Some(table.clone());
+                self.current.last = Some(table.clone());
                 TableOutcome::Fresh(table)
             }
-            None => self.without_plugin(candidates, slots),
+            None => self.without_plugin(slots),
         };
-        self.status.source = Some(outcome.source());
+        self.current.source = Some(outcome.source());
         outcome
     }
 
-    /// Uses another plugin or other parameters from now on. Failures are forgotten, unless nothing
-    /// changed at all: a quarantine holds until the file is another. The last table is kept until
-    /// there is a new one.
-    pub fn replace(&mut self, plugin: Plugin, params: Vec<(String, String)>) {
-        if plugin.hash() == self.plugin.hash() && params == self.params {
-            return;
+    /// Who gets a new connection: an answer in any case, from the plugin if it may be asked and answers. `now` need
+    /// not be exact to the second.
+    pub fn pick(&mut self, flow: &NewFlow, now: Instant) -> Pick {
+        // At most twice, as for a table. One that waits is not asked again for each connection.
+        while !self.current.is_waiting() && self.current.supervision.may_try(now) {
+            match self.current.pick(&self.service, flow) {
+                Ok(backend) => {
+                    self.succeeded();
+                    self.status.picks += 1;
+                    self.current.source = Some(Source::Plugin);
+                    let source = Source::Plugin;
+                    return Pick { backend, source };
+                }
+                Err(error) => self.take_failure(&error, now),
+            }
         }
-        (self.plugin, self.params) = (plugin, params);
-        self.dispatch = None;
-        self.reset();
+        self.status.stand_ins += 1;
+        self.current.source = Some(Source::Fallback);
+        Pick {
+            backend: self.service.next_turn(),
+            source: Source::Fallback,
+        }
+    }
+
+    /// Has another plugin, or the same with other parameters, take over, if its first calls go well: its table, and
+    /// the plugin that was used before. Otherwise that goes on.
+    ///
+    /// # Errors
+    /// How a first call failed.
+    pub fn succeed(
+        &mut self,
+        plugin: Plugin,
+        params: Vec<(String, String)>,
+    ) -> Result<(DispatchTable, Incumbent), CallError> {
+        let mut successor = self.current.successor(plugin, params);
+        let table = successor.first_calls(&mut self.service)?;
+        Ok((table, self.put(successor)))
+    }
+
+    /// Uses a plugin that was used before, and gives back the one that was used until now.
+    pub fn put(&mut self, incumbent: Incumbent) -> Incumbent {
+        std::mem::replace(&mut self.current, incumbent)
+    }
+
+    /// Checks the first calls of a plugin that is new to a service, in instances of its own.
+    ///
+    /// # Errors
+    /// How one failed.
+    pub fn rehearse(&mut self) -> Result<(), CallError> {
+        let mut other = self.current.anew();
+        other.first_calls(&mut self.service).map(drop)
     }
 
     /// Forgets all failures and starts the plugin anew: the operator's way out of a quarantine.
     pub fn reset(&mut self) {
-        self.discard_instance();
-        self.supervision.reset();
-        self.status.last_error = None;
+        self.current.discard_instance();
+        self.current.supervision.reset();
+        self.current.last_error = None;
     }
 
     /// The plugin's table, if it may be asked and answers.
-    fn ask(
-        &mut self,
-        candidates: &[Candidate],
-        loads: &[Load],
-        slots: u32,
-        now: Instant,
-    ) -> Option<DispatchTable> {
+    fn ask(&mut self, now: Instant) -> Option<DispatchTable> {
         // At most twice: after a second failure in a row `now` is before the next try.
-        while self.supervision.may_try(now) {
+        while self.current.supervision.may_try(now) {
             let begun = Instant::now();
-            let answer = self.attempt(candidates, loads, slots);
+            let answer = self.current.attempt(&mut self.service);
             self.count_call(begun.elapsed());
             match answer {
                 Ok(table) => {
@@ -211,55 +253,40 @@ impl Supervised {
                     return Some(table);
                 }
                 Err(error) => {
-                    let alive = self.instance.is_some() && matches!(error, CallError::Refused { .. });
-                    self.note(&error, alive);
-                    if alive {
+                    self.take_failure(&error, now);
+                    if self.current.instance.is_some() {
                         return None;
                     }
-                    self.failed(now);
                 }
             }
         }
         None
     }
 
-    /// Starts the plugin if need be, tells it what it does not know, and asks.
-    fn attempt(
-        &mut self,
-        candidates: &[Candidate],
-        loads: &[Load],
-        slots: u32,
-    ) -> Result<DispatchTable, CallError> {
-        let instance = match &mut self.instance {
-            Some(instance) => instance,
-            none => none.insert(self.plugin.start(&self.params, self.seed)?),
-        };
-        let dispatch = instance.dispatch();
-        self.dispatch = Some(dispatch);
-        if self.told.as_deref() != Some(candidates) {
-            // Half an update may have been taken in, so until it is through nothing is known.
-            self.told = None;
-            instance.update(candidates)?;
-            self.told = Some(candidates.to_vec());
+    fn without_plugin(&mut self, slots: u32) -> TableOutcome {
+        if self.current.dispatch == Some(Dispatch::Flow) {
+            return TableOutcome::Fallback(self.service.round_robin());
         }
-        if loads.len() == candidates.len() {
-            instance.observe(loads)?;
-        }
-        let slots = instance.fill(slots)?;
-        Ok(DispatchTable { dispatch, slots })
-    }
-
-    fn without_plugin(&self, candidates: &[Candidate], slots: u32) -> TableOutcome {
-        match &self.last {
+        let candidates = &self.service.candidates;
+        match &self.current.last {
             Some(last) => {
                 let mut table = last.resized(slots);
                 table.repair(candidates);
                 TableOutcome::Keep(table)
             }
             None => TableOutcome::Fallback(DispatchTable {
-                dispatch: self.dispatch.unwrap_or(Dispatch::Cycle),
+                dispatch: self.current.dispatch.unwrap_or(Dispatch::Cycle),
                 slots: smooth_round_robin(candidates, slots),
             }),
+        }
+    }
+
+    /// Notes what went wrong. What the plugin refused it lives on with; after anything else it is started anew.
+    fn take_failure(&mut self, error: &CallError, now: Instant) {
+        let alive = self.current.instance.is_some() && matches!(error, CallError::Refused { .. });
+        self.note(error, alive);
+        if !alive {
+            self.failed(now);
         }
     }
 
@@ -270,34 +297,31 @@ impl Supervised {
     }
 
     fn note(&mut self, error: &CallError, alive: bool) {
-        let text = error.to_string();
+        let (text, plugin) = (error.to_string(), self.plugin().name());
         if alive {
-            tracing::warn!(plugin = self.plugin.name(), "{text}; the last table is kept");
+            tracing::warn!(plugin, "{text}; it is asked again when something changes");
         } else {
-            tracing::warn!(plugin = self.plugin.name(), "{text}");
+            tracing::warn!(plugin, "{text}");
         }
-        self.status.last_error = Some(text);
+        self.current.last_error = Some(text);
     }
 
     fn succeeded(&mut self) {
-        if self.supervision.state() != State::Running {
-            tracing::info!(plugin = self.plugin.name(), "the scheduler works again");
+        if self.current.supervision.state() != State::Running {
+            tracing::info!(plugin = self.plugin().name(), "the scheduler works again");
         }
-        self.supervision.succeeded();
+        self.current.supervision.succeeded();
     }
 
     fn failed(&mut self, now: Instant) {
-        self.discard_instance();
-        self.supervision.failed(now);
-        if self.supervision.state() == State::Quarantined {
+        self.status.failures += 1;
+        self.current.discard_instance();
+        self.current.supervision.failed(now);
+        if self.current.supervision.state() == State::Quarantined {
             tracing::error!(
-                plugin = self.plugin.name(),
+                plugin = self.plugin().name(),
                 "the scheduler failed too often and is not used any more, until its file changes or it is reset"
             );
         }
-    }
-
-    fn discard_instance(&mut self) {
-        (self.instance, self.told) = (None, None);
     }
 }

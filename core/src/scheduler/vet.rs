@@ -53,15 +53,6 @@ pub enum LoadPluginError {
         /// The interface or function it lacks.
         missing: String,
     },
-    /// Wants to be asked for every connection.
-    #[error(
-        "plugin {name}: asks to decide for each connection (per-flow), which is not supported by this version: \
-         answer cycle or hash, and export {PACKAGE}/table"
-    )]
-    PerFlow {
-        /// The plugin.
-        name: String,
-    },
     /// A core module that does not follow the canonical ABI.
     #[error("plugin {name}: cannot be made a component: {reason}")]
     Wrap {
@@ -175,7 +166,16 @@ impl Outside {
         self.exports
             .iter()
             .any(|export| contract_interface(export).is_some_and(|(name, _)| name == interface))
-            || bare_function(interface).is_some_and(|function| self.exports.iter().any(|e| e == function))
+            || self.bare() && bare_function(interface).is_some_and(|function| self.has(function))
+    }
+
+    /// Whether its functions are named without their interfaces.
+    fn bare(&self) -> bool {
+        self.has("describe")
+    }
+
+    fn has(&self, export: &str) -> bool {
+        self.exports.iter().any(|name| name == export)
     }
 
     /// The version of the contract that its exports spell out.
@@ -215,17 +215,13 @@ impl Outside {
                 missing: format!("{PACKAGE}/policy@{VERSION}"),
             });
         }
-        if !self.offers("table") {
-            if self.offers("flows") {
-                return Err(LoadPluginError::PerFlow { name: name() });
-            }
+        if !self.offers("table") && !self.offers("flows") {
             return Err(LoadPluginError::Export {
                 name: name(),
-                missing: format!("{PACKAGE}/table@{VERSION}"),
+                missing: format!("{PACKAGE}/table@{VERSION} (or flows, to decide for each connection)"),
             });
         }
-        let bare = self.exports.iter().any(|export| export == "describe");
-        Ok(match (self.component, bare) {
+        Ok(match (self.component, self.bare()) {
             (true, _) => Form::Component,
             (false, true) => Form::CoreBare,
             (false, false) => Form::CoreLong { typed: self.typed },

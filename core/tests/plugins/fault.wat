@@ -1,9 +1,10 @@
 ;; A scheduler that misbehaves when it is told to, for tests of the director.
 ;;
 ;; Until then it is a round robin without weights. Parameters:
-;;   fault  none | trap | loop | memory | deep | wrong-id | short | huge | outside | refuse | utf8
-;;   call   configure | update | fill: where the fault happens
-;;   after  how many such calls go well before it
+;;   fault     none | trap | loop | memory | deep | wrong-id | short | huge | outside | refuse | utf8 | busy
+;;   call      configure | update | fill | pick: where the fault happens
+;;   after     how many such calls go well before it
+;;   dispatch  cycle | per-flow: whether it makes tables or is asked for each connection
 ;;
 ;; Written by hand against the canonical ABI, with bare names: arguments lie in memory that the
 ;; director asks of cabi_realloc, and results at an address that is returned.
@@ -19,6 +20,9 @@
   (global $fault (mut i32) (i32.const 110))
   (global $call (mut i32) (i32.const 102))
   (global $left (mut i32) (i32.const 0))
+  ;; What it answers to configure: cycle is 0, per-flow 2.
+  (global $dispatch (mut i32) (i32.const 0))
+  (global $turn (mut i32) (i32.const 0))
 
   (data (i32.const 256) "fault")
   (data (i32.const 264) "0.1.0")
@@ -42,21 +46,30 @@
   (data (i32.const 464) "configure")
   (data (i32.const 480) "update")
   (data (i32.const 488) "\ff\fe")
+  (data (i32.const 496) "busy")
+  (data (i32.const 504) "pick")
+  (data (i32.const 512) "dispatch")
+  (data (i32.const 528) "cycle")
+  (data (i32.const 536) "per-flow")
 
   ;; name, version, summary, params: pointer and length each
   (data (i32.const 64)
-    "\00\01\00\00\05\00\00\00" "\08\01\00\00\05\00\00\00" "\10\01\00\00\22\00\00\00" "\00\04\00\00\03\00\00\00")
+    "\00\01\00\00\05\00\00\00" "\08\01\00\00\05\00\00\00" "\10\01\00\00\22\00\00\00" "\00\04\00\00\04\00\00\00")
   ;; key, kind (choice is 3, integer 2), its words or range, default, help: 36 bytes each
   (data (i32.const 1024)
-    "\00\01\00\00\05\00\00\00" "\03\00\00\00" "\00\05\00\00\0b\00\00\00" "\50\01\00\00\04\00\00\00" "\68\01\00\00\00\00\00\00"
-    "\40\01\00\00\04\00\00\00" "\03\00\00\00" "\80\05\00\00\03\00\00\00" "\58\01\00\00\04\00\00\00" "\68\01\00\00\00\00\00\00"
-    "\48\01\00\00\05\00\00\00" "\02\00\00\00" "\00\00\00\00\40\42\0f\00" "\60\01\00\00\01\00\00\00" "\68\01\00\00\00\00\00\00")
+    "\00\01\00\00\05\00\00\00" "\03\00\00\00" "\00\05\00\00\0c\00\00\00" "\50\01\00\00\04\00\00\00" "\68\01\00\00\00\00\00\00"
+    "\40\01\00\00\04\00\00\00" "\03\00\00\00" "\80\05\00\00\04\00\00\00" "\58\01\00\00\04\00\00\00" "\68\01\00\00\00\00\00\00"
+    "\48\01\00\00\05\00\00\00" "\02\00\00\00" "\00\00\00\00\40\42\0f\00" "\60\01\00\00\01\00\00\00" "\68\01\00\00\00\00\00\00"
+    "\00\02\00\00\08\00\00\00" "\03\00\00\00" "\c0\05\00\00\02\00\00\00" "\10\02\00\00\05\00\00\00" "\68\01\00\00\00\00\00\00")
   (data (i32.const 1280)
     "\50\01\00\00\04\00\00\00" "\80\01\00\00\04\00\00\00" "\88\01\00\00\04\00\00\00" "\90\01\00\00\06\00\00\00"
     "\98\01\00\00\04\00\00\00" "\a0\01\00\00\08\00\00\00" "\a8\01\00\00\05\00\00\00" "\b0\01\00\00\04\00\00\00"
-    "\b8\01\00\00\07\00\00\00" "\c0\01\00\00\06\00\00\00" "\c8\01\00\00\04\00\00\00")
+    "\b8\01\00\00\07\00\00\00" "\c0\01\00\00\06\00\00\00" "\c8\01\00\00\04\00\00\00"
+    "\f0\01\00\00\04\00\00\00")
   (data (i32.const 1408)
-    "\d0\01\00\00\09\00\00\00" "\e0\01\00\00\06\00\00\00" "\58\01\00\00\04\00\00\00")
+    "\d0\01\00\00\09\00\00\00" "\e0\01\00\00\06\00\00\00" "\58\01\00\00\04\00\00\00" "\f8\01\00\00\04\00\00\00")
+  (data (i32.const 1472)
+    "\10\02\00\00\05\00\00\00" "\18\02\00\00\08\00\00\00")
 
   ;; Only ever takes more; each call gives all back when it is done with its arguments.
   (func (export "cabi_realloc") (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
@@ -91,13 +104,16 @@
           (then (global.set $call (i32.load8_u (local.get $value)))))
         (if (i32.eq (local.get $key) (i32.const 97)) ;; a
           (then (global.set $left (call $number (local.get $value) (i32.load offset=12 (local.get $params))))))
+        (if (i32.eq (local.get $key) (i32.const 100)) ;; d
+          (then (if (i32.eq (i32.load8_u (local.get $value)) (i32.const 112)) ;; p
+            (then (global.set $dispatch (i32.const 2))))))
         (local.set $params (i32.add (local.get $params) (i32.const 16)))
         (local.set $count (i32.sub (local.get $count) (i32.const 1)))
         (br $next)))
     (global.set $heap (i32.const 65536))
     (if (call $due (i32.const 99)) (then (call $misbehave)))
-    ;; ok(cycle), unless the result was made an error
-    (i32.store8 offset=4 (i32.const 0) (i32.const 0))
+    ;; ok(cycle) or ok(per-flow), unless the result was made an error
+    (i32.store8 offset=4 (i32.const 0) (global.get $dispatch))
     (call $answer (i32.const 99)))
 
   (func $number (param $at i32) (param $length i32) (result i32)
@@ -163,6 +179,31 @@
           (then (i32.store offset=4 (i32.const 0) (i32.const 0x7ffffff0))))))
     (call $answer (i32.const 102)))
 
+  ;; The answer is an option: 0 for none, or 1 and the id.
+  (func (export "pick")
+    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+    (i32.store8 (i32.const 0) (i32.const 0))
+    (if (global.get $usable)
+      (then
+        (i32.store8 (i32.const 0) (i32.const 1))
+        (i32.store offset=4 (i32.const 0)
+          (i32.load offset=4096
+            (i32.mul (i32.rem_u (global.get $turn) (global.get $usable)) (i32.const 4))))))
+    (global.set $turn (i32.add (global.get $turn) (i32.const 1)))
+    (if (call $due (i32.const 112))
+      (then
+        (global.set $call (i32.const 112))
+        (call $misbehave)
+        (if (i32.eq (global.get $fault) (i32.const 119)) ;; wrong-id
+          (then
+            (i32.store8 (i32.const 0) (i32.const 1))
+            (i32.store offset=4 (i32.const 0) (i32.const 4711))))
+        (if (i32.eq (global.get $fault) (i32.const 115)) ;; short: neither none nor some
+          (then (i32.store8 (i32.const 0) (i32.const 7))))
+        (if (i32.eq (global.get $fault) (i32.const 111)) ;; outside
+          (then (return (i32.const 0x7ffffff0))))))
+    (i32.const 0))
+
   ;; Whether the fault is to happen in this call, which is told by its first letter.
   (func $due (param $call i32) (result i32)
     (if (i32.or (i32.ne (local.get $call) (global.get $call)) (i32.eq (global.get $fault) (i32.const 110)))
@@ -182,10 +223,19 @@
         unreachable))
     (if (i32.eq (global.get $fault) (i32.const 108)) ;; loop
       (then (loop $forever (br $forever))))
+    (if (i32.eq (global.get $fault) (i32.const 98)) ;; busy: comes to an end, but not today
+      (then (call $busy)))
     (if (i32.eq (global.get $fault) (i32.const 109)) ;; memory
       (then (loop $more (br_if $more (i32.ge_s (memory.grow (i32.const 16)) (i32.const 0))) unreachable)))
     (if (i32.eq (global.get $fault) (i32.const 100)) ;; deep
       (then (drop (call $deep (i32.const 1))))))
+
+  (func $busy
+    (local $left i64)
+    (local.set $left (i64.const 1000000000000))
+    (loop $more
+      (local.set $left (i64.sub (local.get $left) (i64.const 1)))
+      (br_if $more (i64.ne (local.get $left) (i64.const 0)))))
 
   (func $deep (param $n i32) (result i32)
     (i32.add (call $deep (i32.add (local.get $n) (i32.const 1))) (local.get $n)))

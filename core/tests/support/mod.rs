@@ -8,6 +8,7 @@
 
 pub mod nft;
 pub mod peer;
+pub mod real_server;
 pub mod rulesets;
 
 use std::io::Write as _;
@@ -34,6 +35,16 @@ pub fn enter_new<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
         work()
     });
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Waits until something is so, with a bound.
+#[track_caller]
+pub fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !so() {
+        assert!(std::time::Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
 
 /// Runs a command in the thread's namespace and gives back what it printed.

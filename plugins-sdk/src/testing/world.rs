@@ -1,6 +1,6 @@
 //! A service to which things happen: events at random, for tests of what a scheduler makes of them.
 
-use crate::{Backend, BackendState, CountingScheduler, Scheduler, mix};
+use crate::{Backend, BackendState, CountingScheduler, FlowScheduler, Scheduler, mix};
 
 /// A service whose backends come and go, change and get connections. The same seed makes the same events.
 ///
@@ -103,8 +103,19 @@ impl World {
     ///
     /// # Panics
     /// If it refuses the backends.
-    pub fn tell_load(&mut self, scheduler: &mut impl CountingScheduler) {
+    pub fn tell_load(&mut self, scheduler: &mut (impl Scheduler + CountingScheduler)) {
         self.tell(scheduler);
+        scheduler.observe(&self.active, &self.inactive);
+    }
+
+    /// The same for one that decides for each connection.
+    ///
+    /// # Panics
+    /// If it refuses the backends.
+    pub fn tell_flows(&mut self, scheduler: &mut (impl FlowScheduler + CountingScheduler)) {
+        if std::mem::take(&mut self.news) {
+            assert_eq!(scheduler.update(&self.backends), Ok(()));
+        }
         scheduler.observe(&self.active, &self.inactive);
     }
 

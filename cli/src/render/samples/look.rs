@@ -134,6 +134,10 @@ pub fn explanations() -> Vec<Explanation> {
         chosen(kept, Then::Forward(Way::Dr(link(true))), Plane::Tc),
         chosen(known, translate(Some("10.0.0.1-10.0.0.4")), Plane::Nftables),
         chosen(Because::Program, Then::Forward(Way::Local), Plane::Tc),
+        Explanation {
+            backend: None,
+            ..chosen(Because::Asked, Then::Ask, Plane::Tc)
+        },
         chosen(Because::Unseen, refuse(Refusal::PortUnreachable), Plane::Nftables),
         nobody(obstacles()),
         nobody(obstacles().split_off(2)),

@@ -14,7 +14,7 @@ use crate::kernel::tc::TcFlow;
 use crate::ruleset::Protocol;
 use crate::ruleset::build::HASH_SEED;
 use crate::ruleset::draw::draw;
-use crate::scheduler::BackendId;
+use crate::scheduler::{BackendId, Dispatch};
 use crate::tc::{TcService, Words};
 
 impl Engine {
@@ -62,6 +62,14 @@ impl Engine {
             explanation.backend = after.backend;
         }
         Ok(())
+    }
+
+    /// The program would ask the service's scheduler.
+    pub(super) fn by_tc_asked(&self, explanation: &mut Explanation) {
+        let found = self.listener_in_tc(&explanation.packet);
+        explanation.service = found.and_then(|(listen, number)| self.service_in_tc(&listen, number));
+        explanation.because = Because::Asked;
+        explanation.then = Then::Ask;
     }
 
     /// The program has nobody for the packet.
@@ -145,6 +153,7 @@ impl Engine {
         let drawn = draw(table.dispatch, slots, HASH_SEED, ends, || self.doors.tc.position(number))?;
         Ok(match drawn {
             Some(drawn) if table.slots.get(drawn.slot()) == Some(&Some(id)) => Because::Schedule(drawn),
+            _ if table.dispatch == Dispatch::Flow => Because::Asked,
             _ => Because::Program,
         })
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{AttachError, Counts, PersistentEntry, Sweep, Timeouts};
 
-use crate::kernel::tc::{Answer, Inventory, Tc, TcError, TcFlow, TcSettings};
+use crate::kernel::tc::{Answer, Inventory, Report, Tc, TcError, TcFlow, TcSettings};
 use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Flow, MarkMask, Routes};
 use crate::ruleset::Family;
 use crate::scheduler::{BackendId, Load};
@@ -128,6 +128,9 @@ pub struct FakeProgram {
     pub flows: Vec<TcFlow>,
     pub kept: Vec<(PersistentEntry, Duration)>,
     pub position: u64,
+    /// One in how many packets it reports, and what it has to report.
+    pub sampling: u32,
+    pub reports: Vec<Report>,
 }
 
 impl Tc for FakeTc {
@@ -215,6 +218,17 @@ impl Tc for FakeTc {
 
     fn refused(&mut self, services: &[u32]) -> Result<BTreeMap<u32, u64>, TcError> {
         Ok(services.iter().map(|service| (*service, 3)).collect())
+    }
+
+    fn sample(&mut self, every: u32) -> Result<(), TcError> {
+        self.0.lock().unwrap().sampling = every;
+        Ok(())
+    }
+
+    fn reports(&mut self, most: usize) -> Result<Vec<Report>, TcError> {
+        let reports = &mut self.0.lock().unwrap().reports;
+        let most = most.min(reports.len());
+        Ok(reports.drain(..most).collect())
     }
 
     fn inventory(&mut self) -> Result<Option<Inventory>, TcError> {

@@ -6,11 +6,11 @@ use std::io;
 use nftnl::{Chain, ChainType, MsgType, Policy, ProtoFamily, Table};
 
 use super::batch::Batch;
-use super::expression::{ANONYMOUS, name};
+use super::expression::{ANONYMOUS, address, name};
 use super::object::{Rule, Set, Target};
 use super::shape::{Shape, key_bytes};
 use super::statements::{expressions, guard};
-use crate::kernel::NftError;
+use crate::kernel::{NftError, Remembered};
 use crate::plan::{Digest, Op, Plan, SlotChange};
 use crate::ruleset::{self, Elements, Family, GUARD, Hook, IdMap, Ids, MapName, Protocol, Statement};
 
@@ -102,6 +102,7 @@ impl Encoder {
             Op::ChangeSlots(family, map, changes) => self.change_slots(*family, map, changes),
             Op::DeleteIds(family, map, ids) => self.ids(*family, map, ids, MsgType::Del),
             Op::AddIds(family, map, ids) => self.ids(*family, map, ids, MsgType::Add),
+            Op::Remember(family, map, clients) => self.remember(*family, map, clients),
             // One that has gone by itself meanwhile would have all refused, hence first added, which changes nothing
             // of one that is still there.
             Op::Forget(family, map, ids) => {
@@ -243,6 +244,15 @@ impl Encoder {
             set.push(&key, None, target)?;
         }
         self.push_elements(&set, kind)
+    }
+
+    fn remember(&mut self, family: Family, map: &IdMap, clients: &[Remembered]) -> io::Result<()> {
+        let mut set = Set::named(protocol_family(family), self.table, &name(&map.to_string())?)?;
+        for it in clients {
+            let lasting = Target::Lasting(u32::from(it.backend.0), u64::from(it.expires) * 1000);
+            set.push(&address(family, it.client)?, None, lasting)?;
+        }
+        self.push_elements(&set, MsgType::Add)
     }
 
     /// Deletes what leaves its slot, then adds what takes one: the kernel changes no element's data.

@@ -112,6 +112,8 @@ pub enum Target<'a> {
     Goto(&'a CStr),
     /// A number in the machine's order.
     Number(u32),
+    /// Such a number, for so many milliseconds.
+    Lasting(u32, u64),
 }
 
 /// A set or map, with or without elements.
@@ -214,6 +216,13 @@ impl Set {
         match target {
             Target::None => {}
             Target::Number(number) => put(sys::NFTNL_SET_ELEM_DATA, &number.to_ne_bytes()),
+            Target::Lasting(number, milliseconds) => {
+                put(sys::NFTNL_SET_ELEM_DATA, &number.to_ne_bytes());
+                // SAFETY: `element` is live.
+                unsafe {
+                    sys::nftnl_set_elem_set_u64(element, sys::NFTNL_SET_ELEM_TIMEOUT as u16, milliseconds);
+                }
+            }
             // SAFETY: `element` is live; libnftnl copies the string.
             Target::Goto(chain) => unsafe {
                 sys::nftnl_set_elem_set_u32(

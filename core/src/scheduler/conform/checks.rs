@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 
-use super::subject::{Service, Slots, Subject, backend, sample_backends};
+use super::subject::{Service, Slots, Subject, backend, sample_backends, sample_flow, sample_flow6};
 use super::{Outcome, Promises};
 use crate::scheduler::{BackendId, CallError, Candidate, Dispatch, HashKey, Load, ParamKind};
 
 /// Tables may have from 16 to 4096 slots; the others find mistakes of reckoning.
 const SIZES: [u32; 7] = [1, 16, 17, 64, 256, 1000, 4096];
 
+/// So many clients and addresses that have not been seen before: whoever remembers them all runs out of memory.
+const STRANGERS: u32 = 1_000_000;
+
 /// A check with its name.
 type Check = (&'static str, fn(&Subject<'_>) -> Result<Outcome, Outcome>);
 
 /// Those that need no more than the plugin, in the order of their findings.
-pub(super) const ALL: [Check; 9] = [
+pub(super) const ALL: [Check; 10] = [
     ("parameters", parameters),
     ("table length", lengths),
     ("nobody to choose", nobody),
@@ -21,6 +24,7 @@ pub(super) const ALL: [Check; 9] = [
     ("one backend", one),
     ("large services", large),
     ("connections", connections),
+    ("picks", picks),
     ("stability", stability),
     ("repeatability", repeatability),
 ];
@@ -29,6 +33,7 @@ pub(super) fn starts(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
     let instance = subject.start()?;
     let dispatch = match instance.dispatch() {
         Dispatch::Cycle => "its tables are walked in order".to_owned(),
+        Dispatch::Flow => "it decides for each connection".to_owned(),
         Dispatch::Hash(key) => {
             let hashed = match key {
                 HashKey::Source => "the client's address",
@@ -110,6 +115,9 @@ fn values(kind: &ParamKind) -> Vec<String> {
 /// The host compares lengths; here they are asked for.
 fn lengths(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
     let mut instance = subject.start()?;
+    if instance.dispatch() == Dispatch::Flow {
+        return Ok(Outcome::passed("it makes none, and decides for each connection"));
+    }
     for backends in [0, 1, 3, 20] {
         for slots in SIZES {
             subject.table(&mut instance, &sample_backends(1, backends), slots)?;
@@ -216,9 +224,34 @@ fn connections(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
     Ok(Outcome::passed("from none to 4294967295"))
 }
 
+/// For one that is asked for each connection: whatever comes from the network.
+fn picks(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
+    let mut instance = subject.start()?;
+    if instance.dispatch() != Dispatch::Flow {
+        return Ok(Outcome::passed("it is not asked for each connection"));
+    }
+    // Before the first update there is nobody. The director never asks then.
+    subject.pick(&mut instance, 0, &sample_flow(0))?;
+    let backends = sample_backends(1, 20);
+    subject.tell(&mut instance, &backends, &vec![Load::default(); backends.len()])?;
+    for n in 0..STRANGERS / 2 {
+        subject.pick(&mut instance, backends.len(), &sample_flow6(n.wrapping_mul(0x9e37_79b9)))?;
+        let mut flow = sample_flow(n);
+        // Somebody who asks for addresses one after the other, as through a transparent cache.
+        flow.destination = std::net::Ipv4Addr::from(0x1000_0000 + n).into();
+        subject.pick(&mut instance, backends.len(), &flow)?;
+    }
+    Ok(Outcome::passed(format!(
+        "{STRANGERS} connections to as many addresses, within its memory"
+    )))
+}
+
 /// A table that changes by itself costs messages to the kernel; one that is indexed by a hash moves clients.
 fn stability(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
     let mut instance = subject.start()?;
+    if instance.dispatch() == Dispatch::Flow {
+        return Ok(Outcome::passed("it makes no tables: each connection is decided anew"));
+    }
     let hash = matches!(instance.dispatch(), Dispatch::Hash(_));
     let backends = sample_backends(1, 10);
     let first = subject.table(&mut instance, &backends, 256)?;
@@ -340,8 +373,17 @@ pub(super) fn fairness(subject: &Subject<'_>, promises: Promises) -> Result<Outc
 
 /// Half of the time that a call may take is enough: other machines are slower.
 pub(super) fn time(subject: &Subject<'_>) -> Outcome {
+    let limits = subject.plugin.limits();
+    if let Some((slowest, which)) = subject
+        .slowest_pick()
+        .filter(|(slowest, _)| *slowest > limits.pick / 2)
+    {
+        let detail = format!("{which} took {:.1} ms", slowest.as_secs_f64() * 1000.0);
+        let fix = "a connection waits for each pick: do in update or observe what does not depend on the connection";
+        return Outcome::note(format!("{detail}; {} ms are allowed", limits.pick.as_millis()), fix);
+    }
     let (slowest, which) = subject.slowest();
-    let limit = subject.plugin.call_limit();
+    let limit = limits.call;
     let detail = format!("the slowest call took {:.1} ms: {which}", slowest.as_secs_f64() * 1000.0);
     if slowest > limit / 2 {
         let fix = "a director stops a call after its time; do less in one call, or less per backend and slot";

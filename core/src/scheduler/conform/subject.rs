@@ -1,12 +1,13 @@
 //! A plugin under examination, and the services it is shown.
 
 use std::cell::RefCell;
-use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
-use crate::scheduler::{BackendId, CallError, Candidate, Instance, Load, Plugin};
+use crate::scheduler::deadline::cpu_time;
+use crate::scheduler::{BackendId, CallError, Candidate, Dispatch, Instance, Load, NewFlow, Plugin};
 
-/// A dispatch table as a plugin answers it.
+/// A dispatch table as a plugin answers it, or its choices for as many connections.
 pub(super) type Slots = Vec<Option<BackendId>>;
 
 /// The seed of all instances.
@@ -16,8 +17,12 @@ const SEED: u64 = 1;
 pub(super) struct Subject<'a> {
     pub(super) plugin: &'a Plugin,
     pub(super) params: Vec<(String, String)>,
-    slowest: RefCell<(Duration, String)>,
+    slowest: RefCell<Slowest>,
+    slowest_pick: RefCell<Slowest>,
 }
+
+/// How long a call took, and which it was.
+type Slowest = (Duration, String);
 
 impl<'a> Subject<'a> {
     pub(super) fn new(plugin: &'a Plugin, params: Vec<(String, String)>) -> Self {
@@ -25,6 +30,7 @@ impl<'a> Subject<'a> {
             plugin,
             params,
             slowest: RefCell::default(),
+            slowest_pick: RefCell::default(),
         }
     }
 
@@ -53,31 +59,81 @@ impl<'a> Subject<'a> {
         loads: &[Load],
         slots: u32,
     ) -> Result<Slots, CallError> {
-        let count = backends.len();
-        self.timed(|| format!("update with {count} backends"), || instance.update(backends))?;
-        self.timed(|| format!("observe with {count} backends"), || instance.observe(loads))?;
-        self.fill(instance, count, slots)
+        self.tell(instance, backends, loads)?;
+        self.fill(instance, backends.len(), slots)
     }
 
-    /// Asks for another table.
+    /// Tells an instance of backends and their connections.
+    pub(super) fn tell(
+        &self,
+        instance: &mut Instance,
+        backends: &[Candidate],
+        loads: &[Load],
+    ) -> Result<(), CallError> {
+        let count = backends.len();
+        self.timed(|| format!("update with {count} backends"), || instance.update(backends))?;
+        self.timed(|| format!("observe with {count} backends"), || instance.observe(loads))
+    }
+
+    /// Asks for another table; or if it is asked for each connection, for as many connections, the same each time.
     pub(super) fn fill(&self, instance: &mut Instance, count: usize, slots: u32) -> Result<Slots, CallError> {
+        if instance.dispatch() == Dispatch::Flow {
+            return (0..slots)
+                .map(|n| self.pick(instance, count, &sample_flow(n)))
+                .collect();
+        }
         self.timed(|| format!("fill of {slots} slots with {count} backends"), || instance.fill(slots))
     }
 
-    /// The slowest call so far, and which it was.
-    pub(super) fn slowest(&self) -> (Duration, String) {
+    /// Asks who is to get a connection.
+    pub(super) fn pick(
+        &self,
+        instance: &mut Instance,
+        count: usize,
+        flow: &NewFlow,
+    ) -> Result<Option<BackendId>, CallError> {
+        timed(&self.slowest_pick, || format!("a pick with {count} backends"), || instance.pick(flow))
+    }
+
+    /// The slowest call so far that was no pick.
+    pub(super) fn slowest(&self) -> Slowest {
         self.slowest.borrow().clone()
     }
 
-    fn timed<R>(&self, what: impl Fn() -> String, call: impl FnOnce() -> R) -> R {
-        let begun = Instant::now();
-        let answer = call();
-        let took = begun.elapsed();
-        if took > self.slowest.borrow().0 {
-            self.slowest.replace((took, what()));
-        }
-        answer
+    /// The slowest pick so far, if there was any.
+    pub(super) fn slowest_pick(&self) -> Option<Slowest> {
+        let slowest = self.slowest_pick.borrow();
+        (!slowest.1.is_empty()).then(|| slowest.clone())
     }
+
+    fn timed<R>(&self, what: impl Fn() -> String, call: impl FnOnce() -> R) -> R {
+        timed(&self.slowest, what, call)
+    }
+}
+
+fn timed<R>(slowest: &RefCell<Slowest>, what: impl Fn() -> String, call: impl FnOnce() -> R) -> R {
+    // What a call may take is reckoned in this, too.
+    let begun = cpu_time();
+    let answer = call();
+    let took = cpu_time().saturating_sub(begun);
+    if took > slowest.borrow().0 {
+        slowest.replace((took, what()));
+    }
+    answer
+}
+
+/// The n-th of many connections: from some 65,000 clients to 251 addresses.
+#[must_use]
+pub fn sample_flow(n: u32) -> NewFlow {
+    let client = Ipv4Addr::from(0x0a09_0000 + n.wrapping_mul(40_503) % 65_536);
+    let service = Ipv4Addr::from(0x0a00_0000 + n % 251);
+    NewFlow::new((client, 1024 + (n % 60_000) as u16).into(), (service, 80).into(), 6, 0)
+}
+
+/// A connection of IPv6.
+pub(super) fn sample_flow6(n: u32) -> NewFlow {
+    let address = |net: u128| Ipv6Addr::from(0x2001_0db8 << 96 | net << 64 | u128::from(n));
+    NewFlow::new((address(1), n as u16).into(), (address(2), 0).into(), n as u8, n)
 }
 
 /// A backend at an address of its own.

@@ -1,0 +1,249 @@
+//! What the engine does about clients that the kernel remembers.
+
+use super::*;
+use crate::plan::plan;
+use crate::ruleset::{IdMap, Ids, Key};
+
+/// Two services of a group, and one that remembers clients for itself.
+fn config(web: &str) -> String {
+    let service = |name: &str, port: u16, persistence: &str, backends: &[&str]| {
+        let backends: String = backends
+            .iter()
+            .map(|it| format!("{{ address = {it} }},"))
+            .collect();
+        format!(
+            "[[service]]\nname = \"{name}\"\nlisten = [\"tcp://10.0.0.100:{port}\"]\n\
+             persistence = {{ timeout = \"6m\", {persistence} }}\nbackend = [{backends}]\n"
+        )
+    };
+    let group = "group = \"shop\", mask = 24";
+    [
+        service("http", 80, group, &["\"10.1.0.11:80\"", "\"10.1.0.12:80\""]),
+        service("https", 443, group, &["\"10.1.0.11:443\"", "\"10.1.0.12:443\""]),
+        service("web", 8080, web, &["\"10.1.0.11:80\"", "\"10.1.0.12:80\""]),
+    ]
+    .concat()
+}
+
+const KEEP: &str = "when_quiesced = \"keep\"";
+const EXPIRE: &str = "when_quiesced = \"expire\"";
+
+fn own() -> IdMap {
+    IdMap::Persist("web".into())
+}
+
+fn group() -> IdMap {
+    IdMap::Group("shop".into())
+}
+
+impl Bench {
+    fn id(&self, service: &str, backend: &str) -> BackendId {
+        self.engine.ids.get(service, backend.parse().unwrap()).unwrap()
+    }
+
+    /// Has clients 192.0.2.0, 192.0.2.1, … come to backends.
+    fn come(&self, map: IdMap, to: &[(&str, &str)]) {
+        let client = |(n, (service, backend)): (usize, &(&str, &str))| {
+            (Key::Address([192, 0, 2, n as u8].into()), self.id(service, backend))
+        };
+        let clients: Ids = to.iter().enumerate().map(client).collect();
+        self.kernel
+            .lock()
+            .unwrap()
+            .remembered
+            .insert((Family::V4, map), clients);
+    }
+
+    /// The last numbers of the clients in a map.
+    fn clients(&self, map: IdMap) -> Vec<u8> {
+        let kernel = self.kernel.lock().unwrap();
+        let last = |key: &Key| match key {
+            Key::Address(IpAddr::V4(it)) => it.octets()[3],
+            other => panic!("{other}"),
+        };
+        let clients = kernel.remembered.get(&(Family::V4, map));
+        clients.into_iter().flat_map(|it| it.keys()).map(last).collect()
+    }
+
+    fn persistence(&mut self, only: Option<&str>) -> Vec<String> {
+        let found = self.engine.persistence(only, 100).unwrap();
+        assert_eq!(found.total, found.clients.len());
+        found
+            .clients
+            .into_iter()
+            .map(|it| format!("{} {} {}", it.service, it.client, it.backend))
+            .collect()
+    }
+}
+
+fn web_weight(weight: u32) -> Edit {
+    Edit::SetWeight {
+        service: "web".into(),
+        backend: "10.1.0.11:80".parse().unwrap(),
+        weight,
+    }
+}
+
+fn remove(service: &str, backend: &str) -> Edit {
+    Edit::RemoveBackend {
+        service: service.into(),
+        backend: backend.parse().unwrap(),
+        cut: false,
+    }
+}
+
+#[test]
+fn clients_of_a_backend_that_goes_are_forgotten() {
+    let mut bench = Bench::new();
+    bench.apply(&config(KEEP)).unwrap();
+    let (first, second) = (("web", "10.1.0.11:80"), ("web", "10.1.0.12:80"));
+    bench.come(own(), &[first, second, first]);
+    let commits = bench.commits();
+    let applied = bench.engine.edit(&remove("web", "10.1.0.11:80")).unwrap();
+    assert_eq!((applied.forgotten, bench.clients(own())), (2, vec![1]));
+    assert!(applied.plan.contains("delete element ip wvs held-web"), "{}", applied.plan);
+    assert_eq!(bench.commits(), commits + 2);
+    assert_eq!(bench.engine.observed.generation, bench.kernel.lock().unwrap().observed.generation);
+    // Nothing else is looked at for it.
+    let added = Edit::AddBackend {
+        service: "web".into(),
+        backend: crate::config::Backend::at("10.1.0.13:80".parse().unwrap()),
+    };
+    assert_eq!(bench.engine.edit(&added).unwrap().forgotten, 0);
+    assert_eq!(bench.clients(own()), [1]);
+}
+
+#[test]
+fn clients_of_a_quiesced_backend_are_kept_unless_they_are_to_expire() {
+    for (way, left) in [(KEEP, vec![0, 1]), (EXPIRE, vec![1])] {
+        for change in [
+            web_weight(0),
+            Edit::Drain {
+                service: "web".into(),
+                backend: "10.1.0.11:80".parse().unwrap(),
+                drain: true,
+            },
+        ] {
+            let mut bench = Bench::new();
+            bench.apply(&config(way)).unwrap();
+            bench.come(own(), &[("web", "10.1.0.11:80"), ("web", "10.1.0.12:80")]);
+            let applied = bench.engine.edit(&change).unwrap();
+            assert_eq!(
+                (applied.forgotten, bench.clients(own())),
+                (2 - left.len(), left.clone()),
+                "{change:?}"
+            );
+            // The slots and what is held change together.
+            let planned = plan(&bench.engine.desired, &bench.kernel.lock().unwrap().observed.clone());
+            assert!(planned.is_empty(), "{planned}");
+            assert_eq!(bench.apply(&config(way)).unwrap().forgotten, 0);
+        }
+    }
+}
+
+#[test]
+fn a_weight_of_a_service_that_keeps_clients_touches_its_slots_only() {
+    let mut bench = Bench::new();
+    bench.apply(&config(KEEP)).unwrap();
+    let plan = bench.engine.edit(&web_weight(0)).unwrap().plan;
+    assert!(
+        plan.lines()
+            .all(|line| line.contains(" element ip wvs slots-web ")),
+        "{plan}"
+    );
+}
+
+#[test]
+fn a_group_keeps_a_client_while_one_of_its_services_has_the_backend_it_came_to() {
+    let mut bench = Bench::new();
+    bench.apply(&config(KEEP)).unwrap();
+    bench.come(
+        group(),
+        &[
+            ("http", "10.1.0.11:80"),
+            ("https", "10.1.0.11:443"),
+            ("https", "10.1.0.12:443"),
+        ],
+    );
+    assert_eq!(
+        bench
+            .engine
+            .edit(&remove("http", "10.1.0.11:80"))
+            .unwrap()
+            .forgotten,
+        1
+    );
+    assert_eq!(bench.clients(group()), [1, 2]);
+    let all = bench.persistence(None);
+    assert_eq!(
+        all,
+        [
+            "https 192.0.2.1/24 10.1.0.11:443",
+            "https 192.0.2.2/24 10.1.0.12:443"
+        ]
+    );
+    assert_eq!(bench.persistence(Some("http")), ["http 192.0.2.2/24 10.1.0.12:80"]);
+    assert_eq!(bench.persistence(Some("web")), [""; 0]);
+    let gone = Edit::RemoveService {
+        service: "https".into(),
+        cut: false,
+    };
+    assert_eq!(bench.engine.edit(&gone).unwrap().forgotten, 2);
+    assert!(bench.clients(group()).is_empty());
+}
+
+#[test]
+fn the_list_shows_where_clients_go_and_no_more_than_asked_for() {
+    let mut bench = Bench::new();
+    bench.apply(&config(KEEP)).unwrap();
+    bench.come(
+        own(),
+        &[
+            ("web", "10.1.0.12:80"),
+            ("http", "10.1.0.11:80"),
+            ("web", "10.1.0.11:80"),
+        ],
+    );
+    // The second would be sent elsewhere: nothing of `web` has that id.
+    let all = bench.persistence(Some("web"));
+    assert_eq!(all, ["web 192.0.2.0/32 10.1.0.12:80", "web 192.0.2.2/32 10.1.0.11:80"]);
+    let one = bench.engine.persistence(None, 1).unwrap();
+    assert_eq!((one.total, one.clients.len(), one.clients[0].expires), (2, 1, 60));
+    let missing = bench.engine.persistence(Some("none"), 1).unwrap_err();
+    assert_eq!(missing.to_string(), "there is no service `none`");
+}
+
+#[test]
+fn a_table_made_anew_remembers_its_clients() {
+    let mut bench = Bench::new();
+    bench.apply(&config(KEEP)).unwrap();
+    bench.come(own(), &[("web", "10.1.0.12:80"), ("web", "10.1.0.11:80")]);
+    bench.come(group(), &[("http", "10.1.0.12:80")]);
+    let before = bench.kernel.lock().unwrap().remembered.clone();
+    {
+        let mut kernel = bench.kernel.lock().unwrap();
+        kernel.observed.generation += 1;
+        kernel.observed.tables.get_mut(&Family::V4).unwrap().damage = Some("a foreign set".into());
+    }
+    bench.engine.repair().unwrap();
+    assert_eq!(bench.engine.repairs, 1);
+    assert_eq!(bench.kernel.lock().unwrap().remembered, before);
+}
+
+#[test]
+fn clients_that_cannot_be_forgotten_stop_no_change() {
+    let mut bench = Bench::new();
+    bench.apply(&config(KEEP)).unwrap();
+    bench.come(own(), &[("web", "10.1.0.11:80")]);
+    bench.kernel.lock().unwrap().refuse_forgetting = true;
+    let applied = bench.engine.edit(&remove("web", "10.1.0.11:80")).unwrap();
+    assert_eq!((applied.forgotten, bench.clients(own())), (0, vec![0]));
+    assert!(bench.persistence(Some("web")).is_empty(), "it would be sent elsewhere");
+    bench.kernel.lock().unwrap().refuse_forgetting = false;
+    let planned = bench.apply(&config(KEEP)).unwrap();
+    assert!(
+        planned.plan.contains("held-web") && !planned.plan.contains("persist-web"),
+        "{}",
+        planned.plan
+    );
+}

@@ -1,0 +1,85 @@
+//! How a call of a plugin fails.
+
+use std::time::Duration;
+
+/// Why a call of a plugin gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// It did something that WebAssembly forbids, or gave up.
+    #[error("plugin {plugin}: {call} trapped: {cause}")]
+    Trap {
+        /// The plugin.
+        plugin: String,
+        /// The function of the contract.
+        call: &'static str,
+        /// The kind of trap, and the plugin's last words.
+        cause: String,
+    },
+    /// It did not come to an end.
+    #[error("plugin {plugin}: {call} was stopped after its {} ms", limit.as_millis())]
+    Deadline {
+        /// The plugin.
+        plugin: String,
+        /// The function of the contract.
+        call: &'static str,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// It wanted more memory than there is.
+    #[error(
+        "plugin {plugin}: {call} failed: memory limit {limit} B reached, the plugin asked for {wanted} B"
+    )]
+    Memory {
+        /// The plugin.
+        plugin: String,
+        /// The function of the contract.
+        call: &'static str,
+        /// How much it may have.
+        limit: usize,
+        /// How much it wanted to have.
+        wanted: usize,
+    },
+    /// Its answer breaks the contract.
+    #[error("plugin {plugin}: {call} broke the contract: {what}")]
+    Contract {
+        /// The plugin.
+        plugin: String,
+        /// The function of the contract.
+        call: &'static str,
+        /// In what way.
+        what: String,
+    },
+    /// It said no, in its own words.
+    #[error("plugin {plugin}: {call} refused: {message}")]
+    Refused {
+        /// The plugin.
+        plugin: String,
+        /// The function of the contract.
+        call: &'static str,
+        /// Its words.
+        message: String,
+    },
+    /// It failed before, and nothing is known of its state.
+    #[error("plugin {plugin}: {call} was not tried, because this instance failed before: start another")]
+    Failed {
+        /// The plugin.
+        plugin: String,
+        /// The function of the contract.
+        call: &'static str,
+    },
+}
+
+impl CallError {
+    /// One word for counters.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Trap { .. } => "trap",
+            Self::Deadline { .. } => "deadline",
+            Self::Memory { .. } => "memory",
+            Self::Contract { .. } => "contract",
+            Self::Refused { .. } => "refused",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}

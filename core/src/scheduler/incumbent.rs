@@ -1,0 +1,163 @@
+//! The plugin in use: its instance, what that has been told, and how often it failed.
+
+use super::supervise::Supervision;
+use super::{BackendId, CallError, Candidate, Dispatch, Instance, Load, NewFlow, Plugin, Source};
+use crate::dispatch::{DispatchTable, smooth_round_robin};
+
+/// A service as it was when a table was last asked for.
+#[derive(Debug, Default)]
+pub(super) struct Service {
+    pub(super) candidates: Vec<Candidate>,
+    loads: Vec<Load>,
+    slots: u32,
+    /// The director's round robin, for connections that a plugin which is asked for each cannot decide. Made when
+    /// it is needed: it costs a look at each backend for each slot.
+    turns: Option<Vec<Option<BackendId>>>,
+    /// Whose turn it is.
+    turn: usize,
+}
+
+impl Service {
+    pub(super) fn change(&mut self, candidates: &[Candidate], loads: &[Load], slots: u32) {
+        if self.candidates != candidates || self.slots != slots {
+            self.candidates = candidates.to_vec();
+            self.slots = slots;
+            self.turns = None;
+        }
+        self.loads = loads.to_vec();
+    }
+
+    pub(super) fn next_turn(&mut self) -> Option<BackendId> {
+        let turn = self.turn;
+        self.turn = turn.wrapping_add(1);
+        let turns = self.turns();
+        turns.get(turn % turns.len().max(1)).copied().flatten()
+    }
+
+    pub(super) fn round_robin(&mut self) -> DispatchTable {
+        DispatchTable {
+            dispatch: Dispatch::Flow,
+            slots: self.turns().to_vec(),
+        }
+    }
+
+    fn turns(&mut self) -> &[Option<BackendId>] {
+        self.turns
+            .get_or_insert_with(|| smooth_round_robin(&self.candidates, self.slots))
+    }
+}
+
+/// The plugin in use.
+#[derive(Debug)]
+pub struct Incumbent {
+    pub(super) plugin: Plugin,
+    params: Vec<(String, String)>,
+    seed: u64,
+    pub(super) instance: Option<Instance>,
+    /// What the instance knows.
+    pub(super) told: Option<Vec<Candidate>>,
+    pub(super) supervision: Supervision,
+    /// As the plugin made it, not repaired: a backend that comes back finds its entries.
+    pub(super) last: Option<DispatchTable>,
+    /// Known once the plugin has been configured.
+    pub(super) dispatch: Option<Dispatch>,
+    /// Where the last table or choice came from.
+    pub(super) source: Option<Source>,
+    /// Why it failed last, or what it refused last.
+    pub(super) last_error: Option<String>,
+}
+
+impl Incumbent {
+    pub(super) fn new(plugin: Plugin, params: Vec<(String, String)>, seed: u64) -> Self {
+        Self {
+            plugin,
+            params,
+            seed,
+            instance: None,
+            told: None,
+            supervision: Supervision::default(),
+            last: None,
+            dispatch: None,
+            source: None,
+            last_error: None,
+        }
+    }
+
+    /// Another plugin, or the same with other parameters, for the same service.
+    pub(super) fn successor(&self, plugin: Plugin, params: Vec<(String, String)>) -> Self {
+        Self::new(plugin, params, self.seed)
+    }
+
+    /// The same as if it had never been started.
+    pub(super) fn anew(&self) -> Self {
+        self.successor(self.plugin.clone(), self.params.clone())
+    }
+
+    /// Starts the plugin if need be, tells it what it does not know, and asks.
+    pub(super) fn attempt(&mut self, service: &mut Service) -> Result<DispatchTable, CallError> {
+        let dispatch = self.prepare(service)?;
+        if dispatch == Dispatch::Flow {
+            return Ok(service.round_robin());
+        }
+        let slots = match &mut self.instance {
+            Some(instance) => instance.fill(service.slots)?,
+            None => Vec::new(),
+        };
+        Ok(DispatchTable { dispatch, slots })
+    }
+
+    /// The first calls, of which none may fail. One that decides for each connection does so once, in an instance of
+    /// its own: the one that stays does not hear of connections that never were.
+    pub(super) fn first_calls(&mut self, service: &mut Service) -> Result<DispatchTable, CallError> {
+        let table = self.attempt(service)?;
+        if table.dispatch == Dispatch::Flow {
+            let mut probe = self.plugin.start(&self.params, self.seed)?;
+            probe.update(&service.candidates)?;
+            let nowhere = ([0, 0, 0, 0], 0).into();
+            probe.pick(&NewFlow::new(nowhere, nowhere, 0, 0))?;
+        }
+        self.last = Some(table.clone());
+        self.source = Some(Source::Plugin);
+        Ok(table)
+    }
+
+    pub(super) fn pick(&mut self, service: &Service, flow: &NewFlow) -> Result<Option<BackendId>, CallError> {
+        if self.instance.is_none() {
+            self.prepare(service)?;
+        }
+        match &mut self.instance {
+            Some(instance) => instance.pick(flow),
+            None => Ok(None),
+        }
+    }
+
+    /// Starts the plugin if need be, and tells it what it does not know.
+    fn prepare(&mut self, service: &Service) -> Result<Dispatch, CallError> {
+        let instance = match &mut self.instance {
+            Some(instance) => instance,
+            none => none.insert(self.plugin.start(&self.params, self.seed)?),
+        };
+        let dispatch = instance.dispatch();
+        self.dispatch = Some(dispatch);
+        let (candidates, loads) = (&service.candidates, &service.loads);
+        if self.told.as_ref() != Some(candidates) {
+            // Half an update may have been taken in, so until it is through nothing is known.
+            self.told = None;
+            instance.update(candidates)?;
+            self.told = Some(candidates.clone());
+        }
+        if loads.len() == candidates.len() {
+            instance.observe(loads)?;
+        }
+        Ok(dispatch)
+    }
+
+    /// It has refused an update, and waits for another one.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.instance.is_some() && self.told.is_none()
+    }
+
+    pub(super) fn discard_instance(&mut self) {
+        (self.instance, self.told) = (None, None);
+    }
+}
