@@ -15,7 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, ManArgs, RunArgs};
-pub use look::ExplainArgs;
+pub use look::{EventsArgs, ExplainArgs};
 pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject};
 pub use read::{BackendsArgs, ConnectionsArgs, Export, PersistenceArgs};
 pub use real_server::{Places, RealServerCommand, SetupArgs, StatusArgs, UndoArgs};
@@ -100,6 +100,8 @@ pub enum Command {
     Backends(BackendsArgs),
     /// Tracked connections
     Connections(ConnectionsArgs),
+    /// What happened lately, and what happens
+    Events(EventsArgs),
     /// Which backend a packet would get, and why
     Explain(ExplainArgs),
     /// Clients that stay with their backends from connection to connection

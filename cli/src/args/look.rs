@@ -44,6 +44,24 @@ impl ExplainArgs {
     }
 }
 
+/// `wvs events`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+With -o json, each event is one line.
+
+Examples:
+  wvs events
+  wvs events -f
+  wvs events -f --sample 1000 -o json")]
+pub struct EventsArgs {
+    /// Go on, with all that happens from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Also show one in so many packets that the tc program has scheduled or lost
+    #[arg(short, long, value_name = "N", requires = "follow", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample: Option<u32>,
+}
+
 fn socket(text: &str) -> Result<SocketAddr, String> {
     let Endpoint { address, port } = text.parse().map_err(|error| format!("{error}"))?;
     match port {

@@ -2,7 +2,7 @@
 
 mod look;
 
-pub use look::{explanations, program};
+pub use look::{events, explanations, program};
 use wvs_core::api::{
     Applied, BackendState, BackendView, Connection, Connections, PersistentClient, PersistentClients,
     SchedulerHealth, SchedulerView, ServiceView, Status, TcView,

@@ -111,7 +111,7 @@ fn schedulers(schedulers: &[SchedulerView], paint: Paint) -> String {
     table.render(paint)
 }
 
-fn health(health: &SchedulerHealth) -> (String, Tone) {
+pub(super) fn health(health: &SchedulerHealth) -> (String, Tone) {
     let instead = |fallback: &bool| {
         if *fallback {
             ", built-in rr serves"

@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn times_are_of_the_calendar() {
-        let at = |seconds| in_utc(SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 7));
+        let at = |seconds: u64| in_utc(SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 7));
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00.007Z"),
             (951_782_399, "2000-02-28T23:59:59.007Z"),

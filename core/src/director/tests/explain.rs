@@ -1,19 +1,19 @@
-//! Where packets go and why, and what is in the program.
+//! Where packets go and why, what is in the program, and what happens.
 
 use std::time::Duration;
 
 use wvs_tc_bpf::PersistentEntry;
 use wvs_tc_bpf::layout::{STATE_ESTABLISHED, STATE_FIN};
 
-use super::{Bench, DIRECT, WEB};
+use super::{Bench, DIRECT, WEB, set_weight};
 use crate::api::{BackendState, Because, Draw, Explain, Explanation, Link, Plane, Refusal, Share, Then, Way};
 use crate::config::{Prefix, Tunnel};
 use crate::director::explain::ExplainError;
 use crate::director::views::ViewError;
 use crate::kernel::Flow;
-use crate::kernel::tc::{Answer, TcFlow};
+use crate::kernel::tc::{Answer, Report, TcFlow, What};
 use crate::ruleset::{Family, IdMap, Key, Protocol};
-use crate::scheduler::BackendId;
+use crate::scheduler::{BackendId, Load};
 
 fn packet(from: &str, to: &str) -> Explain {
     Explain {
@@ -398,28 +398,137 @@ fn the_program_is_told_as_the_kernel_has_it() {
 
 /// What nftables remembers of clients is asked of the kernel by the map that the rules look at.
 #[test]
-fn a_remembered_client_of_the_ruleset_is_found() {
-    let map = IdMap::Persist("web".into());
+fn clients_that_stay_with_nftables_are_found() {
     let mut bench = Bench::new();
+    let kept = WEB.replace(
+        "backend",
+        "persistence = { timeout = \"6m\", mask = 24 }\n\
+         pins = [{ client = \"198.51.100.0/24\", backend = \"10.1.0.12:80\" }]\nbackend",
+    );
+    bench.apply(&kept).unwrap();
+    let new = bench.web();
+    assert!(matches!(new.because, Because::Schedule(_)) && backend(&new) == "10.1.0.11:80", "{new:?}");
+    let map = IdMap::Persist("web".into());
     let ids = [(Key::Address([192, 0, 2, 0].into()), BackendId(2))].into();
-    bench
-        .kernel
-        .lock()
-        .unwrap()
-        .remembered
-        .insert((Family::V4, map.clone()), ids);
-    let table = bench.engine.desired.tables.get_mut(&Family::V4).unwrap();
-    let rules = &mut table.chains.get_mut("svc-web").unwrap().rules;
-    let mut first = rules[0].clone();
-    first.statements = vec![
-        crate::ruleset::Statement::LookUpClient { map, bits: 24 },
-        crate::ruleset::Statement::Return,
-    ];
-    rules.insert(0, first);
-    let kept = bench.web();
+    let remembered = &mut bench.kernel.lock().unwrap().remembered;
+    remembered.insert((Family::V4, map), ids);
+    let known = bench.web();
     let expected = Because::Persistence {
         client: "192.0.2.0/24".parse().unwrap(),
         expires: 60,
     };
-    assert_eq!((backend(&kept).as_str(), kept.because), ("10.1.0.12:80", expected));
+    assert_eq!((backend(&known).as_str(), known.because), ("10.1.0.12:80", expected));
+    let pinned = bench.explain("198.51.100.9:1", "10.0.0.100:80");
+    let client: Prefix = "198.51.100.0/24".parse().unwrap();
+    assert_eq!((backend(&pinned).as_str(), pinned.because), ("10.1.0.12:80", Because::Pin { client }));
+}
+
+#[test]
+fn what_happens_is_told() {
+    let mut bench = Bench::new();
+    bench.engine.edit(&set_weight(11, 3)).unwrap();
+    {
+        let mut kernel = bench.kernel.lock().unwrap();
+        kernel.observed.generation += 1;
+        kernel.observed.tables.get_mut(&Family::V4).unwrap().damage = Some("a foreign set".into());
+    }
+    bench.engine.repair().unwrap();
+    let limited = WEB.replace("\"10.1.0.11:80\"", "\"10.1.0.11:80\", max_connections = 8");
+    bench.apply(&limited).unwrap();
+    for active in [8, 1] {
+        let load = Load { active, inactive: 0 };
+        bench.conntrack.0.lock().unwrap().insert(BackendId(1), load);
+        let later = std::time::Instant::now() + Duration::from_secs(60);
+        bench.engine.reschedule(later);
+    }
+    let told: Vec<_> = bench
+        .engine
+        .events
+        .recent()
+        .into_iter()
+        .map(|it| it.what)
+        .collect();
+    let service = || "web".to_owned();
+    let backend = "10.1.0.11:80".parse().unwrap();
+    assert!(
+        matches!(
+            told[..4],
+            [
+                Happening::Applied {
+                    edit: false,
+                    changed: true,
+                    ..
+                },
+                Happening::Applied { edit: true, .. },
+                Happening::Repaired { steps: 1.. },
+                Happening::Applied { edit: false, .. },
+            ]
+        ),
+        "{told:?}"
+    );
+    let room = [
+        Happening::BackendFull {
+            service: service(),
+            backend,
+        },
+        Happening::BackendFree {
+            service: service(),
+            backend,
+        },
+    ];
+    assert_eq!(told[4..], room);
+}
+
+#[test]
+fn packets_are_sampled_while_somebody_wants_them() {
+    let mut bench = Bench::new();
+    bench.apply(DIRECT).unwrap();
+    let id = *bench.program().backends.keys().next().unwrap();
+    let report = |what| Report {
+        what,
+        protocol: "tcp".into(),
+        client: CLIENT.parse().unwrap(),
+        target: "10.0.0.100:80".parse().unwrap(),
+        service: Some(0),
+        backend: Some(id.0),
+        interface: "eth0".into(),
+        mark: 0,
+        length: 60,
+    };
+    let now = std::time::Instant::now();
+    assert_eq!(bench.engine.take_samples(now), None);
+    let stream = bench.engine.events.follow(Some(7));
+    assert!(bench.engine.take_samples(now).is_some());
+    assert_eq!(bench.tc.0.lock().unwrap().sampling, 7);
+    bench.tc.0.lock().unwrap().reports = vec![
+        report(What::Chosen),
+        report(What::Event(wvs_tc_bpf::layout::Event::NoBackend)),
+        report(What::Event(wvs_tc_bpf::layout::Event::TooBig)),
+        report(What::Event(wvs_tc_bpf::layout::Event::Asked)),
+    ];
+    bench.engine.take_samples(now);
+    bench.engine.events.close();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let told: Vec<crate::api::Event> = runtime.block_on(tokio_stream::StreamExt::collect(stream));
+    let samples: Vec<_> = told
+        .iter()
+        .map(|it| &it.what)
+        .filter(|it| it.sample().is_some())
+        .collect();
+    let [
+        Happening::Scheduled(packet),
+        Happening::Refused(_),
+        dropped,
+        noticed,
+    ] = samples[..]
+    else {
+        panic!("{samples:?}")
+    };
+    assert_eq!((packet.service.as_deref(), packet.one_in), (Some("web"), 7));
+    assert_eq!(packet.backend.map(|it| it.to_string()).as_deref(), Some("10.0.0.11"));
+    assert!(matches!(dropped, Happening::Dropped { reason, .. } if reason == "too-big"));
+    assert!(matches!(noticed, Happening::Noticed { reason, .. } if reason == "asked"));
+    // The stream has gone with its reader.
+    assert_eq!(bench.engine.take_samples(now), None);
+    assert_eq!(bench.tc.0.lock().unwrap().sampling, 0);
 }
