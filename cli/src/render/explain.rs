@@ -181,7 +181,7 @@ pub(super) fn way(way: &Way) -> String {
             source,
             to,
             link,
-        } => format!("in an {tunnel} tunnel from {source} to {to} {}", self::link(link)),
+        } => format!("in a tunnel ({tunnel}) from {source} to {to} {}", self::link(link)),
     }
 }
 

@@ -6,7 +6,9 @@ use wvs_tc_bpf::PersistentEntry;
 use wvs_tc_bpf::layout::{STATE_ESTABLISHED, STATE_FIN};
 
 use super::{Bench, DIRECT, WEB, set_weight};
-use crate::api::{BackendState, Because, Draw, Explain, Explanation, Link, Plane, Refusal, Share, Then, Way};
+use crate::api::{
+    BackendState, Because, Draw, Explain, Explanation, Happening, Link, Plane, Refusal, Share, Then, Way,
+};
 use crate::config::{Prefix, Tunnel};
 use crate::director::explain::ExplainError;
 use crate::director::views::ViewError;
@@ -410,8 +412,8 @@ fn clients_that_stay_with_nftables_are_found() {
     assert!(matches!(new.because, Because::Schedule(_)) && backend(&new) == "10.1.0.11:80", "{new:?}");
     let map = IdMap::Persist("web".into());
     let ids = [(Key::Address([192, 0, 2, 0].into()), BackendId(2))].into();
-    let remembered = &mut bench.kernel.lock().unwrap().remembered;
-    remembered.insert((Family::V4, map), ids);
+    let kernel = bench.kernel.clone();
+    kernel.lock().unwrap().remembered.insert((Family::V4, map), ids);
     let known = bench.web();
     let expected = Because::Persistence {
         client: "192.0.2.0/24".parse().unwrap(),

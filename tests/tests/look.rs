@@ -1,0 +1,186 @@
+//! Looking inside: what is said of a packet is what becomes of it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use wvs_tests::{Config, LabOptions, Service, Stage, Target, backend, client_sources, rs, wait_until};
+
+/// What `wvs explain` says of a packet.
+fn explain(stage: &Stage, from: &str, to: &str) -> Result<Value> {
+    stage.director.json(&["explain", "--from", from, "--to", to])
+}
+
+/// The real server that a backend stands for.
+fn server(explained: &Value) -> String {
+    let backend = explained["backend"]["address"].as_str().unwrap_or_default();
+    let n = (1..=3).find(|n| rs(*n).to_string() == backend);
+    n.map_or_else(|| format!("none: {explained}"), |n| format!("rs{n}"))
+}
+
+#[test]
+fn what_is_said_of_a_packet_is_what_becomes_of_it() -> Result<()> {
+    let options = LabOptions {
+        client_addresses: 12,
+        ..LabOptions::default()
+    };
+    let stage = Stage::with(options, Service::web().scheduler("rr").weights(&[3, 2, 1]))?;
+    let to = stage.web().to_string();
+    for turn in 0..12 {
+        let said = explain(&stage, "10.0.0.10:40000", &to)?;
+        assert_eq!(said["because"]["position"], turn, "{said}");
+        assert_eq!(stage.client().ask(stage.web())?.server, server(&said), "{said}");
+    }
+    stage
+        .director
+        .reload_with(Config::of([Service::web().scheduler("sh")]))?;
+    let mut servers = std::collections::BTreeSet::new();
+    for source in client_sources(12) {
+        let said = explain(&stage, &format!("{source}:40000"), &to)?;
+        assert_eq!(said["because"]["draw"], "hash", "{said}");
+        assert_eq!(stage.client().from(source).ask(stage.web())?.server, server(&said), "{said}");
+        servers.insert(server(&said));
+    }
+    assert!(servers.len() > 1, "{servers:?}");
+    Ok(())
+}
+
+#[test]
+fn a_known_connection_and_a_refused_one_are_told_apart() -> Result<()> {
+    let stage = Stage::up(Service::web().reject_other_ports())?;
+    stage.client().ask_many(stage.web(), 1);
+    let connections = stage.director.json(&["connections"])?;
+    let client = connections["connections"][0]["client"]
+        .as_str()
+        .context("a connection")?;
+    let said = explain(&stage, client, &stage.web().to_string())?;
+    assert_eq!(said["because"]["reason"], "connection", "{said}");
+    let said = explain(&stage, "10.0.0.10:40000", &stage.lab.vip(81).to_string())?;
+    assert_eq!(
+        (&said["because"]["reason"], &said["then"]["with"]),
+        (&"closed".into(), &"tcp-reset".into())
+    );
+    for n in 1..=3 {
+        stage.director.drain("web", rs(n))?;
+    }
+    let said = explain(&stage, "10.0.0.10:40000", &stage.web().to_string())?;
+    let states: Vec<_> = said["because"]["backends"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
+    assert!(states.len() == 3 && states.iter().all(|it| it["state"] == "draining"), "{said}");
+    Ok(())
+}
+
+/// `wvs events -f` as a process whose lines come one by one.
+struct Followed {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Followed {
+    fn start(stage: &Stage, arguments: &[&str]) -> Result<Self> {
+        let mut command = stage.director.command();
+        command.args(["events", "-f", "-o", "json"]).args(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let stdout = child.stdout.take().context("its stdout")?;
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            let read = BufReader::new(stdout).lines().map_while(Result::ok);
+            read.take_while(|line| sender.send(line.clone()).is_ok())
+                .for_each(drop);
+        });
+        Ok(Self { child, lines })
+    }
+
+    /// The next event of this name.
+    fn next(&self, name: &str) -> Result<Value> {
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(30));
+            let line = line.with_context(|| format!("no event {name}"))?;
+            let event: Value = serde_json::from_str(&line)?;
+            if event["event"] == name {
+                return Ok(event);
+            }
+        }
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn events_come_while_they_happen_and_end_with_the_director() -> Result<()> {
+    let mut stage = Stage::up(Service::web())?;
+    let mut followed = Followed::start(&stage, &[])?;
+    // That of the start is among the last ones.
+    assert_eq!(followed.next("applied")?["edit"], false);
+    stage.director.ok(&["weight", "web", &rs(1).to_string(), "3"])?;
+    assert_eq!(followed.next("applied")?["edit"], true);
+    stage.ns().nft("flush map ip wvs backends")?;
+    followed.next("repaired")?;
+    // A reader is no reason to stay.
+    stage.director.terminate()?;
+    let status =
+        wait_until("the reader to end", Duration::from_secs(30), || followed.child.try_wait().transpose());
+    assert_eq!(status?.code(), Some(3));
+    Ok(())
+}
+
+#[test]
+fn the_program_says_what_it_does_and_samples_what_it_did() -> Result<()> {
+    let stage = Stage::up(
+        Service::web()
+            .forward("dr")
+            .only([backend(1), backend(2)].map(Target::new)),
+    )?;
+    let to = stage.web().to_string();
+    let said = explain(&stage, "10.0.0.10:40000", &to)?;
+    assert_eq!((&said["service"]["by"], &said["then"]["method"]), (&"tc".into(), &"dr".into()), "{said}");
+    assert_eq!(
+        (&said["then"]["interface"], &said["because"]["reason"]),
+        (&"br-rs".into(), &"schedule".into())
+    );
+
+    let followed = Followed::start(&stage, &["--sample", "1"])?;
+    followed.next("applied")?;
+    // It is sampled from the next look on, and nobody answers: there is no virtual address at the real servers.
+    let sampled = wait_until("a sample", Duration::from_secs(60), || {
+        let _ = stage.client().ask(stage.web());
+        followed
+            .lines
+            .try_iter()
+            .find(|line| line.contains("\"scheduled\""))
+    });
+    let sampled: Value = serde_json::from_str(&sampled)?;
+    assert_eq!(
+        (&sampled["service"], &sampled["target"]),
+        (&"web".into(), &to.as_str().into()),
+        "{sampled}"
+    );
+    assert_eq!((&sampled["interface"], &sampled["one_in"]), (&"eth0".into(), &1.into()), "{sampled}");
+
+    let program = stage.director.json(&["export", "tc"])?;
+    let attachment = &program["attachments"][0];
+    assert_eq!(
+        (&attachment["interface"], &attachment["ingress"][0]["ours"]),
+        (&"eth0".into(), &true.into())
+    );
+    assert_eq!(attachment["program"], program["programs"][0]["id"]);
+    assert!(program["programs"][0]["verified_instructions"].as_u64() > Some(1000), "{program}");
+    assert_eq!(program["programs"][0]["tag"].as_str().map(str::len), Some(16));
+    assert!(program["maps"].as_array().is_some_and(|maps| maps.len() > 10), "{program}");
+    assert_eq!(program["services"][0]["slots"], 256);
+    assert_eq!(program["backends"].as_array().map(Vec::len), Some(2));
+    let text = stage.director.ok(&["export", "tc"])?;
+    assert!(text.contains("wvs_ingress id ") && text.contains("by direct routing to "), "{text}");
+    Ok(())
+}
