@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo test lint bench fuzz plugins build setup
+.PHONY: help demo test test-vm test-vm-one lint bench bench-vm fuzz plugins build setup setup-vm
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -16,11 +16,20 @@ demo: setup ## real requests through NAT with each scheduler, in namespaces on t
 test: setup ## all tests: pure ones and, as root, the lab with real traffic
 	scripts/test
 
+test-vm: setup-vm ## direct routing and tunnels on Debian's kernels 6.12 and 6.1, under emulation
+	scripts/vm-test
+
+test-vm-one: setup-vm
+	WVS_VM_SECONDS=150 scripts/vm-test --brief 6.12
+
 lint: setup ## formatting, lints and licences
 	scripts/lint
 
 bench: setup ## the figures of SPECIFICATION.md, measured on this machine
 	scripts/bench
+
+bench-vm: setup-vm ## instructions per packet of IPVS and of wvs, on the same kernels
+	scripts/vm-bench
 
 fuzz: setup ## a million configurations
 	WVS_FUZZ_CASES=1000000 $(CARGO) test -p wvs-core --test config_fuzz -- --nocapture
@@ -33,3 +42,6 @@ build: setup ## the release binary, target/release/wvs
 
 setup: ## install what is missing
 	@scripts/setup
+
+setup-vm:
+	@scripts/setup vm

@@ -14,7 +14,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
-pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, ManArgs, RunArgs};
+pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs, RunArgs};
 pub use look::{EventsArgs, ExplainArgs};
 pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject};
 pub use read::{BackendsArgs, ConnectionsArgs, Export, PersistenceArgs};
@@ -131,8 +131,7 @@ pub enum Command {
     #[command(subcommand)]
     RealServer(RealServerCommand),
     /// Find out whether this machine has what a director needs
-    #[command(after_help = "Example:\n  wvs doctor")]
-    Doctor,
+    Doctor(DoctorArgs),
     /// Write completions for a shell
     Completions(CompletionsArgs),
     /// Write the manual

@@ -7,7 +7,7 @@ mod plugin;
 mod read;
 mod real_server;
 
-use crate::args::{Cli, Command, ConfigCommand, Export};
+use crate::args::{Cli, Command, ConfigCommand, DoctorArgs, Export};
 use crate::client::Client;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -51,7 +51,7 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
         Command::Remove(remove) => edit::remove(&client()?, remove, output)?,
         Command::Plugin(command) => return plugin::execute(command, output),
         Command::RealServer(command) => return real_server::execute(command, output),
-        Command::Doctor => return doctor(socket, output),
+        Command::Doctor(args) => return doctor(args, socket, output),
         Command::Config(ConfigCommand::Default) => output.data(local::default_config().as_bytes())?,
         Command::Completions(args) => output.data(&local::completions(args.shell))?,
         Command::Man(args) => match &args.dir {
@@ -83,8 +83,8 @@ fn check(file: &std::path::Path, output: &Output) -> Result<Exit, CommandError> 
     Ok(Exit::Done)
 }
 
-fn doctor(socket: &std::path::Path, output: &Output) -> Result<Exit, CommandError> {
-    let findings = local::doctor(socket);
+fn doctor(args: &DoctorArgs, socket: &std::path::Path, output: &Output) -> Result<Exit, CommandError> {
+    let findings = local::doctor(args, socket);
     output.value("the findings", findings.as_slice(), render::findings)?;
     let well = findings.iter().all(|finding| finding.ok);
     Ok(if well { Exit::Done } else { Exit::Degraded })

@@ -17,7 +17,7 @@ use wvs_core::{director, offline};
 
 pub use plugin::{Inspection, Parameter, Prices};
 
-use crate::args::{Cli, RunArgs};
+use crate::args::{CONFIG, Cli, DoctorArgs, RunArgs};
 
 /// Why something that needs no director failed.
 #[derive(Debug, thiserror::Error)]
@@ -144,8 +144,11 @@ impl From<probe::Finding> for Finding {
 }
 
 /// What a director needs of this machine.
-pub fn doctor(socket: &Path) -> Vec<Finding> {
-    offline::doctor(socket).into_iter().map(Finding::from).collect()
+pub fn doctor(args: &DoctorArgs, socket: &Path) -> Vec<Finding> {
+    let usual = || Some(PathBuf::from(CONFIG)).filter(|path| path.exists());
+    let config = args.config.clone().or_else(usual);
+    let findings = offline::doctor(socket, config.as_deref());
+    findings.into_iter().map(Finding::from).collect()
 }
 
 /// A configuration as a file that people read and edit.

@@ -70,7 +70,7 @@ fn tables_round_and_json_and_yaml_are_exact() {
 #[test]
 fn names_reach_the_director_as_they_are() {
     let connections = json!({ "total": 5, "connections": [] }).to_string();
-    let clients = json!({ "total": 7, "clients": [] }).to_string();
+    let clients = json!({ "more": true, "clients": [] }).to_string();
     let director = FakeDirector::new([
         ("GET /v1/backends", 200, "[]".to_owned()),
         ("GET /v1/connections", 200, connections),
@@ -81,7 +81,7 @@ fn names_reach_the_director_as_they_are() {
     let listed = director.wvs(&["connections", "web", "--limit", "0"]);
     assert_eq!(listed.stderr, "0 of 5 connections; --limit 5 lists all\n");
     let listed = director.wvs(&["persistence", "a b", "--limit", "1"]);
-    assert_eq!(listed.stderr, "0 of 7 clients; --limit 7 lists all\n");
+    assert_eq!(listed.stderr, "0 clients, and there are more: a higher --limit lists them\n");
     let asked: Vec<_> = director
         .requests()
         .into_iter()

@@ -243,8 +243,8 @@ pub struct Connection {
 /// Clients that stay with their backends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersistentClients {
-    /// How many there are.
-    pub total: usize,
+    /// Whether there are more; how many would take long to find out.
+    pub more: bool,
     /// Some or all of them.
     pub clients: Vec<PersistentClient>,
 }

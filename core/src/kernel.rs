@@ -102,8 +102,10 @@ pub trait Nft {
     ) -> Result<BTreeMap<BackendId, BackendTraffic>, NftError>;
     /// How many connections the first rule of a chain that counts has seen: where its `numgen` stands.
     fn position(&mut self, family: Family, chain: &str) -> Result<u64, NftError>;
-    /// The clients that a map remembers, by address; none where there is no such map.
-    fn remembered(&mut self, family: Family, map: &IdMap) -> Result<Vec<Remembered>, NftError>;
+    /// Clients that a map remembers, by address; none where there is no such map. Where there are more than `most`,
+    /// so many and some: for every message of its answer the kernel begins at the first element again, so that
+    /// 65,536 take 0.4 s and 262,144 take 6 s.
+    fn remembered(&mut self, family: Family, map: &IdMap, most: usize) -> Result<Vec<Remembered>, NftError>;
     /// Deletes our tables and guards, and says whether there were any.
     fn teardown(&mut self) -> Result<bool, NftError>;
 }

@@ -1,5 +1,7 @@
 //! What works without a director: checking and printing a configuration, tearing down, examining the host.
 
+mod doctor;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +11,7 @@ use crate::config::read::read_with;
 use crate::director::{Store, StoreError, text_of};
 use crate::ids::{BackendIds, TooManyBackends};
 use crate::kernel::tc::{TcError, TcSettings};
-use crate::kernel::{AddressError, HostError, NftError, open_doors, probe};
+use crate::kernel::{AddressError, HostError, NftError, open_doors};
 use crate::pool::pools;
 use crate::ruleset::{
     build::{Facts, build},
@@ -17,6 +19,8 @@ use crate::ruleset::{
 };
 use crate::scheduler::StartHostError;
 use crate::scheduler::catalog::Catalog;
+
+pub use doctor::doctor;
 
 /// Why a configuration is not good.
 #[derive(Debug, thiserror::Error)]
@@ -112,22 +116,4 @@ pub fn teardown(state_dir: &Path, pin_dir: &Path) -> Result<Torn, TeardownError>
     }
     store.keep_addresses(&Default::default())?;
     Ok(Torn { tables, addresses })
-}
-
-/// Examines the host: privileges, kernel features, settings, and whether a director answers.
-pub fn doctor(socket: &Path) -> Vec<probe::Finding> {
-    let mut findings = probe::host();
-    let answers = std::os::unix::net::UnixStream::connect(socket);
-    findings.push(probe::Finding {
-        name: "director".into(),
-        ok: answers.is_ok(),
-        detail: match &answers {
-            Ok(_) => format!("answers on {}", socket.display()),
-            Err(error) => format!("does not answer on {}: {error}", socket.display()),
-        },
-        fix: answers
-            .is_err()
-            .then(|| "start it: wvs run --config /etc/wvs/wvs.toml".into()),
-    });
-    findings
 }

@@ -33,6 +33,7 @@ pub use item::{Item, State, judge, plan};
 pub use memory::{Memory, MemoryError, Remembered};
 pub use receive::{Ability, Device};
 pub use seen::{Arp, Decapsulation, Interface, Seen, Way};
+pub use segments::overhead;
 pub use setup::{Made, Persistence, SetupError, setup};
 pub use status::{Status, StatusError, status};
 pub use undo::{UndoError, Undone, undo};

@@ -5,6 +5,7 @@
 
 mod build;
 mod clients;
+mod examine;
 mod frame;
 mod numbers;
 mod plan;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wvs_tc_bpf::{Listen, Pin, ServiceSettings, Target};
 
 pub use build::{Facts, build, wanted_interfaces};
+pub use examine::examine;
 pub use frame::frame;
 pub use numbers::{ServiceNumbers, TooManyServices};
 pub use plan::{Step, Words, plan};

@@ -2,6 +2,7 @@
 //! see the kernel's part without the rest.
 //!
 //! static-director PINS INTERFACE dr|tun VIP PORT SERVER=INTERFACE,MAC,SOURCE-MAC,SOURCE...
+#![allow(clippy::print_stdout)]
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -70,6 +71,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for proto in [6, 17] {
         maps.set_listener(Listen::Address(vip, proto, port), 0)?;
     }
-    forwarder.attach(interface)?;
+    let attached = forwarder.attach(interface)?;
+    let walked: u32 = forwarder.verified_instructions().map(|(_, count)| count).sum();
+    println!("the verifier walked through {walked} instructions; attached: {attached:?}");
     Ok(())
 }

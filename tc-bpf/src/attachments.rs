@@ -86,6 +86,17 @@ impl Forwarder {
     }
 }
 
+impl Hook {
+    /// How programs are attached on this kernel where nothing is attached yet. Needs CAP_NET_ADMIN.
+    pub fn of_this_kernel() -> Result<Self, ProgramError> {
+        match SchedClassifier::query_tcx("lo", TcAttachType::Ingress) {
+            Ok(_) => Ok(Hook::Tcx),
+            Err(error) if has_errno(&error, libc::EINVAL) => Ok(Hook::Clsact),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Hooks {
     pub(crate) fn forwarder(root: &Path) -> Self {
         let folder = pin::folder(root);

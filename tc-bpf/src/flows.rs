@@ -44,14 +44,20 @@ impl Maps {
     /// All connections, the half-open ones too. For listings: a sweep is cheaper.
     pub fn flows(&self) -> Result<Flows, MapError> {
         let mut all = Flows::new();
-        for map in [&self.flows4, &self.half_open4] {
-            map.walk(|keys, values| all.extend(keys.iter().map(widened).zip(values.iter().copied())))
-                .map_err(refused("reading the IPv4 connections"))?;
-        }
-        for map in [&self.flows6, &self.half_open6] {
-            map.walk(|keys, values| all.extend(keys.iter().copied().zip(values.iter().copied())))
-                .map_err(refused("reading the IPv6 connections"))?;
-        }
+        let mut see4 = |keys: &[FlowKey4], values: &[Flow]| {
+            all.extend(keys.iter().map(widened).zip(values.iter().copied()));
+        };
+        self.flows4
+            .walk(&mut see4)
+            .and_then(|()| self.half_open4.walk(&mut see4))
+            .map_err(refused("reading the IPv4 connections"))?;
+        let mut see6 = |keys: &[FlowKey], values: &[Flow]| {
+            all.extend(keys.iter().copied().zip(values.iter().copied()));
+        };
+        self.flows6
+            .walk(&mut see6)
+            .and_then(|()| self.half_open6.walk(&mut see6))
+            .map_err(refused("reading the IPv6 connections"))?;
         Ok(all)
     }
 

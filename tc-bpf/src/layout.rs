@@ -25,7 +25,7 @@ pub const SCHEMA: u32 = 2;
 pub unsafe trait Plain: Copy + Default {}
 
 layout! {
-    /// A connection of IPv4, as the client's packets name it. Maps `flows4`, `half_open4`.
+    /// A connection of IPv4, as the client's packets name it. Map `flows4`.
     struct FlowKey4 = flow_key4 {
         /// The client's port.
         sport: u16,
@@ -43,7 +43,7 @@ layout! {
         daddr: [u8; 4],
     }
 
-    /// A connection of IPv6; in listings also of IPv4, as [`FlowKey4`] and zeros. Maps `flows6`, `half_open6`.
+    /// A connection of IPv6; in listings also of IPv4, as [`FlowKey4`] and zeros. Map `flows6`.
     struct FlowKey = flow_key {
         /// The client's port.
         sport: u16,
@@ -77,6 +77,34 @@ layout! {
         opened: u32,
     }
 
+    /// A half-open connection of IPv4.
+    struct HalfOpen4 = half_open4 {
+        /// What is known of it.
+        flow: Flow,
+        /// Its name, with a stamp of that in `pad` (`half_open.h`); the protocol is 0 where there is none.
+        key: FlowKey4,
+    }
+
+    /// A half-open connection of IPv6.
+    struct HalfOpen6 = half_open6 {
+        /// What is known of it.
+        flow: Flow,
+        /// As in [`HalfOpen4`].
+        key: FlowKey,
+    }
+
+    /// The connections that their hash puts in one place, of which the oldest gives way. Map `half_open4`.
+    struct HalfOpenSet4 = half_open_set4 {
+        /// Two cache lines.
+        ways: [HalfOpen4; HALF_OPEN_WAYS],
+    }
+
+    /// The same of IPv6. Map `half_open6`.
+    struct HalfOpenSet6 = half_open_set6 {
+        /// Three and a half.
+        ways: [HalfOpen6; HALF_OPEN_WAYS],
+    }
+
     /// What of a packet names a service. Map `listeners`.
     struct Listener = listener {
         /// The virtual address; with [`KIND_MARK`] the mark in the first four bytes, in the machine's order.
@@ -87,6 +115,17 @@ layout! {
         proto: u8,
         /// One of `KIND_*`.
         kind: u8,
+    }
+
+    /// An address, protocol and port of IPv4 that need not be searched for. Map `shortcuts`, by the hash of `name`; of
+    /// several listeners with one hash the last has it, and all are in `listeners`.
+    struct Shortcut = shortcut {
+        /// Address, port and protocol as they follow one another in memory, and [`SHORTCUT_USED`].
+        name: u64,
+        /// The service that listens there.
+        service: u32,
+        /// Zero.
+        pad: u32,
     }
 
     /// A service. Map `services`, by service number.
@@ -165,6 +204,12 @@ layout! {
         icmp_limit: u32,
         /// One in so many scheduled or lost packets is reported; 0 means none.
         report_every: u32,
+        /// Elements of the maps of half-open connections.
+        half_open_sets: u32,
+        /// Zero.
+        pad: u32,
+        /// Of their hash, so that nobody else knows which connections meet.
+        half_open_seed: u64,
     }
 
     /// What a CPU has used of its limits. Map `gates`.
@@ -281,6 +326,15 @@ numbers! {
     ASKED_RING: usize = 1 << 20;
     /// Answers that wait for their packets.
     ANSWERS: u32 = 1 << 14;
+    /// Half-open connections that share a place.
+    HALF_OPEN_WAYS: usize = 4;
+
+    /// Shortcuts are 2 to the power of this.
+    SHORTCUT_BITS: u32 = 12;
+    /// Marks a shortcut that is one.
+    SHORTCUT_USED: u64 = 1 << 56;
+    /// The product with it begins with the hash of a shortcut's name.
+    SHORTCUT_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
 
     /// Limits hold for 2 to the power of this of the kernel's ticks: 128 ms with the usual 250 in a second.
     GATE_TICKS: u32 = 5;

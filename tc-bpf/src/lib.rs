@@ -12,6 +12,7 @@ mod clsact;
 mod decap;
 pub mod filter;
 mod flows;
+mod half_open;
 mod installed;
 mod inventory;
 mod jhash;

@@ -1,14 +1,16 @@
 //! Setting and reading the maps. Each setter is one update, and knows nothing of what was there before.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::filter;
+use crate::half_open::HalfOpen;
 use crate::layout::{
     Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, GATE_TICKS, Gate, Listener, Persistent,
-    PersistentKey, PinKey, Pinned, Service, ServiceStats, Settings, TABLE_KIND_SHIFT,
+    PersistentKey, PinKey, Pinned, Service, ServiceStats, Settings, Shortcut, TABLE_KIND_SHIFT,
 };
 use crate::pin;
 use crate::service::ServiceSettings;
@@ -74,14 +76,15 @@ pub struct Maps {
     pub(crate) settings: Map<u32, Settings>,
     gates: Map<u32, Gate>,
     listeners: Map<Listener, u32>,
+    shortcuts: Map<u32, Shortcut>,
     pub(crate) services: Map<u32, Service>,
     cycles: Map<u32, u64>,
     pub(crate) tables: Map<u32, u32>,
     pub(crate) backends: Map<u32, Backend>,
     pub(crate) flows4: Map<FlowKey4, Flow>,
     pub(crate) flows6: Map<FlowKey, Flow>,
-    pub(crate) half_open4: Map<FlowKey4, Flow>,
-    pub(crate) half_open6: Map<FlowKey, Flow>,
+    pub(crate) half_open4: HalfOpen<FlowKey4>,
+    pub(crate) half_open6: HalfOpen<FlowKey>,
     pub(crate) persistent: Map<PersistentKey, Persistent>,
     pub(crate) persistent_new: Map<PersistentKey, Persistent>,
     pub(crate) pins: Map<PinKey, Pinned>,
@@ -122,12 +125,12 @@ impl Maps {
     pub fn open(root: &Path) -> Result<Self, OpenError> {
         let folder = pin::folder(root);
         macro_rules! open {
-            ($($name:ident),*) => {
+            ($($kind:ident: $($name:ident),*;)*) => {
                 Self {
-                    $($name: {
+                    $($($name: {
                         let path = folder.join(stringify!($name));
-                        Map::open(&path).map_err(|source| OpenError { path, source })?
-                    },)*
+                        $kind::open(&path).map_err(|source| OpenError { path, source })?
+                    },)*)*
                     clock: {
                         let path = folder.join(CLOCK);
                         crate::sys::open_program(&path).map_err(|source| OpenError { path, source })?
@@ -135,25 +138,24 @@ impl Maps {
                 }
             };
         }
-        Ok(open!(
-            settings,
-            gates,
-            listeners,
-            services,
-            cycles,
-            tables,
-            backends,
-            flows4,
-            flows6,
-            half_open4,
-            half_open6,
-            persistent,
-            persistent_new,
-            pins,
-            backend_stats,
-            service_stats,
-            events
-        ))
+        Ok(open! {
+            Map: settings, gates, listeners, shortcuts, services, cycles, tables, backends, flows4, flows6, persistent,
+                persistent_new, pins,
+                backend_stats, service_stats, events;
+            HalfOpen: half_open4, half_open6;
+        })
+    }
+
+    /// Tells the program of the tables of half-open connections, when they are new.
+    pub(crate) fn begin_half_open(&self) -> Result<(), MapError> {
+        let known = self.settings()?.half_open_seed != 0;
+        let sets = self.half_open4.sets.min(self.half_open6.sets);
+        // The standard library seeds its hashers anew for each process.
+        let seed = RandomState::new().build_hasher().finish() | 1;
+        if known {
+            return Ok(());
+        }
+        self.change_settings(|settings| (settings.half_open_sets, settings.half_open_seed) = (sets, seed))
     }
 
     pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<(), MapError> {
@@ -184,13 +186,37 @@ impl Maps {
             Listen::Address(address, ..) => filter::insert(&mut settings.filter, address),
             Listen::Mark(_) => settings.marks = 1,
         })?;
+        // A shortcut never outlives what it is short for, wherever we are interrupted.
+        self.forget_shortcut(listen)?;
         self.listeners
             .set(&listen.into(), &service)
-            .map_err(refused(format!("listening at {listen:?} for service {service}")))
+            .map_err(refused(format!("listening at {listen:?} for service {service}")))?;
+        match listen.shortcut(service) {
+            Some((at, shortcut)) => self
+                .shortcuts
+                .set(&at, &shortcut)
+                .map_err(refused(format!("making a shortcut for {listen:?}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_shortcut(&self, listen: Listen) -> Result<(), MapError> {
+        let Some((at, shortcut)) = listen.shortcut(0) else {
+            return Ok(());
+        };
+        let doing = || format!("removing the shortcut for {listen:?}");
+        let there = self.shortcuts.get(&at).map_err(refused(doing()))?;
+        if there.is_some_and(|there| there.name == shortcut.name) {
+            self.shortcuts
+                .set(&at, &Shortcut::default())
+                .map_err(refused(doing()))?;
+        }
+        Ok(())
     }
 
     /// Ends a listener. Its connections go on. Says whether there was one.
     pub fn remove_listener(&self, listen: Listen) -> Result<bool, MapError> {
+        self.forget_shortcut(listen)?;
         let existed = self
             .listeners
             .delete(&listen.into())

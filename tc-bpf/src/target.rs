@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::layout::{
     BACKEND_QUIESCED, Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT,
-    METHOD_TUN, TABLE_BOTH, TABLE_CYCLE, TABLE_DESTINATION, TABLE_FLOW, TABLE_SOURCE, TABLE_SOURCE_PORT,
+    METHOD_TUN, SHORTCUT_BITS, SHORTCUT_HASH, SHORTCUT_USED, Shortcut, TABLE_BOTH, TABLE_CYCLE,
+    TABLE_DESTINATION, TABLE_FLOW, TABLE_SOURCE, TABLE_SOURCE_PORT,
 };
 
 /// What of a packet names a service.
@@ -30,6 +31,25 @@ pub(crate) fn address(octets: [u8; 16], family: u8) -> IpAddr {
     match address.to_ipv4_mapped() {
         Some(v4) if family == 4 => v4.into(),
         _ => address.into(),
+    }
+}
+
+impl Listen {
+    /// Where the shortcut to it is, if it may have one, and what it says.
+    pub(crate) fn shortcut(self, service: u32) -> Option<(u32, Shortcut)> {
+        let Self::Address(IpAddr::V4(address), proto, port @ 1..) = self else {
+            return None;
+        };
+        let [a, b, c, d] = address.octets();
+        let [high, low] = port.to_be_bytes();
+        let name = SHORTCUT_USED | u64::from_le_bytes([a, b, c, d, high, low, proto, 0]);
+        let at = name.wrapping_mul(SHORTCUT_HASH) >> (64 - SHORTCUT_BITS);
+        let shortcut = Shortcut {
+            name,
+            service,
+            pad: 0,
+        };
+        Some((at as u32, shortcut))
     }
 }
 

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The director's address on both of its networks.
 pub(crate) const DIRECTOR: u8 = 1;
+/// The router's address on the client's network, where there is one.
+pub(crate) const ROUTER: u8 = 2;
 /// The first of the client's addresses.
 const FIRST_CLIENT: u8 = 10;
 /// Left free among the client's addresses, for virtual services.
@@ -78,6 +80,12 @@ pub fn vip(n: u8) -> IpAddr {
 /// The `n`-th address kept for virtual services: `fd00:a::100` for 0, up to 9.
 pub fn vip6(n: u8) -> IpAddr {
     client_net6(vip_host(n)).into()
+}
+
+/// The virtual addresses that real servers hold themselves where they answer clients directly: the first two of each
+/// family.
+pub(crate) fn served_directly() -> [IpAddr; 4] {
+    [vip(0), vip(1), vip6(0), vip6(1)]
 }
 
 /// The address of real server `n`, counted from 1: `10.1.0.11` for 1.

@@ -142,14 +142,41 @@ impl Client {
             seen
         })
     }
+
+    /// Sends `n` datagrams, one after the other, all from one source port.
+    pub fn ask_udp_from_one_port(&self, to: SocketAddr, n: usize) -> Distribution {
+        let source = self.source;
+        self.namespace.block_on(move || async move {
+            let mut seen = Distribution::default();
+            let socket = async {
+                let socket = fresh_udp_socket(to, source).await?;
+                socket.connect(to).await?;
+                io::Result::Ok(socket)
+            };
+            match socket.await {
+                Err(error) => seen.count(Err(error.kind())),
+                Ok(socket) => {
+                    for _ in 0..n {
+                        let asked = exchange_udp(&socket, "ping").await;
+                        seen.count(asked.as_ref().map(|it| &*it.server).map_err(io::Error::kind));
+                    }
+                }
+            }
+            seen
+        })
+    }
 }
 
 async fn ask_udp(to: SocketAddr, source: Option<IpAddr>, payload: &str) -> io::Result<UdpAnswer> {
     let socket = fresh_udp_socket(to, source).await?;
     // Connected, so that ICMP errors arrive and answers from another address than asked do not.
     socket.connect(to).await?;
+    exchange_udp(&socket, payload).await
+}
+
+async fn exchange_udp(socket: &UdpSocket, payload: &str) -> io::Result<UdpAnswer> {
     socket.send(payload.as_bytes()).await?;
-    let mut buffer = [0; 2048];
+    let mut buffer = vec![0; 65_536];
     let read = within(PATIENCE, socket.recv(&mut buffer)).await?;
     parse_udp(&String::from_utf8_lossy(&buffer[..read]))
 }

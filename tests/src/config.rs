@@ -100,6 +100,18 @@ impl Service {
             .backends((1..=3).map(rs6))
     }
 
+    /// `web` by direct routing or tunnels: real servers 1 to 3 without a port, which stays as it is.
+    pub fn direct(forward: &str) -> Self {
+        Self::web().forward(forward).only((1..=3).map(backend))
+    }
+
+    /// The same in IPv4 and IPv6.
+    pub fn direct_of_both_families(forward: &str) -> Self {
+        Self::direct(forward)
+            .listen(&format!("tcp://{}", SocketAddr::new(vip6(0), 80)))
+            .backends((1..=3).map(backend6))
+    }
+
     /// Listens on this, too.
     #[must_use]
     pub fn listen(mut self, listen: &str) -> Self {
@@ -242,6 +254,12 @@ impl Target {
     #[must_use]
     pub fn weight(self, weight: u32) -> Self {
         self.set("weight", weight.to_string())
+    }
+
+    /// With another setting; the value is TOML.
+    #[must_use]
+    pub fn with(self, key: &str, value: &str) -> Self {
+        self.set(key, value.to_owned())
     }
 
     /// Draining.

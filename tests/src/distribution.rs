@@ -30,6 +30,12 @@ impl Distribution {
         }
     }
 
+    /// So many real servers, `rs1` and on, each as often: `even(3, 10)` for thirty requests in turn.
+    pub fn even(servers: usize, each: usize) -> Self {
+        let names: Vec<String> = (1..=servers).map(|n| format!("rs{n}")).collect();
+        Self::of(&names.iter().map(|name| (name.as_str(), each)).collect::<Vec<_>>())
+    }
+
     /// How often `server` answered.
     pub fn server(&self, server: &str) -> usize {
         self.servers.get(server).copied().unwrap_or(0)

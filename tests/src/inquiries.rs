@@ -1,7 +1,6 @@
 //! What tests ask a director, and change by its command line.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -126,7 +125,7 @@ impl Director {
     ///
     /// # Errors
     /// When the director refuses it.
-    pub fn weigh(&self, service: &str, backend: SocketAddr, weight: u32) -> Result<Value> {
+    pub fn weigh(&self, service: &str, backend: impl Display, weight: u32) -> Result<Value> {
         self.json(&["weight", service, &backend.to_string(), &weight.to_string()])
     }
 
@@ -134,7 +133,7 @@ impl Director {
     ///
     /// # Errors
     /// When the director refuses it.
-    pub fn drain(&self, service: &str, backend: SocketAddr) -> Result<Value> {
+    pub fn drain(&self, service: &str, backend: impl Display) -> Result<Value> {
         self.json(&["drain", service, &backend.to_string()])
     }
 }

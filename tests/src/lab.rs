@@ -1,18 +1,19 @@
 //! The network of one test: a client, a director and real servers.
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
+use wvs_tc_bpf::Decapsulator;
 
-use crate::addresses::{self, DIRECTOR, backend_host, client_hosts};
+use crate::addresses;
 use crate::bpffs::BpfFs;
 use crate::clients::Client;
 use crate::namespace::Namespace;
 use crate::servers::{RealServer, ServerOptions};
 use crate::stale;
+use crate::topology::{Topology, bridge, cable};
 
 /// What a lab is made of.
 #[derive(Clone, Debug)]
@@ -21,6 +22,10 @@ pub struct LabOptions {
     pub backends: usize,
     /// How many addresses of each family the client has; see [`client_sources`](crate::client_sources).
     pub client_addresses: usize,
+    /// How they are connected.
+    pub topology: Topology,
+    /// Whether real servers take tunnels apart, by wvs's decapsulator.
+    pub tunnels: bool,
     /// A word in the namespaces' names, for whoever looks at `ip netns` while a test hangs.
     pub name: &'static str,
 }
@@ -31,7 +36,36 @@ impl Default for LabOptions {
         Self {
             backends: 3,
             client_addresses: 1,
+            topology: Topology::TwoArms,
+            tunnels: false,
             name: "",
+        }
+    }
+}
+
+impl LabOptions {
+    /// Everybody on one switch, for direct routing.
+    pub fn one_arm() -> Self {
+        Self {
+            topology: Topology::OneArm,
+            ..Self::default()
+        }
+    }
+
+    /// Everybody on one switch, and real servers at which tunnels end.
+    pub fn tunnels() -> Self {
+        Self {
+            tunnels: true,
+            ..Self::one_arm()
+        }
+    }
+
+    /// Real servers at which tunnels end, in a network behind a router.
+    pub fn routed() -> Self {
+        Self {
+            topology: Topology::Routed,
+            tunnels: true,
+            ..Self::default()
         }
     }
 }
@@ -47,13 +81,22 @@ impl Default for LabOptions {
 ///
 /// Everybody's default route is the director, which forwards. Virtual addresses belong to whoever
 /// the test is about: the director under test (`manage_vip`), or [`Lab::add_vip`].
+///
+/// With a switch ([`Topology::OneArm`], [`Topology::Routed`]) the director has one interface, and the addresses are
+/// the same: in one network of 10.0.0.0/15 and fd00:a::/31, or with the router at 10.0.0.2 and 10.1.0.1.
 #[derive(Debug)]
 pub struct Lab {
     client: Namespace,
     director: Namespace,
+    switch: Option<Namespace>,
+    router: Option<Namespace>,
     backends: Vec<Namespace>,
+    topology: Topology,
     bpf: BpfFs,
 }
+
+/// The interface number of the director's cable.
+const DIRECTORS_CABLE: u32 = 100;
 
 impl Lab {
     /// Creates the namespaces and connects them. When it returns, packets flow.
@@ -68,10 +111,14 @@ impl Lab {
         stale::sweep_once();
         let prefix = stale::fresh_prefix(options.name);
         let named = |role: &str| Namespace::named(format!("{prefix}{role}"));
+        let topology = options.topology;
         let lab = Self {
             client: named("client"),
             director: named("director"),
+            switch: topology.has_switch().then(|| named("switch")),
+            router: (topology == Topology::Routed).then(|| named("router")),
             backends: (1..=options.backends).map(|n| named(&format!("rs{n}"))).collect(),
+            topology,
             bpf: BpfFs::mount(&format!("{prefix}bpf"))?,
         };
         stale::create(&lab.names())?;
@@ -89,47 +136,109 @@ impl Lab {
                 .into_iter()
                 .try_for_each(|thread| thread.join().expect("does not panic"))
         })?;
-        self.director.ip_batch(&self.director_links())?;
+        self.lay_cables()?;
         thread::scope(|scope| {
-            let client = scope.spawn(|| self.client.ip_batch(&client_links(options.client_addresses)));
+            let client = scope.spawn(|| {
+                self.client
+                    .ip_batch(&self.topology.client(options.client_addresses))
+            });
+            self.director.ip_batch(&self.topology.director())?;
             for (n, backend) in (1..).zip(&self.backends) {
-                backend.ip_batch(&backend_links(n))?;
+                backend.ip_batch(&self.topology.backend(n))?;
+                if let Some(rule) = self.topology.rule6(n) {
+                    backend.ip(&rule)?;
+                }
             }
             client.join().expect("does not panic")
         })?;
-        self.namespaces().try_for_each(Namespace::settle)
+        self.namespaces().try_for_each(Namespace::settle)?;
+        if options.tunnels {
+            (1..=self.backends()).try_for_each(|n| self.end_tunnels(n))?;
+        }
+        Ok(())
     }
 
-    /// The director's side makes all links and sends each far end to its namespace.
-    fn director_links(&self) -> String {
-        // Far ends get low interface numbers, near ends high ones. Were the two ends of a veth
-        // numbered alike, the kernel would take it for a device without a peer and could delay
-        // the news that its carrier is up, and with it IPv6, by a second (linkwatch_urgent_event).
-        let mut batch = format!(
-            "link set lo up\n\
-             link add eth0 index 100 type veth peer name eth0 netns {}\n\
-             link add br-rs index 101 type bridge\n",
-            self.client.name()
-        );
-        let mut line = |text: String| {
-            batch.push_str(&text);
-            batch.push('\n');
+    /// One side makes all links and sends each far end to its namespace.
+    fn lay_cables(&self) -> Result<()> {
+        let servers = || {
+            let names = (1..).map(|n| format!("rs{n}"));
+            names.zip(&self.backends)
         };
-        for (n, backend) in (1..).zip(&self.backends) {
-            line(format!(
-                "link add rs{n} index {} type veth peer name eth0 netns {}",
-                101 + n,
-                backend.name()
-            ));
-            line(format!("link set rs{n} master br-rs up"));
+        let hosts = [
+            ("client", Some(&self.client)),
+            ("director", Some(&self.director)),
+            ("router", self.router.as_ref()),
+        ];
+        let hosts = hosts
+            .into_iter()
+            .filter_map(|(name, host)| Some((name.to_owned(), host?)));
+        match (&self.switch, &self.router) {
+            (None, _) => {
+                let client = cable("eth0", DIRECTORS_CABLE, &self.client);
+                self.director.ip_batch(&(client + &bridge("br-rs", servers())))
+            }
+            (Some(switch), None) => switch.ip_batch(&bridge("br0", hosts.chain(servers()))),
+            (Some(switch), Some(router)) => {
+                switch.ip_batch(&bridge("br0", hosts))?;
+                router.ip_batch(&(bridge("br-rs", servers()) + &self.topology.router()))
+            }
         }
-        line("link set eth0 up".into());
-        line("link set br-rs up".into());
-        line(format!("addr add {}/24 dev eth0", addresses::client_net(DIRECTOR)));
-        line(format!("addr add {}/64 dev eth0 nodad", addresses::client_net6(DIRECTOR)));
-        line(format!("addr add {}/24 dev br-rs", addresses::backend_net(DIRECTOR)));
-        line(format!("addr add {}/64 dev br-rs nodad", addresses::backend_net6(DIRECTOR)));
-        batch
+    }
+
+    /// Where the near ends of the real servers' cables are.
+    fn hub(&self) -> &Namespace {
+        self.router
+            .as_ref()
+            .or(self.switch.as_ref())
+            .unwrap_or(&self.director)
+    }
+
+    /// Has real server `n` take apart what is tunnelled to its addresses.
+    fn end_tunnels(&self, n: usize) -> Result<()> {
+        let pins = self.bpf.path().join(format!("rs{n}"));
+        self.backend_ns(n).run(|| {
+            let mut decapsulator = Decapsulator::load(&pins)?;
+            for address in [addresses::backend(n), addresses::backend6(n)] {
+                decapsulator.add(address)?;
+            }
+            // It is pinned, and stays without us.
+            decapsulator.attach("eth0")?;
+            Ok(())
+        })
+    }
+
+    /// Takes the director's only interface away, as a driver that is unloaded does.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn remove_director_interface(&self) -> Result<()> {
+        self.director.ip("link del eth0").map(drop)
+    }
+
+    /// Gives the director an interface again, with the name and the addresses of the one before.
+    ///
+    /// # Errors
+    /// When it has one, or the lab has no switch.
+    pub fn return_director_interface(&self) -> Result<()> {
+        let switch = self.switch.as_ref().context("this lab has no switch")?;
+        let port = cable("director", DIRECTORS_CABLE, &self.director);
+        switch.ip_batch(&(port + "link set director master br0 up\n"))?;
+        self.director.ip_batch(&self.topology.director())?;
+        self.director.settle()
+    }
+
+    /// Gives real server `n` another hardware address, and has it tell the network so, as a virtual machine that moves
+    /// or an address that a stand-in takes over does.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn change_hardware_address(&self, n: usize, to: &str) -> Result<()> {
+        let server = self.backend_ns(n);
+        server.sysctls(&[
+            ("net/ipv4/conf/eth0/arp_notify", "1"),
+            ("net/ipv6/conf/eth0/ndisc_notify", "1"),
+        ])?;
+        server.ip(&format!("link set eth0 address {to}")).map(drop)
     }
 
     /// The client.
@@ -196,6 +305,25 @@ impl Lab {
         self.director.settle()
     }
 
+    /// Where real servers listen in this lab: with a switch at virtual addresses too.
+    pub fn server_options(&self) -> ServerOptions {
+        if self.topology.has_switch() {
+            ServerOptions::direct()
+        } else {
+            ServerOptions::default()
+        }
+    }
+
+    /// The router's namespace.
+    ///
+    /// # Panics
+    /// When the lab has none.
+    pub fn router_ns(&self) -> &Namespace {
+        self.router
+            .as_ref()
+            .expect("a lab of `LabOptions::routed` has a router")
+    }
+
     /// Starts real server `n`, named `rs<n>`; it listens when this returns.
     ///
     /// # Errors
@@ -242,8 +370,8 @@ impl Lab {
 
     fn cable(&self, n: usize, state: &str) -> Result<()> {
         self.backend_ns(n);
-        // The director's end, so that the real server keeps its addresses and routes.
-        self.director.ip(&format!("link set rs{n} {state}")).map(drop)
+        // The near end, so that the real server keeps its addresses and routes.
+        self.hub().ip(&format!("link set rs{n} {state}")).map(drop)
     }
 
     /// Everything worth knowing about the director's network, for a failing test's output.
@@ -259,7 +387,11 @@ impl Lab {
     }
 
     fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
-        [&self.client, &self.director].into_iter().chain(&self.backends)
+        let always = [&self.client, &self.director].into_iter();
+        always
+            .chain(&self.switch)
+            .chain(&self.router)
+            .chain(&self.backends)
     }
 
     /// The names of all its namespaces.
@@ -273,28 +405,6 @@ impl Drop for Lab {
         // Nothing to be done about a failure here; the next test process sweeps what is left.
         let _ = stale::remove(&self.names());
     }
-}
-
-fn client_links(count: usize) -> String {
-    let mut batch = String::from("link set lo up\nlink set eth0 up\n");
-    for host in client_hosts(count) {
-        let (v4, v6) = (addresses::client_net(host), addresses::client_net6(host));
-        let _ = write!(batch, "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\n");
-    }
-    batch + &default_routes(addresses::client_net(DIRECTOR).into(), addresses::client_net6(DIRECTOR).into())
-}
-
-fn backend_links(n: usize) -> String {
-    let host = backend_host(n);
-    let (v4, v6) = (addresses::backend_net(host), addresses::backend_net6(host));
-    format!(
-        "link set lo up\nlink set eth0 up\n\
-         addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\n"
-    ) + &default_routes(addresses::backend_net(DIRECTOR).into(), addresses::backend_net6(DIRECTOR).into())
-}
-
-fn default_routes(v4: IpAddr, v6: IpAddr) -> String {
-    format!("route add default via {v4}\nroute add ::/0 via {v6}\n")
 }
 
 /// What differs from the kernel's defaults, and why.
@@ -312,21 +422,32 @@ fn settings(lab: &Lab, namespace: &Namespace) -> Vec<(&'static str, &'static str
         ("net/ipv4/icmp_ratelimit", "0"),
         ("net/ipv6/icmp/ratelimit", "0"),
     ];
-    if namespace.name() == lab.director.name() {
+    let is = |host: Option<&Namespace>| host.is_some_and(|it| it.name() == namespace.name());
+    if is(Some(&lab.director)) || is(lab.router.as_ref()) {
         settings.extend([
             ("net/ipv4/ip_forward", "1"),
             ("net/ipv6/conf/all/forwarding", "1"),
+            // Nobody is to learn a shorter way than the one that a test is about.
+            ("net/ipv4/conf/all/send_redirects", "0"),
+            ("net/ipv4/conf/default/send_redirects", "0"),
         ]);
-        // Frames between real servers are not the director's business; without br_netfilter in
-        // the kernel they never were.
-        if std::path::Path::new("/proc/sys/net/bridge").exists() {
-            settings.extend([
-                ("net/bridge/bridge-nf-call-iptables", "0"),
-                ("net/bridge/bridge-nf-call-ip6tables", "0"),
-            ]);
-        }
-    } else if namespace.name() == lab.client.name() {
+    }
+    if is(Some(&lab.client)) {
         settings.push(("net/ipv4/ip_local_port_range", "10000 65000"));
+    }
+    // Frames between ports of a bridge are nobody else's business; without br_netfilter in the kernel they never were.
+    if std::path::Path::new("/proc/sys/net/bridge").exists() {
+        settings.extend([
+            ("net/bridge/bridge-nf-call-iptables", "0"),
+            ("net/bridge/bridge-nf-call-ip6tables", "0"),
+        ]);
+    }
+    if lab.backends.iter().any(|host| is(Some(host))) && lab.topology.has_switch() {
+        // The virtual addresses on `lo` are not to be found by ARP, nor to be asked from. IPv6 does neither by itself.
+        settings.extend([
+            ("net/ipv4/conf/all/arp_ignore", "1"),
+            ("net/ipv4/conf/all/arp_announce", "2"),
+        ]);
     }
     settings
 }

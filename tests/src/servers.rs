@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::addresses::served_directly;
 use crate::connection::Answer;
 use crate::namespace::{Namespace, Task};
 use crate::wait::wait_for;
@@ -39,6 +40,18 @@ impl Default for ServerOptions {
             tcp: vec![8080, 8081],
             udp: vec![5353],
             also_at: Vec::new(),
+        }
+    }
+}
+
+impl ServerOptions {
+    /// For clients that are answered directly: TCP 80 to 82 and UDP 53 more, also at the first two virtual addresses of
+    /// each family.
+    pub fn direct() -> Self {
+        Self {
+            tcp: vec![80, 81, 82, 8080, 8081],
+            udp: vec![53, 5353],
+            also_at: served_directly().into(),
         }
     }
 }
@@ -302,7 +315,7 @@ async fn echo(name: &str, stream: &mut TcpStream, peer: SocketAddr) -> io::Resul
         local: stream.local_addr()?,
     };
     stream.write_all(answer.greeting().as_bytes()).await?;
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; 16_384];
     loop {
         match stream.read(&mut buffer).await? {
             0 => return Ok(()),
@@ -312,7 +325,7 @@ async fn echo(name: &str, stream: &mut TcpStream, peer: SocketAddr) -> io::Resul
 }
 
 async fn respond(service: Service, socket: UdpSocket) {
-    let mut buffer = [0; 2048];
+    let mut buffer = vec![0; 65_536];
     loop {
         // Errors are ICMP's, about earlier answers to ports that have closed meanwhile.
         let Ok((read, peer)) = socket.recv_from(&mut buffer).await else {

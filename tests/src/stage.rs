@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::director::Director;
 use crate::lab::{Lab, LabOptions};
 use crate::namespace::Namespace;
-use crate::servers::{RealServer, ServerOptions};
+use crate::servers::RealServer;
 
 /// A director at work between a client and running real servers.
 ///
@@ -74,7 +74,7 @@ impl Stage {
         prepare: impl FnOnce(&Lab) -> Result<()>,
     ) -> Result<Self> {
         let lab = Lab::new(options)?;
-        let servers = lab.start_servers(&ServerOptions::default())?;
+        let servers = lab.start_servers(&lab.server_options())?;
         prepare(&lab)?;
         let director = Director::start(&lab, &config.into().to_string())?;
         Ok(Self {

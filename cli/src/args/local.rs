@@ -35,6 +35,22 @@ pub struct CheckArgs {
     pub file: PathBuf,
 }
 
+/// `wvs doctor`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Looks at privileges, the kernel's features and settings. Where the configuration has services of direct routing or
+tunnels, also at what their program needs, and at route, hardware address and MTU of each of their backends. On a real
+server see `wvs real-server status`. Ends with 4 if something is not as it should be.
+
+Examples:
+  wvs doctor
+  wvs doctor --config new.toml -o json")]
+pub struct DoctorArgs {
+    /// The configuration [default: /etc/wvs/wvs.toml, if it is there]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 /// `wvs config`
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {

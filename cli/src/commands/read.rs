@@ -40,9 +40,9 @@ pub fn connections(client: &Client, args: &ConnectionsArgs, output: &Output) -> 
 pub fn persistence(client: &Client, args: &PersistenceArgs, output: &Output) -> Result<(), CommandError> {
     let clients = client.persistence(args.service.as_deref(), args.limit)?;
     output.value("the clients", &clients, render::persistence)?;
-    let (shown, total) = (clients.clients.len(), clients.total);
-    if shown < total {
-        output.message(&format!("{shown} of {total} clients; --limit {total} lists all"));
+    if clients.more {
+        let shown = clients.clients.len();
+        output.message(&format!("{shown} clients, and there are more: a higher --limit lists them"));
     }
     Ok(())
 }

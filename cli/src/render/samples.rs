@@ -126,7 +126,7 @@ pub fn persistence() -> PersistentClients {
         expires: 359,
     };
     PersistentClients {
-        total: 900,
+        more: true,
         clients: vec![
             client("web", None, "192.0.2.7", "10.1.0.11:8080"),
             client("shop\x1b[2J", Some("shop"), "192.0.2.0/24", "10.1.0.12"),

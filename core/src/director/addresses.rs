@@ -22,12 +22,32 @@ impl Engine {
         wanted
     }
 
-    /// Fails before anything is changed where a managed address could not be brought up after it.
+    /// Fails before anything is changed where a managed address could not be brought up after it. One that has been
+    /// brought up before is no reason to: see [`Engine::due_addresses`].
     pub(super) fn preflight(&mut self, config: &Config) -> Result<(), ApplyError> {
         for (address, interface) in Self::wanted_addresses(config) {
-            self.doors.addresses.interface(address, &interface)?;
+            if self.managed.get(&address) != Some(&interface) {
+                self.doors.addresses.interface(address, &interface)?;
+            }
         }
         Ok(())
+    }
+
+    /// The virtual addresses that should be up now. Those that went with their interface hinder nothing until it
+    /// returns: other changes are made, and the director starts.
+    fn due_addresses(&mut self, config: &Config) -> Result<ManagedAddresses, ApplyError> {
+        let mut due = Self::wanted_addresses(config);
+        if !due.is_empty() {
+            let present = self
+                .doors
+                .addresses
+                .interface_names()
+                .map_err(ApplyError::Facts)?;
+            due.retain(|address, interface| {
+                present.contains(interface) || self.managed.get(address) != Some(interface)
+            });
+        }
+        Ok(due)
     }
 
     pub(super) fn address_changes(&self, config: &Config) -> Vec<String> {
@@ -55,7 +75,7 @@ impl Engine {
             .filter(|(address, interface)| wanted.get(*address) != Some(interface))
             .map(|(address, interface)| (*address, interface.clone()))
             .collect();
-        for (address, interface) in &wanted {
+        for (address, interface) in &self.due_addresses(config)? {
             if self.doors.addresses.ensure(*address, interface)? {
                 self.managed.insert(*address, interface.clone());
                 self.store.keep_addresses(&self.managed)?;

@@ -14,6 +14,9 @@ use crate::scheduler::BackendId;
 
 /// How often clients are looked for anew because they came and went meanwhile.
 const ATTEMPTS: usize = 3;
+/// How many clients of a map are looked at for a change: what the kernel tells in half a second, for which everything
+/// waits.
+pub(in crate::director) const LOOK_AT: usize = 65_536;
 /// How many clients are forgotten in one batch: a megabyte of messages.
 const AT_ONCE: usize = 10_000;
 
@@ -51,7 +54,11 @@ impl Engine {
         });
         for (family, map) in made.collect::<Vec<_>>() {
             // Where they cannot be read they are new clients, which is no reason not to make the table.
-            let clients = self.doors.nft.remembered(family, &map).unwrap_or_default();
+            let clients = self
+                .doors
+                .nft
+                .remembered(family, &map, LOOK_AT)
+                .unwrap_or_default();
             if !clients.is_empty() {
                 plan.ops.push(Op::Remember(family, map, clients));
             }
@@ -84,7 +91,7 @@ impl Engine {
         let standing = self.standing(family, map);
         let mut forgotten = 0;
         for attempt in 1.. {
-            let remembered = self.doors.nft.remembered(family, map)?;
+            let remembered = self.doors.nft.remembered(family, map, LOOK_AT)?;
             let gone = remembered.iter().filter(|it| !standing.contains(&it.backend));
             let gone: Vec<_> = gone.map(|it| (Key::Address(it.client), it.backend)).collect();
             match self.forget(family, map, &gone) {
@@ -147,23 +154,23 @@ impl Engine {
     /// The clients that services remember, of one service or of all, and where they go.
     pub fn persistence(&mut self, only: Option<&str>, limit: usize) -> Result<PersistentClients, ViewError> {
         self.known(only)?;
-        let service = only.and_then(|name| self.config.service(name));
-        let only = service.map(|service| (service.name.clone(), client_map(service)));
-        let mut clients = Vec::new();
+        let its_map = only.map(|name| self.config.service(name).and_then(client_map));
+        let (mut more, mut clients) = (false, Vec::new());
         for family in Family::ALL {
             for map in self.client_maps(family) {
-                if only.as_ref().is_some_and(|(_, its)| its.as_ref() != Some(&map)) {
+                if more || its_map.as_ref().is_some_and(|its| its.as_ref() != Some(&map)) {
                     continue;
                 }
-                for client in self.doors.nft.remembered(family, &map)? {
-                    let only = only.as_ref().map(|(name, _)| name.as_str());
-                    clients.extend(self.persistent(family, &map, only, client));
-                }
+                let found = self.doors.nft.remembered(family, &map, limit)?;
+                let seen = found
+                    .iter()
+                    .filter_map(|it| self.persistent(family, &map, only, *it));
+                clients.extend(seen);
+                more = found.len() > limit || clients.len() > limit;
             }
         }
-        let total = clients.len();
         clients.truncate(limit);
-        Ok(PersistentClients { total, clients })
+        Ok(PersistentClients { more, clients })
     }
 
     /// A client as a service sees it: this one, or the one that it came to last, or another of the group. None where

@@ -73,7 +73,8 @@ impl Engine {
                 self.desired = desired;
                 return Ok(plan);
             }
-            let plan = self.with_clients(plan);
+            // What was refused once may have been for their sake.
+            let plan = if refused { plan } else { self.with_clients(plan) };
             if loses_counts(&plan) {
                 // Only for the sake of the totals: what cannot be counted any more is no reason not to change.
                 let _ = self.read_counters();

@@ -28,7 +28,7 @@ impl Engine {
         };
         Some(TcView {
             interfaces: self.tc.installed.interfaces.iter().cloned().collect(),
-            pin_dir: self.config.director.pin_dir.display().to_string(),
+            pin_dir: self.tc_settings(&self.config).pin_dir.display().to_string(),
             connections: self.tc.connections,
             expired: self.tc.expired,
             drops: counted(true),

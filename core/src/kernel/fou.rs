@@ -29,7 +29,20 @@ pub(super) struct Fou {
 }
 
 impl Fou {
-    /// Opens it, and loads its module where it has one. None where the kernel has no such family.
+    /// Opens it, and loads its module where it has one.
+    ///
+    /// The kernel loads this one for none of its own needs. It does for who asks for an interface of a module's name
+    /// and may load modules (`dev_load`, net/core/dev_ioctl.c), which spares running another program.
+    pub(super) fn load() -> io::Result<Option<Self>> {
+        if let Some(fou) = Self::open()? {
+            return Ok(Some(fou));
+        }
+        // There is no such interface; the answer does not matter.
+        let _ = nix::net::if_::if_nametoindex("fou");
+        Self::open()
+    }
+
+    /// Opens it. None where the kernel has no such family.
     pub(super) fn open() -> io::Result<Option<Self>> {
         let mut socket = Socket::open_generic().map_err(to_io)?;
         let request = Request::generic(CONTROLLER, libc::NLM_F_ACK, GET_FAMILY).text(FAMILY_NAME, "fou");

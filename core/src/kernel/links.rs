@@ -49,6 +49,15 @@ impl RouteSocket {
         Ok(links.iter().filter_map(Link::read).collect())
     }
 
+    /// The size of each interface's packets.
+    pub fn mtus(&self) -> io::Result<BTreeMap<String, u32>> {
+        Ok(self
+            .all_links()?
+            .into_iter()
+            .map(|link| (link.name, link.mtu))
+            .collect())
+    }
+
     /// The addresses of all interfaces by the interface's number, with the length of their prefixes.
     pub(super) fn addresses_with_networks(&self) -> io::Result<Vec<(u32, IpAddr, u8)>> {
         let all = self.wait(collect(self.handle.address().get().execute()))?;

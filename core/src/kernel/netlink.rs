@@ -4,6 +4,7 @@
 //! whoever needs it says that it is missing.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
@@ -319,6 +320,16 @@ impl Socket {
         request: Request,
         mut take: impl FnMut(Message<'_>) -> Result<(), NetlinkError>,
     ) -> Result<bool, NetlinkError> {
+        self.ask_until(request, |message| take(message).map(ControlFlow::Continue))
+    }
+
+    /// The same until `take` has enough. Then the rest of the answer is still in the socket, which is good for
+    /// nothing more.
+    pub fn ask_until(
+        &mut self,
+        request: Request,
+        mut take: impl FnMut(Message<'_>) -> Result<ControlFlow<()>, NetlinkError>,
+    ) -> Result<bool, NetlinkError> {
         let sequence = self.sequences(1);
         self.send(&request.finish(sequence))?;
         let mut consistent = true;
@@ -331,7 +342,8 @@ impl Socket {
                     (libc::NLMSG_ERROR | libc::NLMSG_DONE, error) => {
                         return Err(NetlinkError::Refused(io::Error::from_raw_os_error(error)));
                     }
-                    _ => take(message)?,
+                    _ if take(message)?.is_break() => return Ok(consistent),
+                    _ => {}
                 }
             }
         }

@@ -14,6 +14,7 @@ mod uapi;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::ControlFlow;
 
 use nftnl::MsgType;
 
@@ -382,19 +383,24 @@ impl Nft for NftSocket {
         Ok(first.map_or(0, |counter| counter.packets))
     }
 
-    fn remembered(&mut self, family: Family, map: &IdMap) -> Result<Vec<Remembered>, NftError> {
-        for _ in 0..ATTEMPTS {
-            let mut all = BTreeMap::new();
-            let steady = self.walk(elements_of(family, &map.to_string()), |message| {
-                decode::remembered(family, map, message.attributes(), |it| {
-                    all.insert(it.client, it);
-                });
-            })?;
-            if steady || all.is_empty() {
-                return Ok(all.into_values().collect());
-            }
+    fn remembered(&mut self, family: Family, map: &IdMap, most: usize) -> Result<Vec<Remembered>, NftError> {
+        let mut all = BTreeMap::new();
+        // Whoever comes or goes while it is read may be in it or not. A socket of its own, to be left when there is
+        // enough.
+        let asked = Socket::open()?.ask_until(elements_of(family, &map.to_string()), |message| {
+            decode::remembered(family, map, message.attributes(), |it| {
+                all.insert(it.client, it);
+            });
+            Ok(if all.len() > most {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        });
+        match asked {
+            Err(error) if !is_missing(&error) => Err(error.into()),
+            _ => Ok(all.into_values().collect()),
         }
-        Err(NftError::Stale)
     }
 
     fn teardown(&mut self) -> Result<bool, NftError> {

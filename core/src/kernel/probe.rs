@@ -1,5 +1,7 @@
 //! What this host offers, found out by trying.
 
+mod program;
+
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use super::{NftError, sysctl};
 use crate::plan::{Op, Plan};
 use crate::ruleset::{Direction, Family, Hook, IdMap, MapName, Protocol, Rule, Statement};
 use crate::scheduler::HashKey;
+
+pub use program::program;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn good(name: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn good(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Finding {
             name: name.into(),
             ok: true,
@@ -33,7 +37,7 @@ impl Finding {
         }
     }
 
-    fn bad(name: impl Into<String>, detail: impl Display, fix: impl Into<String>) -> Self {
+    pub(crate) fn bad(name: impl Into<String>, detail: impl Display, fix: impl Into<String>) -> Self {
         Finding {
             name: name.into(),
             ok: false,
@@ -48,7 +52,7 @@ const OLDEST: (u32, u32) = (5, 14);
 /// Entries of conntrack by hundred above which new connections are in danger.
 const FULL: u64 = 90;
 
-/// Looks at everything.
+/// Looks at everything that address translation needs.
 pub fn host() -> Vec<Finding> {
     let mut findings = required();
     findings.extend(Family::ALL.map(forwarding));

@@ -128,7 +128,12 @@ impl HostDoor {
             Decapsulator::attachments(&self.pin_dir).map_err(failed("look for the decapsulator"))?;
         let addresses = Decapsulator::addresses(&self.pin_dir).map_err(failed("read where tunnels end"))?;
         Ok(Decapsulation {
-            interfaces: attached.into_iter().map(|it| it.interface).collect(),
+            // What somebody else has detached leaves its pin.
+            interfaces: attached
+                .into_iter()
+                .filter(|it| it.program.is_some())
+                .map(|it| it.interface)
+                .collect(),
             addresses: addresses.into_iter().collect(),
         })
     }
@@ -177,7 +182,10 @@ impl Door for HostDoor {
         }
         let is_tunnel = wish.mode == Mode::Tun;
         let mut fou = match wish.tunnel.kind {
-            TunnelKind::Gue { .. } if is_tunnel => Fou::open().map_err(failed("look for GUE"))?,
+            TunnelKind::Gue { .. } if is_tunnel => {
+                let fou = if trying { Fou::load() } else { Fou::open() };
+                fou.map_err(failed("look for GUE"))?
+            }
             _ => None,
         };
         let abilities = if trying && is_tunnel {

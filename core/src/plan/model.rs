@@ -286,7 +286,7 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
         Ok(0)
     }
 
-    fn remembered(&mut self, family: Family, map: &IdMap) -> Result<Vec<Remembered>, NftError> {
+    fn remembered(&mut self, family: Family, map: &IdMap, _: usize) -> Result<Vec<Remembered>, NftError> {
         let kernel = self.lock().unwrap();
         let all = kernel.remembered.get(&(family, map.clone()));
         let client = |(key, id): (&Key, &BackendId)| match key {

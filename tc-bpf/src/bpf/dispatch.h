@@ -125,11 +125,26 @@ INLINE int choose(struct __sk_buff *skb, struct packet *p, __u32 service, int st
 	return slot ? *slot : 0;
 }
 
+/* Most listeners of IPv4 are found at once. */
+INLINE const struct shortcut *shortcut(const struct packet *p)
+{
+	__u32 address, i;
+	const struct shortcut *found;
+	__u64 name;
+
+	__builtin_memcpy(&address, p->key.addresses + 4, 4);
+	name = SHORTCUT_USED | (__u64)p->proto << 48 | (__u64)p->key.dport << 32 | address;
+	i = name * SHORTCUT_HASH >> (64 - SHORTCUT_BITS);
+	found = bpf_map_lookup_elem(&shortcuts, &i);
+	return found && found->name == name ? found : 0;
+}
+
 /* The number of the service that listens here, or -1. Marks first, then the port, then all ports, as IPVS. */
 INLINE long find_service(struct __sk_buff *skb, struct packet *p, const struct settings *s)
 {
 	struct listener l = {};
 	__u32 mark = skb->mark, *service;
+	const struct shortcut *short_way;
 
 	if (s->marks && mark) {
 		l.kind = KIND_MARK;
@@ -142,6 +157,9 @@ INLINE long find_service(struct __sk_buff *skb, struct packet *p, const struct s
 	if (p->v6) {
 		__builtin_memcpy(l.address, p->key.addresses + 16, 16);
 	} else {
+		short_way = shortcut(p);
+		if (likely(short_way))
+			return short_way->service;
 		__builtin_memset(l.address, 0, 12);
 		l.address[10] = l.address[11] = 0xff;
 		__builtin_memcpy(l.address + 12, p->key.addresses + 4, 4);

@@ -4,20 +4,13 @@
  * Whatever a single packet can bring about goes to the latter. A second packet moves the entry on, so that a flood
  * of SYNs, or of datagrams from forged addresses, never touches what is established. */
 #pragma once
-#include "parse.h"
+#include "half_open.h"
 
 INLINE struct flow *established(const struct packet *p)
 {
 	if (p->v6)
 		return bpf_map_lookup_elem(&flows6, &p->key);
 	return bpf_map_lookup_elem(&flows4, &p->key);
-}
-
-INLINE struct flow *half_open(const struct packet *p)
-{
-	if (p->v6)
-		return bpf_map_lookup_elem(&half_open6, &p->key);
-	return bpf_map_lookup_elem(&half_open4, &p->key);
 }
 
 /* Whether this CPU may still make an entry. */
@@ -81,7 +74,7 @@ INLINE struct backend *backend_of(__u16 id, __u16 generation)
 ONCE int prove_client(const struct packet *p, const struct flow *f);
 
 /* A second packet: the entry moves to the established ones. */
-INLINE void promote(const struct packet *p, const struct flow *f, const struct settings *s)
+INLINE void promote(const struct packet *p, struct flow *f, const struct settings *s)
 {
 	struct flow copy = *f;
 	long refused;
@@ -96,16 +89,14 @@ INLINE void promote(const struct packet *p, const struct flow *f, const struct s
 		prove_client(p, &copy);
 	if (refused)
 		count(EVENT_TABLE_FULL);
-	else if (p->v6)
-		bpf_map_delete_elem(&half_open6, &p->key);
 	else
-		bpf_map_delete_elem(&half_open4, &p->key);
+		forget_half_open(f);
 }
 
 /* The backend of a connection that is half open. */
 INLINE struct backend *half_open_backend(struct packet *p, const struct settings *s, __u32 now, int *id)
 {
-	struct flow *f = half_open(p);
+	struct flow *f = half_open(p, s);
 	struct backend *b;
 
 	if (!f || begins_anew(p, f))
@@ -123,7 +114,8 @@ INLINE struct backend *half_open_backend(struct packet *p, const struct settings
 	return b;
 }
 
-INLINE void remember(const struct packet *p, __u16 id, const struct backend *b, __u16 service, __u32 now)
+INLINE void remember(const struct packet *p, const struct settings *s, __u16 id, const struct backend *b,
+		     __u16 service, __u32 now)
 {
 	struct flow f = {
 		.backend = id,
@@ -135,10 +127,6 @@ INLINE void remember(const struct packet *p, __u16 id, const struct backend *b, 
 		.state = p->proto != IPPROTO_TCP ? STATE_DATAGRAM : is_syn(p) ? STATE_SYN : STATE_ESTABLISHED,
 	};
 
-	/* Kernels before 6.2 take keys from maps, packets and the function's own stack only. */
-	struct flow_key key = p->key;
-
-	if (p->v6 ? bpf_map_update_elem(&half_open6, &key, &f, BPF_ANY)
-		  : bpf_map_update_elem(&half_open4, &key, &f, BPF_ANY))
+	if (remember_half_open(p, s, &f))
 		count(EVENT_TABLE_FULL);
 }

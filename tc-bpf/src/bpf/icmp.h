@@ -44,7 +44,7 @@ APART int quoted_flow(struct __sk_buff *skb, struct packet *p, struct flow_key *
 }
 
 /* Its backend. Touches no entry: an error says nothing about the connection's age, and makes none. */
-APART struct backend *icmp_backend(struct __sk_buff *skb, struct packet *p, int *id)
+APART struct backend *icmp_backend(struct __sk_buff *skb, struct packet *p, const struct settings *s, int *id)
 {
 	struct flow *f;
 
@@ -52,7 +52,7 @@ APART struct backend *icmp_backend(struct __sk_buff *skb, struct packet *p, int 
 		return 0;
 	f = established(p);
 	if (!f)
-		f = half_open(p);
+		f = half_open(p, s);
 	if (!f) {
 		count(EVENT_ICMP_UNKNOWN);
 		return 0;

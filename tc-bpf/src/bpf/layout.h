@@ -39,6 +39,10 @@
 #define ASKED_LARGE 0x7b8
 #define ASKED_RING 0x100000
 #define ANSWERS 0x4000
+#define HALF_OPEN_WAYS 0x4
+#define SHORTCUT_BITS 0xc
+#define SHORTCUT_USED 0x100000000000000
+#define SHORTCUT_HASH 0x9e3779b97f4a7c15
 #define GATE_TICKS 0x5
 #define EVENTS 15
 
@@ -112,6 +116,34 @@ _Static_assert(__builtin_offsetof(struct flow, state) == 10, "flow.state");
 _Static_assert(__builtin_offsetof(struct flow, flags) == 11, "flow.flags");
 _Static_assert(__builtin_offsetof(struct flow, opened) == 12, "flow.opened");
 
+struct half_open4 {
+	struct flow flow;
+	struct flow_key4 key;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open4) == 32, "half_open4");
+_Static_assert(__builtin_offsetof(struct half_open4, flow) == 0, "half_open4.flow");
+_Static_assert(__builtin_offsetof(struct half_open4, key) == 16, "half_open4.key");
+
+struct half_open6 {
+	struct flow flow;
+	struct flow_key key;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open6) == 56, "half_open6");
+_Static_assert(__builtin_offsetof(struct half_open6, flow) == 0, "half_open6.flow");
+_Static_assert(__builtin_offsetof(struct half_open6, key) == 16, "half_open6.key");
+
+struct half_open_set4 {
+	struct half_open4 ways[4];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open_set4) == 128, "half_open_set4");
+_Static_assert(__builtin_offsetof(struct half_open_set4, ways) == 0, "half_open_set4.ways");
+
+struct half_open_set6 {
+	struct half_open6 ways[4];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct half_open_set6) == 224, "half_open_set6");
+_Static_assert(__builtin_offsetof(struct half_open_set6, ways) == 0, "half_open_set6.ways");
+
 struct listener {
 	__u8 address[16];
 	__u16 port;
@@ -123,6 +155,16 @@ _Static_assert(__builtin_offsetof(struct listener, address) == 0, "listener.addr
 _Static_assert(__builtin_offsetof(struct listener, port) == 16, "listener.port");
 _Static_assert(__builtin_offsetof(struct listener, proto) == 18, "listener.proto");
 _Static_assert(__builtin_offsetof(struct listener, kind) == 19, "listener.kind");
+
+struct shortcut {
+	__u64 name;
+	__u32 service;
+	__u32 pad;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct shortcut) == 16, "shortcut");
+_Static_assert(__builtin_offsetof(struct shortcut, name) == 0, "shortcut.name");
+_Static_assert(__builtin_offsetof(struct shortcut, service) == 8, "shortcut.service");
+_Static_assert(__builtin_offsetof(struct shortcut, pad) == 12, "shortcut.pad");
 
 struct service {
 	__u32 flags;
@@ -194,13 +236,19 @@ struct settings {
 	__u32 insert_limit;
 	__u32 icmp_limit;
 	__u32 report_every;
+	__u32 half_open_sets;
+	__u32 pad;
+	__u64 half_open_seed;
 } __attribute__((aligned(8)));
-_Static_assert(sizeof(struct settings) == 1040, "settings");
+_Static_assert(sizeof(struct settings) == 1056, "settings");
 _Static_assert(__builtin_offsetof(struct settings, filter) == 0, "settings.filter");
 _Static_assert(__builtin_offsetof(struct settings, marks) == 1024, "settings.marks");
 _Static_assert(__builtin_offsetof(struct settings, insert_limit) == 1028, "settings.insert_limit");
 _Static_assert(__builtin_offsetof(struct settings, icmp_limit) == 1032, "settings.icmp_limit");
 _Static_assert(__builtin_offsetof(struct settings, report_every) == 1036, "settings.report_every");
+_Static_assert(__builtin_offsetof(struct settings, half_open_sets) == 1040, "settings.half_open_sets");
+_Static_assert(__builtin_offsetof(struct settings, pad) == 1044, "settings.pad");
+_Static_assert(__builtin_offsetof(struct settings, half_open_seed) == 1048, "settings.half_open_seed");
 
 struct gate {
 	__u32 window;

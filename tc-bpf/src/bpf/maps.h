@@ -13,16 +13,28 @@
 		NUMBER(pinning, PIN_BY_NAME);	\
 	} name SEC(".maps")
 
+/* User space sees its memory, and changes single words of it. */
+#define SHARED_ARRAY(name, v)				\
+	struct {					\
+		NUMBER(type, BPF_MAP_TYPE_ARRAY);	\
+		TYPE(key, __u32);			\
+		TYPE(value, v);				\
+		NUMBER(max_entries, 1);			\
+		NUMBER(map_flags, BPF_F_MMAPABLE);	\
+		NUMBER(pinning, PIN_BY_NAME);		\
+	} name SEC(".maps")
+
 MAP(settings, BPF_MAP_TYPE_ARRAY, __u32, struct settings, 1);
 MAP(gates, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct gate, 1);
 MAP(listeners, BPF_MAP_TYPE_HASH, struct listener, __u32, 1);
+MAP(shortcuts, BPF_MAP_TYPE_ARRAY, __u32, struct shortcut, 1 << SHORTCUT_BITS);
 MAP(services, BPF_MAP_TYPE_ARRAY, __u32, struct service, 1);
 MAP(cycles, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
 MAP(backends, BPF_MAP_TYPE_ARRAY, __u32, struct backend, 1);
 MAP(flows4, BPF_MAP_TYPE_LRU_HASH, struct flow_key4, struct flow, 1);
 MAP(flows6, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow, 1);
-MAP(half_open4, BPF_MAP_TYPE_LRU_HASH, struct flow_key4, struct flow, 1);
-MAP(half_open6, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow, 1);
+SHARED_ARRAY(half_open4, struct half_open_set4);
+SHARED_ARRAY(half_open6, struct half_open_set6);
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment_way, 1);
 MAP(persistent, BPF_MAP_TYPE_LRU_HASH, struct persistent_key, struct persistent, 1);
 MAP(persistent_new, BPF_MAP_TYPE_LRU_HASH, struct persistent_key, struct persistent, 1);

@@ -111,7 +111,7 @@ ONCE int new_backend(struct __sk_buff *skb, struct packet *p, const struct setti
 	if (unlikely(p->persistent))
 		keep(p, service, chosen, b->generation, now);
 	if (!one_packet)
-		remember(p, chosen, b, found, now);
+		remember(p, s, chosen, b, found, now);
 	return chosen;
 }
 
@@ -143,7 +143,7 @@ INLINE struct backend *decide(struct __sk_buff *skb, struct packet *p, const str
 	if (unlikely(p->extent == LATER_FRAGMENT))
 		return fragment_backend(p, id);
 	if (unlikely(parsed == ICMP))
-		return icmp_backend(skb, p, id);
+		return icmp_backend(skb, p, s, id);
 	b = established_backend(p, now, dry, id);
 	if (!b)
 		b = open(skb, p, s, now, dry, id);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{ExplainError, listener, pool_of, refusal, service_name};
 use crate::api::{Because, Explain, Explanation, ForService, Plane, Then};
+use crate::director::clients::LOOK_AT;
 use crate::director::engine::Engine;
 use crate::kernel::{Flow, Nft, NftError, Remembered};
 use crate::ruleset::walk::{End, Kernel, Packet, Reason, Walk, source_of, walk};
@@ -24,7 +25,7 @@ impl Kernel for Door<'_> {
     }
 
     fn remembered(&mut self, map: &IdMap, client: IpAddr) -> Result<Option<Remembered>, NftError> {
-        let all = self.nft.remembered(self.family, map)?;
+        let all = self.nft.remembered(self.family, map, LOOK_AT)?;
         Ok(all.into_iter().find(|it| it.client == client))
     }
 }
