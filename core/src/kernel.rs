@@ -102,6 +102,11 @@ pub trait Nft {
     ) -> Result<BTreeMap<BackendId, BackendTraffic>, NftError>;
     /// How many connections the first rule of a chain that counts has seen: where its `numgen` stands.
     fn position(&mut self, family: Family, chain: &str) -> Result<u64, NftError>;
+    /// How many packets each chain has refused that counts them: what its second rule that counts has seen.
+    fn refused(&mut self, family: Family) -> Result<BTreeMap<String, u64>, NftError>;
+    /// One client that a map remembers, if it does.
+    fn client(&mut self, family: Family, map: &IdMap, client: IpAddr)
+    -> Result<Option<Remembered>, NftError>;
     /// Clients that a map remembers, by address; none where there is no such map. Where there are more than `most`,
     /// so many and some: for every message of its answer the kernel begins at the first element again, so that
     /// 65,536 take 0.4 s and 262,144 take 6 s.

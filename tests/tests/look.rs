@@ -184,3 +184,21 @@ fn the_program_says_what_it_does_and_samples_what_it_did() -> Result<()> {
     assert!(text.contains("wvs_ingress id ") && text.contains("by direct routing to "), "{text}");
     Ok(())
 }
+
+#[test]
+fn what_a_service_refuses_is_counted() -> Result<()> {
+    let stage = Stage::up(Service::web().only([Target::new(rs(1)).drained()]))?;
+    let refused = |stage: &Stage| -> Result<u64> {
+        let services = stage.director.json(&["services"])?;
+        services[0]["refused"].as_u64().context("a count")
+    };
+    assert_eq!(refused(&stage)?, 0);
+    assert_eq!(stage.client().ask_many(stage.web(), 5).answered(), 0);
+    // UDP is not the service's, and not refused by it.
+    let _ = stage.client().ask_udp(stage.web(), "ping");
+    assert_eq!(refused(&stage)?, 5);
+    stage.director.ok(&["drain", "web", &rs(1).to_string(), "--undo"])?;
+    stage.client().ask_many(stage.web(), 3);
+    assert_eq!(refused(&stage)?, 5);
+    Ok(())
+}

@@ -59,6 +59,8 @@ pub struct Engine {
     pub(super) tc_traffic: BTreeMap<BackendId, BackendTraffic>,
     /// The backends that have as many connections as they may.
     pub(super) overloaded: BTreeSet<BackendId>,
+    /// How many packets each service had nobody for, by the last look.
+    pub(super) refused: BTreeMap<String, u64>,
     /// Where it tells what happens.
     pub(super) events: Events,
     pub(super) swaps: Swaps,
@@ -81,6 +83,7 @@ impl Engine {
             tc: TcPlane::new(store.service_numbers()?, Instant::now()),
             tc_traffic: BTreeMap::new(),
             overloaded: BTreeSet::new(),
+            refused: BTreeMap::new(),
             events: Events::default(),
             store,
             config: Config::default(),

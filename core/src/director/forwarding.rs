@@ -38,8 +38,6 @@ pub struct TcPlane {
     /// How many connections there were then, and how many have run out since the start.
     pub(super) connections: usize,
     pub(super) expired: u64,
-    /// How many packets each service had nobody for, by the last look.
-    pub(super) refused: BTreeMap<u32, u64>,
     /// One in how many packets it reports; 0 is none.
     pub(super) sampling: u32,
     /// Somebody listens no more on an address that the filter still passes.
@@ -60,7 +58,6 @@ impl TcPlane {
             counts: BTreeMap::new(),
             connections: 0,
             expired: 0,
-            refused: BTreeMap::new(),
             sampling: 0,
             stale_filter: false,
             next_look: now,

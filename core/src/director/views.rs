@@ -11,6 +11,7 @@ use crate::config::{Backend, Service};
 use crate::kernel::tc::TcError;
 use crate::kernel::{BackendTraffic, ConntrackError, NftError};
 use crate::pool::{PoolKey, family_of};
+use crate::ruleset::build::service_of;
 use crate::ruleset::{Family, text};
 use crate::scheduler::{BackendId, Load};
 
@@ -74,6 +75,7 @@ impl Engine {
     pub fn services(&mut self) -> Result<Vec<ServiceView>, ViewError> {
         self.read_counters()?;
         self.read_tc_counters()?;
+        self.read_refused()?;
         Ok(self
             .config
             .services
@@ -184,6 +186,26 @@ impl Engine {
         }
     }
 
+    /// Takes in how many packets the services refused, in both planes.
+    fn read_refused(&mut self) -> Result<(), ViewError> {
+        let numbers: Vec<_> = self.tc.installed.services.keys().copied().collect();
+        let mut refused: BTreeMap<String, u64> = BTreeMap::new();
+        for (number, count) in self.doors.tc.refused(&numbers)? {
+            if let Some(pool) = self.tc.numbers.pool(number) {
+                *refused.entry(pool.service.clone()).or_default() += count;
+            }
+        }
+        for &family in self.desired.tables.keys() {
+            for (chain, count) in self.doors.nft.refused(family)? {
+                if let Some(service) = service_of(&chain) {
+                    *refused.entry(service.to_owned()).or_default() += count;
+                }
+            }
+        }
+        self.refused = refused;
+        Ok(())
+    }
+
     pub(super) fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
         match service {
             Some(name) if self.config.service(name).is_none() => Err(ViewError::NoService(name.to_owned())),
@@ -212,7 +234,7 @@ impl Engine {
                 .count(),
             backends: service.backends.len(),
             connections: total.connections + total.chosen,
-            refused: self.refused(service),
+            refused: self.refused.get(&service.name).copied().unwrap_or_default(),
             sent: total.sent,
             received: total.received,
         }

@@ -39,6 +39,11 @@ pub fn service_chain(service: &str) -> String {
     format!("svc-{service}")
 }
 
+/// The service of such a chain.
+pub fn service_of(chain: &str) -> Option<&str> {
+    chain.strip_prefix("svc-")
+}
+
 /// The name of a service's slot map.
 pub fn slot_map(service: &str) -> String {
     format!("slots-{service}")
@@ -152,7 +157,7 @@ impl Builder<'_> {
     /// The service's chain: clients that stay where they were, else choose, or reject when there is nobody to choose.
     ///
     /// The counter stands before `numgen` and so says where the cycle is. A slot without an element ends the
-    /// first rule; a lookup that fails does not end a chain, hence the rejects.
+    /// first rule; a lookup that fails does not end a chain, hence the rejects. What comes to those is counted, too.
     fn scheduler(
         &mut self,
         service: &Service,
@@ -179,7 +184,7 @@ impl Builder<'_> {
         };
         let choose = [
             vec![Statement::Counter, choose, chosen],
-            vec![Statement::RejectTcp],
+            vec![Statement::Counter, Statement::RejectTcp],
             vec![Statement::Reject],
         ];
         let rules = before.into_iter().chain(choose).map(rule).collect();

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::{ExplainError, listener, pool_of, refusal, service_name};
+use super::{ExplainError, listener, pool_of, refusal};
 use crate::api::{Because, Explain, Explanation, ForService, Plane, Then};
-use crate::director::clients::LOOK_AT;
 use crate::director::engine::Engine;
 use crate::kernel::{Flow, Nft, NftError, Remembered};
+use crate::ruleset::build::service_of;
 use crate::ruleset::walk::{End, Kernel, Packet, Reason, Walk, source_of, walk};
 use crate::ruleset::{Family, IdMap, Statement};
 use crate::scheduler::BackendId;
@@ -25,8 +25,7 @@ impl Kernel for Door<'_> {
     }
 
     fn remembered(&mut self, map: &IdMap, client: IpAddr) -> Result<Option<Remembered>, NftError> {
-        let all = self.nft.remembered(self.family, map, LOOK_AT)?;
-        Ok(all.into_iter().find(|it| it.client == client))
+        self.nft.client(self.family, map, client)
     }
 }
 
@@ -101,7 +100,7 @@ impl Engine {
 
     fn tell(&mut self, explanation: &mut Explanation, walk: &Walk) -> Result<(), ExplainError> {
         let packet = explanation.packet;
-        let service = walk.service.as_deref().map(service_name);
+        let service = walk.service.as_deref().and_then(service_of);
         if let Some(name) = service {
             explanation.service = Some(ForService {
                 name: name.to_owned(),
