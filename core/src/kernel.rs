@@ -181,6 +181,14 @@ pub struct ConntrackError {
 pub trait Conntrack {
     /// Counts the connections of every backend, by one walk of the table.
     fn loads(&mut self, mask: MarkMask) -> Result<BTreeMap<BackendId, Load>, ConntrackError>;
+    /// One connection by its client's packets, without a walk.
+    fn flow(
+        &mut self,
+        mask: MarkMask,
+        protocol: Protocol,
+        client: SocketAddr,
+        target: SocketAddr,
+    ) -> Result<Option<Flow>, ConntrackError>;
     /// Lists connections, at most `limit`, and says how many there are.
     fn flows(&mut self, mask: MarkMask, limit: usize) -> Result<(Vec<Flow>, usize), ConntrackError>;
     /// Forgets all connections of some backends, so that their next packet is answered with a reset, and says

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use wvs_tests::{Config, LabOptions, Service, Stage, Target, backend, client_sources, rs, wait_until};
+use wvs_tests::{
+    Config, LabOptions, LongLived, Service, Stage, Target, backend, client_sources, rs, wait_until,
+};
 
 /// What `wvs explain` says of a packet.
 fn explain(stage: &Stage, from: &str, to: &str) -> Result<Value> {
@@ -51,13 +53,14 @@ fn what_is_said_of_a_packet_is_what_becomes_of_it() -> Result<()> {
 #[test]
 fn a_known_connection_and_a_refused_one_are_told_apart() -> Result<()> {
     let stage = Stage::up(Service::web().reject_other_ports())?;
-    stage.client().ask_many(stage.web(), 1);
+    let held = LongLived::open(&stage.client(), stage.web(), 1)?;
     let connections = stage.director.json(&["connections"])?;
     let client = connections["connections"][0]["client"]
         .as_str()
         .context("a connection")?;
     let said = explain(&stage, client, &stage.web().to_string())?;
     assert_eq!(said["because"]["reason"], "connection", "{said}");
+    assert_eq!(held.finish().broken(), 0);
     let said = explain(&stage, "10.0.0.10:40000", &stage.lab.vip(81).to_string())?;
     assert_eq!(
         (&said["because"]["reason"], &said["then"]["with"]),
@@ -197,7 +200,9 @@ fn what_a_service_refuses_is_counted() -> Result<()> {
     // UDP is not the service's, and not refused by it.
     let _ = stage.client().ask_udp(stage.web(), "ping");
     assert_eq!(refused(&stage)?, 5);
-    stage.director.ok(&["drain", "web", &rs(1).to_string(), "--undo"])?;
+    stage
+        .director
+        .ok(&["drain", "web", &rs(1).to_string(), "--undo"])?;
     stage.client().ask_many(stage.web(), 3);
     assert_eq!(refused(&stage)?, 5);
     Ok(())

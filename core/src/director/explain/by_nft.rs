@@ -8,7 +8,7 @@ use crate::director::engine::Engine;
 use crate::kernel::{Flow, Nft, NftError, Remembered};
 use crate::ruleset::build::service_of;
 use crate::ruleset::walk::{End, Kernel, Packet, Reason, Walk, source_of, walk};
-use crate::ruleset::{Family, IdMap, Statement};
+use crate::ruleset::{Family, IdMap, Protocol, Statement};
 use crate::scheduler::BackendId;
 
 /// What a walk asks of the kernel, for one family.
@@ -58,14 +58,17 @@ impl Engine {
         }
     }
 
-    /// The connection that a packet is of, if conntrack has it.
+    /// The connection that a packet is of, if conntrack has it. One that has ended is none: a packet that opens another
+    /// is conntrack's first of it.
     fn tracked(&mut self, packet: &Explain) -> Result<Option<Flow>, ExplainError> {
+        let Explain {
+            from, to, protocol, ..
+        } = *packet;
         let mark = self.config.director.mark();
-        let (flows, _) = self.doors.conntrack.flows(mark, usize::MAX)?;
-        let is_it = |flow: &Flow| {
-            (flow.protocol, flow.client, flow.target) == (packet.protocol, packet.from, packet.to)
-        };
-        Ok(flows.into_iter().find(is_it))
+        let flow = self.doors.conntrack.flow(mark, protocol, from, to)?;
+        let ended =
+            |flow: &Flow| protocol == Protocol::Tcp && ["TIME_WAIT", "CLOSE"].contains(&flow.state.as_str());
+        Ok(flow.filter(|flow| !ended(flow)))
     }
 
     fn walked(

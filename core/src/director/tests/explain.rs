@@ -122,6 +122,8 @@ fn a_known_connection_stays_where_it_is() {
     let known = bench.web();
     assert_eq!((backend(&known).as_str(), &known.then), ("10.1.0.12:80", &to("10.1.0.12:80", None)));
     assert!(matches!(known.because, Because::Connection { expires: 77, .. }), "{known:?}");
+    bench.conntrack.1.lock().unwrap()[0].state = "TIME_WAIT".to_owned();
+    assert!(matches!(bench.web().because, Because::Schedule(_)));
     let another = bench.explain("192.0.2.7:40002", "10.0.0.100:80");
     assert!(matches!(another.because, Because::Schedule(_)), "{another:?}");
 }

@@ -1,7 +1,7 @@
 //! What engine tests have instead of a kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use wvs_tc_bpf::{AttachError, Counts, PersistentEntry, Sweep, Timeouts};
 
 use crate::kernel::tc::{Answer, Inventory, Report, Tc, TcError, TcFlow, TcSettings};
 use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Flow, MarkMask, Routes};
-use crate::ruleset::Family;
+use crate::ruleset::{Family, Protocol};
 use crate::scheduler::{BackendId, Load};
 use crate::tc::{Route, Step, TcState};
 
@@ -21,6 +21,18 @@ pub struct FakeConntrack(pub Arc<Mutex<BTreeMap<BackendId, Load>>>, pub Arc<Mute
 impl Conntrack for FakeConntrack {
     fn loads(&mut self, _: MarkMask) -> Result<BTreeMap<BackendId, Load>, ConntrackError> {
         Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn flow(
+        &mut self,
+        _: MarkMask,
+        protocol: Protocol,
+        client: SocketAddr,
+        target: SocketAddr,
+    ) -> Result<Option<Flow>, ConntrackError> {
+        let flows = self.1.lock().unwrap();
+        let is_it = |flow: &&Flow| (flow.protocol, flow.client, flow.target) == (protocol, client, target);
+        Ok(flows.iter().find(is_it).cloned())
     }
 
     fn flows(&mut self, _: MarkMask, _: usize) -> Result<(Vec<Flow>, usize), ConntrackError> {
