@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo test test-vm test-vm-one lint bench bench-vm fuzz plugins build setup setup-vm
+.PHONY: help demo test test-vm test-vm-one lint bench bench-vm fuzz faults plugins build setup setup-vm
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,8 +31,13 @@ bench: setup ## the figures of SPECIFICATION.md, measured on this machine
 bench-vm: setup-vm ## instructions per packet of IPVS and of wvs, on the same kernels
 	scripts/vm-bench
 
-fuzz: setup ## a million configurations
+fuzz: setup ## a million configurations; as root, a million packets through the program and its model
 	WVS_FUZZ_CASES=1000000 $(CARGO) test -p wvs-core --test config_fuzz -- --nocapture
+	sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -E'; \
+	WVS_FUZZ_CASES=1000000 $$sudo $(CARGO) test -p wvs-tc-bpf --test differential -- --nocapture
+
+faults: setup ## each fault of a plugin ten thousand times
+	WVS_FAULTS=10000 $(CARGO) test --release -p wvs-core --test scheduler_siege -- --nocapture
 
 plugins: ## build the schedulers to WebAssembly (they are kept in the repository)
 	plugins/build.sh

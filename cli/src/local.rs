@@ -13,6 +13,7 @@ use serde::Serialize;
 use wvs_core::api::Torn;
 use wvs_core::config::{Config, sample, write};
 use wvs_core::kernel::probe;
+use wvs_core::scheduler::PluginEngine;
 use wvs_core::{director, offline};
 
 pub use plugin::{Inspection, Parameter, Prices};
@@ -85,6 +86,11 @@ pub fn run(args: &RunArgs, socket: &Path) -> Result<(), LocalError> {
         config: args.config.clone(),
         socket: socket.to_owned(),
         state_dir: args.state_dir.clone(),
+        plugin_engine: if args.pulley {
+            PluginEngine::Pulley
+        } else {
+            PluginEngine::Native
+        },
         pin_dir: args.pin_dir.clone(),
     })
     .map_err(|error| match error {

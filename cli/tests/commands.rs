@@ -22,6 +22,7 @@ fn services(names: &[&str]) -> String {
             "name": name, "listen": ["tcp://10.0.0.100:80"], "forward": "nat", "scheduler": "rr",
             "available": 1, "backends": 1, "connections": 7,
             "sent": { "packets": 10, "bytes": 2048 }, "received": { "packets": 20, "bytes": 18446744073709551615_u64 },
+            "refused": 0,
         })
     };
     Value::from_iter(names.iter().map(service)).to_string()

@@ -4,6 +4,7 @@
 //! director finds the tables, plans against them and sends only what differs.
 
 mod addresses;
+mod asked;
 mod clients;
 mod counting;
 pub mod engine;
@@ -51,7 +52,8 @@ use crate::config::{Config, Service};
 use crate::dispatch::DispatchTable;
 use crate::kernel::{HostError, open_doors};
 use crate::scheduler::catalog::Catalog;
-use crate::scheduler::{Candidate, StartHostError};
+use crate::scheduler::{Candidate, PluginEngine, StartHostError};
+use asked::Steps;
 use engine::Engine;
 use events::Events;
 use lock::NamespaceLock;
@@ -66,6 +68,8 @@ pub struct RunOptions {
     pub socket: PathBuf,
     /// Overrides `director.state_dir`.
     pub state_dir: Option<PathBuf>,
+    /// How plugins run. Where they are interpreted, no memory of the process can become executable any more.
+    pub plugin_engine: PluginEngine,
     /// Overrides `director.pin_dir`.
     pub pin_dir: Option<PathBuf>,
 }
@@ -111,6 +115,9 @@ const STOPPING: &str = "stopping; the kernel goes on forwarding (`wvs teardown` 
 
 /// Runs a director until it is told to stop. What it made stays in the kernel.
 pub fn run(options: RunOptions) -> Result<(), RunError> {
+    if options.plugin_engine == PluginEngine::Pulley {
+        deny_writable_code();
+    }
     let _lock = NamespaceLock::take()?;
     let listener = lock::listen(&options.socket)?;
     let result = serve(&options, listener);
@@ -119,8 +126,20 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     result
 }
 
+/// What systemd's MemoryDenyWriteExecute does, for whoever starts the director without it.
+fn deny_writable_code() {
+    match crate::kernel::memory::deny_writable_code() {
+        Ok(true) => tracing::info!("no memory of this process becomes executable from now on"),
+        Ok(false) => tracing::info!("this kernel cannot keep memory from becoming executable; Linux 6.3 can"),
+        Err(error) => tracing::warn!(%error, "cannot keep memory from becoming executable"),
+    }
+}
+
 fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Result<(), RunError> {
     let (steps, todo) = mpsc::channel();
+    // The engine's own threads reach it by this only as long as requests can.
+    let own_steps = Arc::new(steps.clone());
+    let engine_steps = Arc::downgrade(&own_steps);
     let (ready, started) = oneshot::channel();
     let events = Events::default();
     let engine_options = options.clone();
@@ -129,7 +148,7 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
         .name("engine".into())
         // Plugins have 1 MiB of it, and the host's own calls come on top.
         .stack_size(8 << 20)
-        .spawn(move || engine_thread(&engine_options, told, &todo, ready))
+        .spawn(move || engine_thread(&engine_options, told, engine_steps, &todo, ready))
         .map_err(RunError::Start)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -143,7 +162,8 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
             Err(_) => Err(RunError::Start(io::Error::other("the engine ended before it began"))),
         }
     });
-    // The last sender went with the requests; the engine finishes its step and ends.
+    // The last senders go; the engine finishes its step and ends.
+    drop(own_steps);
     drop(runtime);
     if engine.join().is_err() {
         return Err(RunError::Start(io::Error::other("the engine panicked; see above")));
@@ -214,6 +234,7 @@ fn notify(state: &[NotifyState<'_>]) {
 fn engine_thread(
     options: &RunOptions,
     events: Events,
+    steps: Steps,
     todo: &Receiver<Step>,
     ready: oneshot::Sender<Result<(), RunError>>,
 ) {
@@ -224,6 +245,8 @@ fn engine_thread(
             return;
         }
     };
+    engine.steps = steps;
+    engine.answer_questions();
     let _ = ready.send(Ok(()));
     let mut next_look = Instant::now() + LOOK;
     let mut trouble = None;

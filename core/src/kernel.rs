@@ -7,6 +7,7 @@ pub mod code;
 pub mod conntrack;
 mod fou;
 mod links;
+pub mod memory;
 mod netlink;
 pub mod nft;
 pub mod probe;

@@ -33,7 +33,7 @@ pub use item::{Item, State, judge, plan};
 pub use memory::{Memory, MemoryError, Remembered};
 pub use receive::{Ability, Device};
 pub use seen::{Arp, Decapsulation, Interface, Seen, Way};
-pub use segments::overhead;
+pub use segments::{headers, overhead};
 pub use setup::{Made, Persistence, SetupError, setup};
 pub use status::{Status, StatusError, status};
 pub use undo::{UndoError, Undone, undo};
@@ -68,6 +68,9 @@ pub struct Wish {
     /// What they are wrapped in, for `tun`.
     #[serde(default)]
     pub tunnel: Tunnel,
+    /// The family of the outer headers, where it is not that of the virtual address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outer: Option<Family>,
     /// Where they come in, if that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
@@ -84,6 +87,11 @@ impl Wish {
     /// The families of its virtual addresses.
     pub fn families(&self) -> impl Iterator<Item = Family> {
         Family::ALL.into_iter().filter(|family| self.has(*family))
+    }
+
+    /// The family of the outer headers of a family's packets.
+    fn outer(&self, family: Family) -> Family {
+        self.outer.unwrap_or(family)
     }
 
     /// Whether it differs from another in more than in the virtual addresses.
@@ -103,6 +111,9 @@ impl fmt::Display for Wish {
         write!(f, "--vip {} --mode {}", vips.join(","), self.mode)?;
         if self.mode == Mode::Tun {
             write!(f, " --tunnel {}", self.tunnel)?;
+        }
+        if let Some(outer) = self.outer {
+            write!(f, " --outer {}", outer.to_string().to_lowercase())?;
         }
         match &self.interface {
             Some(interface) => write!(f, " --interface {interface}"),

@@ -31,7 +31,7 @@ pub use contract::{VERSION as CONTRACT_VERSION, WIT as CONTRACT};
 pub use description::{Description, ParamError, ParamKind, ParamSpec};
 pub use find::{BUILTIN, FindPluginError, Origin, available, builtin, find, locate};
 pub use flow::NewFlow;
-pub use host::{Plugin, PluginHost, StartHostError};
+pub use host::{HostOptions, Plugin, PluginEngine, PluginHost, StartHostError};
 pub use incumbent::Incumbent;
 pub use instance::Instance;
 pub use sandbox::Limits;

@@ -76,6 +76,13 @@ fn decisions_do_no_io_and_know_no_clock() {
         "core/src/jhash.rs",
         "core/src/config/check.rs",
         "core/src/config/check",
+        "core/src/real_server/arp.rs",
+        "core/src/real_server/change.rs",
+        "core/src/real_server/item.rs",
+        "core/src/real_server/receive.rs",
+        "core/src/real_server/seen.rs",
+        "core/src/real_server/segments.rs",
+        "core/src/tc/examine.rs",
         "core/src/scheduler/supervise.rs",
     ];
     let words = [

@@ -11,8 +11,9 @@ use support::{in_namespace, run};
 use wvs_core::real_server::{
     Change, Door, DoorError, Origin, Seen, SetupError, State, Unmade, Wish, judge, plan, setup,
 };
+use wvs_core::ruleset::Family;
 use wvs_tc_bpf::layout::Event;
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Method, ServiceSettings, Sizes, Target, Way};
+use wvs_tc_bpf::{Encapsulation, Forwarder, Kind, Listen, Method, ServiceSettings, Sizes, Target, Way};
 
 #[test]
 fn direct_routing_is_set_up_once_and_taken_back() {
@@ -133,7 +134,7 @@ fn obstacles_change_nothing() {
 
 /// The director's program in the test's own namespace: everything for the virtual addresses goes to the real server
 /// in a tunnel.
-fn tunnel_from_director(lab: &Lab) -> Forwarder {
+fn tunnel_from_director(lab: &Lab, crossed: bool) -> Forwarder {
     lab.give_vips_to_the_director();
     let sizes = Sizes {
         listeners: 64,
@@ -147,18 +148,21 @@ fn tunnel_from_director(lab: &Lab) -> Forwarder {
     };
     let mut forwarder = Forwarder::load(&lab.pins("d"), &sizes).unwrap();
     let maps = forwarder.maps();
-    for (id, (vip, own)) in (1..).zip(VIPS.iter().zip(["10.0.0.1", "fd00::1"])) {
+    for (id, vip) in (1..).zip(VIPS) {
+        let outer = (usize::from(id) - 1) ^ usize::from(crossed);
         let way = Way {
             ifindex: nix::net::if_::if_nametoindex("eth0").unwrap(),
             mtu: 1500,
             macs: None,
-            source: Some(own.parse().unwrap()),
+            source: Some(["10.0.0.1", "fd00::1"][outer].parse().unwrap()),
+            source_prefix: None,
         };
         let target = Target {
             method: Method::Tunnel,
-            address: SERVER[usize::from(id) - 1].parse().unwrap(),
+            address: SERVER[outer].parse().unwrap(),
             generation: 1,
             way: Some(way),
+            encapsulation: Encapsulation::Ipip,
             quiesced: false,
         };
         maps.set_backend(id, &target).unwrap();
@@ -182,7 +186,7 @@ fn tunnels_end_at_the_program_where_the_kernel_has_no_devices() {
             sysctl("ipv4/conf/all/rp_filter", "1");
             sysctl("ipv4/conf/eth0/rp_filter", "1");
         });
-        let forwarder = tunnel_from_director(&lab);
+        let forwarder = tunnel_from_director(&lab, false);
         let (before, wish) = (lab.state(), lab.wish(&VIPS, "ipip", Some("eth0")));
         let seen = lab.within("r", || lab.door().see(&wish, true).unwrap());
         if seen.abilities.iter().flatten().next().is_some() {
@@ -221,6 +225,12 @@ fn tunnels_end_at_the_program_where_the_kernel_has_no_devices() {
             run("ip route flush cache");
             run("ip -6 route flush cache");
         });
+        lab.within("c", || {
+            for vip in VIPS {
+                let route = run(&format!("ip route get {vip}"));
+                assert!(!route.contains("mtu"), "{route}");
+            }
+        });
         let before_advice = too_big();
         lab.within("c", || {
             for vip in VIPS {
@@ -236,6 +246,26 @@ fn tunnels_end_at_the_program_where_the_kernel_has_no_devices() {
     });
 }
 
+#[test]
+fn the_program_takes_tunnels_of_the_other_family() {
+    in_namespace(|| {
+        let lab = Lab::new();
+        let _forwarder = tunnel_from_director(&lab, true);
+        // IPv6 in IPv4 has no device of wvs's, whatever the kernel can do.
+        let wish = Wish {
+            outer: Some(Family::V4),
+            ..lab.wish(&VIPS[1..], "ipip", Some("eth0"))
+        };
+        let made = lab.set_up(&wish).unwrap();
+        assert!(made.items.iter().all(|it| it.ok), "{:#?}", made.items);
+        lab.serve(&VIPS[1..]);
+        lab.within("c", || {
+            assert_eq!(send(VIPS[1], 200_000).unwrap(), 200_000);
+            assert_eq!(ask(VIPS[1]).unwrap(), b"a datagram");
+        });
+    });
+}
+
 #[expect(clippy::print_stderr, reason = "shown to people, by the test runner")]
 fn note(text: &str) {
     eprintln!("{text}");
@@ -243,13 +273,19 @@ fn note(text: &str) {
 
 /// On kernels that have no such devices, the refusal and its fix; on others, packets.
 fn by_devices(tunnel: &str, vip: &str, sender: &str) {
+    let outer = sender.contains("remote fd00::11");
+    let outer = if outer { Family::V6 } else { Family::V4 };
     let lab = Lab::new();
     lab.within("r", || {
         for conf in ["all", "default", "eth0"] {
             sysctl(&format!("ipv4/conf/{conf}/rp_filter"), "1");
         }
     });
-    let (before, wish) = (lab.state(), lab.wish(&[vip], tunnel, None));
+    let wish = Wish {
+        outer: (outer != Family::of(vip.parse().unwrap())).then_some(outer),
+        ..lab.wish(&[vip], tunnel, None)
+    };
+    let before = lab.state();
     let made = match lab.set_up(&wish) {
         Ok(made) => made,
         Err(SetupError::Obstacles(items)) => {
@@ -296,6 +332,13 @@ tunnels! {
     ip6gre_by_a_device: "gre", "fd00::100", "type ip6gre local 2001:db8::2 remote fd00::11";
     ip6gre_with_checksums_by_a_device:
         "gre+checksum", "fd00::100", "type ip6gre local 2001:db8::2 remote fd00::11 csum";
+    ipip6_by_a_device: "ipip", "10.0.0.100", "type ip6tnl mode ipip6 local 2001:db8::2 remote fd00::11";
+    gre_of_ipv6_over_ipv4_by_a_device: "gre", "fd00::100", "type gre local 192.0.2.2 remote 10.0.0.11";
+    gre_of_ipv4_over_ipv6_by_a_device:
+        "gre", "10.0.0.100", "type ip6gre local 2001:db8::2 remote fd00::11";
+    gue_of_ipv4_over_ipv6_by_a_device: "gue:7070", "10.0.0.100",
+        "type ip6tnl mode ipip6 local 2001:db8::2 remote fd00::11 encap gue encap-sport auto encap-dport 7070 \
+         encap-csum";
     gue_by_a_device: "gue:6080", "10.0.0.100",
         "type ipip local 192.0.2.2 remote 10.0.0.11 encap gue encap-sport auto encap-dport 6080 noencap-csum";
     gue6_by_a_device: "gue:7070", "fd00::100",

@@ -8,10 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use wvs_core::kernel::code::CodeStore;
 use wvs_core::scheduler::bench::start;
-use wvs_core::scheduler::{Limits, Plugin, PluginHost, builtin};
+use wvs_core::scheduler::{HostOptions, Limits, Plugin, PluginHost, builtin};
 
 fn host(dir: &Path) -> PluginHost {
-    PluginHost::with_code(Limits::default(), Some(CodeStore::open(dir).unwrap())).unwrap()
+    PluginHost::with(HostOptions {
+        code: Some(CodeStore::open(dir).unwrap()),
+        ..HostOptions::default()
+    })
+    .unwrap()
 }
 
 fn load(dir: &Path, name: &str) -> Plugin {

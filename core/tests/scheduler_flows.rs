@@ -98,8 +98,8 @@ fn a_pick_of_somebody_who_takes_no_connections_is_a_breach_of_contract() {
     assert_eq!(instance.pick(&sample_flow(0)).unwrap(), Some(BackendId(3)));
     assert_eq!(
         instance.pick(&sample_flow(0)).unwrap_err().to_string(),
-        "plugin blind: pick broke the contract: it chose backend 5, which takes no new connections (weight 0 or \
-         draining)"
+        "plugin blind: pick broke the contract: it chose backend 5, which takes no new connections (weight 0, \
+         draining, full or down)"
     );
 }
 

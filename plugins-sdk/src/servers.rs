@@ -61,7 +61,7 @@ impl Servers {
 
     fn lightest<'a>(&self, some: impl Iterator<Item = (u32, &'a Counted)>) -> Option<Server> {
         let usable = some.filter(|(_, server)| server.weight > 0);
-        pick(usable, |least, other| heavier(least, other))
+        pick(usable, heavier)
     }
 
     /// Whether a server has not left.

@@ -1,4 +1,4 @@
-//! The decapsulator, for real servers whose kernel has no ipip devices.
+//! The decapsulator, for real servers whose kernel has no tunnel devices.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,8 @@ impl Local {
     }
 }
 
-/// The decapsulator, loaded and pinned: takes outer headers of IP in IP off what arrives for its addresses.
+/// The decapsulator, loaded and pinned: takes the outer headers off what is tunnelled to its
+/// addresses.
 #[derive(Debug)]
 pub struct Decapsulator {
     folder: PathBuf,
@@ -71,10 +72,15 @@ impl Decapsulator {
         Ok(Self { folder, ebpf, locals })
     }
 
-    /// Ends tunnels at an address of this machine.
+    /// Ends tunnels of IP in IP and GRE at an address of this machine.
     pub fn add(&self, address: IpAddr) -> Result<(), DecapError> {
+        self.add_with_gue(address, 0)
+    }
+
+    /// And those of GUE to a port.
+    pub fn add_with_gue(&self, address: IpAddr, port: u16) -> Result<(), DecapError> {
         self.locals
-            .set(&Local(octets(address)), &1)
+            .set(&Local(octets(address)), &u32::from(port.to_be()))
             .map_err(|source| DecapError { address, source })
     }
 

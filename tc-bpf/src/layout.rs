@@ -16,7 +16,7 @@ use declare::{InC, events, layout, numbers};
 pub use records::{Answer, Asked, Asking, Persistent, PersistentKey, PinKey, Pinned, Report};
 
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// A type that C and Rust lay out alike, valid for every pattern of bits.
 ///
@@ -167,7 +167,17 @@ layout! {
         /// `BACKEND_*`.
         flags: u8,
         /// Zero.
-        pad: [u8; 9],
+        pad: [u8; 3],
+        /// One of `TUNNEL_*`.
+        tunnel: u8,
+        /// Bytes that the tunnel puts before the packet.
+        overhead: u8,
+        /// The last bits of `source`: zero here, and in packets the flow's hash, or zeros and all of it.
+        source_bits: u8,
+        /// Not 0: the tunnel's header has a checksum over the packet.
+        checksum: u8,
+        /// Where GUE listens.
+        port: u16,
     }
 
     /// A datagram whose first fragment has passed. Map `fragments`.
@@ -280,6 +290,15 @@ numbers! {
     /// The director itself: the packet goes up.
     METHOD_LOCAL: u8 = 4;
 
+    /// IP in IP, always from the same address.
+    TUNNEL_PLAIN: u8 = 0;
+    /// IP in IP.
+    TUNNEL_IPIP: u8 = 1;
+    /// RFC 2784.
+    TUNNEL_GRE: u8 = 2;
+    /// Generic UDP encapsulation, version 0 (draft-ietf-intarea-gue).
+    TUNNEL_GUE: u8 = 3;
+
     /// SYN seen.
     STATE_SYN: u8 = 1;
     /// ACK seen.
@@ -345,9 +364,9 @@ events! {
     NoBackend = EVENT_NO_BACKEND, false, "no-backend";
     /// Too big for the way to the backend; the client was told.
     TooBig = EVENT_TOO_BIG, true, "too-big";
-    /// Too big, and the client was not told: the limit of messages, or a packet without DF.
+    /// Too big, and the client was not told: because of the limit of messages, or it was one itself.
     TooBigUntold = EVENT_TOO_BIG_UNTOLD, true, "too-big-untold";
-    /// The kernel refused to make room for the outer header.
+    /// The kernel refused to make room for the outer header, or GRO merged segments that need a checksum of GRE each.
     Encapsulation = EVENT_ENCAPSULATION, true, "encapsulation";
     /// The kernel refused to take the VLAN tag off.
     VlanTag = EVENT_VLAN, true, "vlan-tag";
@@ -371,6 +390,8 @@ events! {
     Asked = EVENT_ASKED, false, "asked";
     /// Not asked, because nobody answers, the ring is full, or the packet cannot arrive again; the hash chose.
     Unasked = EVENT_UNASKED, false, "unasked";
+    /// Too big for the way to the backend, without DF: sent in two fragments.
+    Cut = EVENT_CUT, false, "cut";
 }
 
 /// The header `src/bpf/layout.h`.

@@ -1,6 +1,7 @@
 //! The program's decision in plain Rust, for differential tests: the same packets in the same order give the same
 //! verdicts and bytes. It has no clock and no limits, and its tables are never full.
 
+mod encap;
 mod output;
 mod parse;
 mod persist;
@@ -31,7 +32,7 @@ pub enum Outcome {
     Asked,
     /// It is lost.
     Drop,
-    /// It leaves with these bytes.
+    /// It leaves with these bytes; where it was cut in two, they are the second part's.
     Redirect(Vec<u8>),
 }
 
@@ -195,7 +196,7 @@ impl Model {
     }
 
     /// An ICMP error belongs to the connection that it quotes.
-    fn quoted(&mut self, frame: &[u8], packet: Packet) -> Result<(Packet, u16, Target), Outcome> {
+    fn quoted(&mut self, frame: &[u8], mut packet: Packet) -> Result<(Packet, u16, Target), Outcome> {
         let name = parse::quoted(frame, &packet).ok_or(Outcome::Pass)?;
         let found = self
             .established
@@ -207,6 +208,7 @@ impl Model {
             return Err(Outcome::Pass);
         };
         let target = self.valid(entry.backend, entry.generation).ok_or(Outcome::Pass)?;
+        packet.connection = name;
         Ok((packet, entry.backend, target))
     }
 
@@ -350,13 +352,12 @@ impl Model {
     }
 
     fn forward(&mut self, frame: &[u8], packet: &Packet, id: u16, target: &Target) -> Outcome {
-        let overhead = match (target.method, target.address) {
-            (Method::Nat | Method::Local, _) if matches!(packet.proto, 1 | 58) => return Outcome::Pass,
-            (Method::Nat | Method::Local, _) => return Outcome::HandUp(PRIORITY_TAG | u32::from(id)),
-            (Method::DirectRouting, _) => 0,
-            (Method::Tunnel, IpAddr::V4(_)) => 20,
-            (Method::Tunnel, IpAddr::V6(_)) => 40,
-        };
+        match target.method {
+            Method::Nat | Method::Local if matches!(packet.proto, 1 | 58) => return Outcome::Pass,
+            Method::Nat | Method::Local => return Outcome::HandUp(PRIORITY_TAG | u32::from(id)),
+            Method::DirectRouting | Method::Tunnel => {}
+        }
+        let overhead = usize::from(target.overhead());
         let Some(way) = target.way else {
             return Outcome::Pass;
         };
@@ -365,6 +366,10 @@ impl Model {
             return Outcome::Pass;
         }
         if packet.length + overhead > usize::from(way.mtu) {
+            if let Some(part) = output::cut(frame, packet, target, &way) {
+                self.count(Event::Cut);
+                return Outcome::Redirect(part);
+            }
             let answer = output::too_big(frame, packet, way.mtu - overhead as u16);
             self.count(if answer.is_some() {
                 Event::TooBig

@@ -91,6 +91,7 @@ pub struct Questions {
     clock: OwnedFd,
     injector: OwnedFd,
     patience: Duration,
+    beaten: Instant,
 }
 
 impl Questions {
@@ -103,13 +104,14 @@ impl Questions {
             let path = folder.join(name);
             |source| OpenError { path, source }
         };
-        let questions = Self {
+        let mut questions = Self {
             ring: Ring::open(at("asked"))?,
             asking: Map::open(&at("asking")).map_err(failed("asking"))?,
             answers: Map::open(&at("answers")).map_err(failed("answers"))?,
             clock: sys::open_program(&at(CLOCK)).map_err(failed(CLOCK))?,
             injector: sys::open_program(&at(INJECT)).map_err(failed(INJECT))?,
             patience,
+            beaten: Instant::now(),
         };
         questions.beat().map_err(failed("asking"))?;
         Ok(questions)
@@ -120,12 +122,13 @@ impl Questions {
     }
 
     /// Says that somebody is there.
-    fn beat(&self) -> io::Result<()> {
+    fn beat(&mut self) -> io::Result<()> {
         let ticks = self.patience.as_nanos() / tick().as_nanos().max(1);
         let state = Asking {
             heartbeat: self.now()?,
             patience: u32::try_from(ticks).unwrap_or(u32::MAX).clamp(1, i32::MAX as u32),
         };
+        self.beaten = Instant::now();
         self.asking.set(&0, &state)
     }
 
@@ -133,8 +136,10 @@ impl Questions {
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Question>, MapError> {
         let until = Instant::now() + timeout;
         loop {
-            self.beat()
-                .map_err(refused("telling the program that it may ask"))?;
+            if self.beaten.elapsed() >= self.patience / 8 {
+                self.beat()
+                    .map_err(refused("telling the program that it may ask"))?;
+            }
             while let Some(record) = self.ring.next(Question::of) {
                 if record.is_some() {
                     return Ok(record);
@@ -145,7 +150,7 @@ impl Questions {
                 return Ok(None);
             }
             self.ring
-                .wait(left.min(self.patience / 3))
+                .wait(left.min(self.patience / 8))
                 .map_err(refused("waiting for questions"))?;
         }
     }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::layout::{
     BACKEND_QUIESCED, Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT,
     METHOD_TUN, SHORTCUT_BITS, SHORTCUT_HASH, SHORTCUT_USED, Shortcut, TABLE_BOTH, TABLE_CYCLE,
-    TABLE_DESTINATION, TABLE_FLOW, TABLE_SOURCE, TABLE_SOURCE_PORT,
+    TABLE_DESTINATION, TABLE_FLOW, TABLE_SOURCE, TABLE_SOURCE_PORT, TUNNEL_GRE, TUNNEL_GUE, TUNNEL_IPIP,
+    TUNNEL_PLAIN,
 };
 
 /// What of a packet names a service.
@@ -99,6 +100,56 @@ pub enum Method {
     Local,
 }
 
+/// What a tunnelled packet lies in, behind the outer IP header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Encapsulation {
+    /// Nothing else (RFC 2003, RFC 2473, RFC 4213).
+    #[default]
+    Ipip,
+    /// GRE (RFC 2784).
+    Gre {
+        /// With a checksum over the packet. Packets that GRO has merged are lost then: it must be off on the interfaces
+        /// that packets arrive at.
+        checksum: bool,
+    },
+    /// Generic UDP encapsulation, version 0 (draft-ietf-intarea-gue), from a port that tells flows apart.
+    Gue {
+        /// Where the other end listens.
+        port: u16,
+        /// With UDP's checksum; packets that GRO has merged go without.
+        checksum: bool,
+    },
+}
+
+impl Encapsulation {
+    /// Bytes that it puts between the outer IP header and the packet.
+    #[must_use]
+    pub const fn size(self) -> u8 {
+        match self {
+            Self::Ipip => 0,
+            Self::Gre { checksum: false } => 4,
+            Self::Gre { checksum: true } => 8,
+            Self::Gue { .. } => 12,
+        }
+    }
+
+    const fn checksum(self) -> bool {
+        matches!(self, Self::Gre { checksum: true } | Self::Gue { checksum: true, .. })
+    }
+
+    fn of(backend: &Backend) -> Self {
+        let checksum = backend.checksum > 0;
+        match backend.tunnel {
+            TUNNEL_GRE => Self::Gre { checksum },
+            TUNNEL_GUE => Self::Gue {
+                port: u16::from_be(backend.port),
+                checksum,
+            },
+            _ => Self::Ipip,
+        }
+    }
+}
+
 /// How to reach a backend of direct routing or tunnelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
@@ -107,10 +158,37 @@ pub struct Way {
     /// The largest IP packet it takes.
     pub mtu: u16,
     /// The next hop's hardware address and the interface's. Without them the kernel resolves the next hop for every
-    /// packet, which costs more but cannot grow old.
+    /// packet, which costs more but cannot grow old; and what is too big and has no DF is answered, not fragmented.
     pub macs: Option<([u8; 6], [u8; 6])>,
     /// The outer source of tunnelled packets, of the backend's family.
     pub source: Option<IpAddr>,
+    /// The length of a prefix of `source`: what is behind it, the last 32 bits at most, is the flow's hash, for those
+    /// on the way and behind it who spread flows by the outer addresses.
+    pub source_prefix: Option<u8>,
+}
+
+/// The bits of an address.
+const fn width(family: u8) -> u8 {
+    if family == 4 { 32 } else { 128 }
+}
+
+impl Way {
+    /// The source without the bits behind its prefix, and how many those are.
+    fn source_and_bits(&self) -> (Option<IpAddr>, u8) {
+        let Some(source) = self.source else {
+            return (None, 0);
+        };
+        let width = width(if source.is_ipv4() { 4 } else { 6 });
+        let bits = self
+            .source_prefix
+            .map_or(0, |prefix| width.saturating_sub(prefix));
+        let kept = u128::MAX.checked_shl(bits.into()).unwrap_or(0);
+        let source = match source {
+            IpAddr::V4(source) => IpAddr::V4((source.to_bits() & kept as u32).into()),
+            IpAddr::V6(source) => IpAddr::V6((source.to_bits() & kept).into()),
+        };
+        (Some(source), bits)
+    }
 }
 
 /// A backend.
@@ -124,9 +202,23 @@ pub struct Target {
     pub generation: u16,
     /// How to reach it; `None` only for [`Method::Nat`] and [`Method::Local`].
     pub way: Option<Way>,
+    /// Of [`Method::Tunnel`].
+    pub encapsulation: Encapsulation,
     /// It takes no new clients: no slot should name it, and [`crate::WhenQuiesced`] says what becomes of clients that
     /// keep it.
     pub quiesced: bool,
+}
+
+impl Target {
+    /// Bytes that are put before its packets.
+    #[must_use]
+    pub const fn overhead(&self) -> u8 {
+        match (self.method, self.address) {
+            (Method::Tunnel, IpAddr::V4(_)) => 20 + self.encapsulation.size(),
+            (Method::Tunnel, IpAddr::V6(_)) => 40 + self.encapsulation.size(),
+            _ => 0,
+        }
+    }
 }
 
 impl From<Target> for Backend {
@@ -148,7 +240,22 @@ impl From<Target> for Backend {
             backend.ifindex = way.ifindex;
             backend.mtu = way.mtu;
             (backend.mac, backend.source_mac) = way.macs.unwrap_or_default();
-            backend.source = way.source.map_or([0; 16], octets);
+            let (source, bits) = way.source_and_bits();
+            backend.source = source.map_or([0; 16], octets);
+            backend.source_bits = bits;
+        }
+        if target.method == Method::Tunnel {
+            backend.overhead = target.overhead();
+            backend.checksum = target.encapsulation.checksum().into();
+            backend.tunnel = match target.encapsulation {
+                Encapsulation::Ipip if backend.source_bits == 0 => TUNNEL_PLAIN,
+                Encapsulation::Ipip => TUNNEL_IPIP,
+                Encapsulation::Gre { .. } => TUNNEL_GRE,
+                Encapsulation::Gue { port, .. } => {
+                    backend.port = port.to_be();
+                    TUNNEL_GUE
+                }
+            };
         }
         backend
     }
@@ -171,12 +278,15 @@ impl Target {
             mtu: backend.mtu,
             macs: (macs != Default::default()).then_some(macs),
             source: (backend.source != [0; 16]).then(|| address(backend.source, backend.family)),
+            source_prefix: (backend.source_bits > 0)
+                .then(|| width(backend.family).saturating_sub(backend.source_bits)),
         };
         Some(Self {
             method,
             address: address(backend.address, backend.family),
             generation: backend.generation,
             way: (way.ifindex > 0).then_some(way),
+            encapsulation: Encapsulation::of(backend),
             quiesced: backend.flags & BACKEND_QUIESCED != 0,
         })
     }
@@ -251,6 +361,7 @@ mod tests {
             mtu: 1500,
             macs: None,
             source: None,
+            source_prefix: None,
         };
         let macs = Some(([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]));
         for (method, address, way) in [
@@ -271,19 +382,35 @@ mod tests {
                 "fd00::1",
                 Some(Way {
                     macs,
-                    source: "fd00::2".parse().ok(),
+                    source: "fd00:2::".parse().ok(),
+                    source_prefix: Some(64),
                     ..way
                 }),
             ),
         ] {
-            let target = Target {
-                method,
-                address: address.parse().unwrap(),
-                generation: 7,
-                way,
-                quiesced: method == Method::Tunnel,
-            };
-            assert_eq!(Target::of(&Backend::from(target)), Some(target));
+            for encapsulation in [
+                Encapsulation::Ipip,
+                Encapsulation::Gre { checksum: true },
+                Encapsulation::Gue {
+                    port: 6080,
+                    checksum: false,
+                },
+            ] {
+                let tunnelled = method == Method::Tunnel;
+                let target = Target {
+                    method,
+                    address: address.parse().unwrap(),
+                    generation: 7,
+                    way,
+                    encapsulation: if tunnelled {
+                        encapsulation
+                    } else {
+                        Encapsulation::Ipip
+                    },
+                    quiesced: tunnelled,
+                };
+                assert_eq!(Target::of(&Backend::from(target)), Some(target));
+            }
         }
         assert_eq!(Target::of(&Backend::default()), None);
     }

@@ -10,7 +10,8 @@ use common::packet::{Ip, UDP, ethernet, udp};
 use common::{Sandbox, address, small};
 use wvs_tc_bpf::layout::{Flow, FlowKey, STATE_DATAGRAM};
 use wvs_tc_bpf::{
-    Forwarder, Kind, Listen, Method, NewTable, Questions, ServiceSettings, Sizes, Target, Timeouts,
+    Encapsulation, Forwarder, Kind, Listen, Method, NewTable, Questions, ServiceSettings, Sizes, Target,
+    Timeouts,
 };
 
 #[test]
@@ -28,6 +29,7 @@ fn sweeps_and_table_switches_are_cheap() {
         address: address("10.0.0.1"),
         generation: 1,
         way: None,
+        encapsulation: Encapsulation::Ipip,
         quiesced: false,
     };
     maps.set_backend(7, &local).unwrap();
@@ -83,6 +85,7 @@ fn a_question_and_its_answer_are_cheap() {
         address: address("10.0.0.1"),
         generation: 1,
         way: None,
+        encapsulation: Encapsulation::Ipip,
         quiesced: false,
     };
     maps.set_backend(7, &local).unwrap();

@@ -11,7 +11,7 @@ use common::lab::{Lab, VIPS, ask, connect, exchange};
 use common::packet::{TCP, UDP};
 use common::{address, chain, within};
 use wvs_tc_bpf::layout::Event;
-use wvs_tc_bpf::{Attached, Forwarder, Hook, Kind, Listen, Maps, Method, ServiceSettings};
+use wvs_tc_bpf::{Attached, Encapsulation, Forwarder, Hook, Kind, Listen, Maps, Method, ServiceSettings};
 
 const MB: u64 = 1 << 20;
 
@@ -43,6 +43,11 @@ fn attach(lab: &Lab) -> Forwarder {
     forwarder
 }
 
+/// How much is transferred each way: less with WVS_TRAFFIC_MB in the environment, for emulated machines.
+fn bulk() -> u64 {
+    std::env::var("WVS_TRAFFIC_MB").map_or(30, |text| text.parse().unwrap()) * MB
+}
+
 /// Six connections go three to each; large transfers pass in both directions.
 fn connections_work(maps: &Maps) {
     for vip in VIPS {
@@ -56,7 +61,7 @@ fn connections_work(maps: &Maps) {
         }
         assert_eq!(servers, BTreeMap::from([("r1".into(), 3), ("r2".into(), 3)]), "{vip}");
         let mut stream = connect(vip).unwrap();
-        exchange(&mut stream, 30 * MB, 30 * MB)
+        exchange(&mut stream, bulk(), bulk())
             .unwrap_or_else(|error| panic!("{vip}: {error} {:?}", maps.events()));
         let bind = if vip.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
         let socket = UdpSocket::bind(bind).unwrap();
@@ -89,19 +94,42 @@ fn direct_routing() {
     }
 }
 
-fn tunnels(outer: [bool; 2], macs: bool, offloads: bool) {
-    let lab = Lab::new();
+/// Who has offloads: then segments travel merged, and are cut by nobody, or by the director's kernel when they leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offloads {
+    All,
+    AllButDirector,
+    Nobody,
+}
+
+fn tunnels(outer: [bool; 2], macs: bool, offloads: Offloads) {
+    encapsulated(Encapsulation::Ipip, outer, macs, offloads);
+}
+
+fn encapsulated(encapsulation: Encapsulation, outer: [bool; 2], macs: bool, offloads: Offloads) {
+    let mut lab = Lab::new();
+    lab.encapsulation = encapsulation;
     let forwarder = attach(&lab);
     lab.end_tunnels();
-    if !offloads {
-        for host in ["c", "d", "r1", "r2"] {
-            lab.offloads(host, false);
-        }
+    let without = match offloads {
+        Offloads::All => &[][..],
+        Offloads::AllButDirector => &["d"],
+        Offloads::Nobody => &["c", "d", "r1", "r2"],
+    };
+    for host in without {
+        lab.offloads(host, false);
     }
     serve(&lab, forwarder.maps(), Method::Tunnel, outer, macs);
+    if macs {
+        // The client's fragments have no DF, and do not fit before it has learnt how large the tunnel is.
+        let answer = within("c", || ask(&UdpSocket::bind("0.0.0.0:0").unwrap(), VIPS[0], 10_000));
+        let events = forwarder.maps().events().unwrap();
+        assert!(answer.is_ok_and(|answer| answer.ends_with(" 10000")), "{events:?}");
+        assert!(events[&Event::Cut] > 0, "{events:?}");
+    }
     within("c", || connections_work(forwarder.maps()));
     let events = forwarder.maps().events().unwrap();
-    if !offloads {
+    if offloads == Offloads::Nobody {
         // Full segments do not fit, and the client was told.
         assert!(events[&Event::TooBig] > 0, "{events:?}");
     }
@@ -110,23 +138,53 @@ fn tunnels(outer: [bool; 2], macs: bool, offloads: bool) {
 
 #[test]
 fn tunnels_of_the_same_family() {
-    tunnels([false, true], true, true);
+    tunnels([false, true], true, Offloads::All);
 }
 
 #[test]
 fn tunnels_of_the_other_family() {
-    tunnels([true, false], true, true);
+    tunnels([true, false], true, Offloads::All);
 }
 
 #[test]
 fn tunnels_whose_next_hop_the_kernel_knows() {
-    tunnels([false, true], false, true);
+    tunnels([false, true], false, Offloads::All);
 }
 
 #[test]
 fn tunnels_of_single_segments() {
-    tunnels([false, true], true, false);
-    tunnels([true, false], true, false);
+    tunnels([false, true], true, Offloads::Nobody);
+    tunnels([true, false], true, Offloads::Nobody);
+}
+
+#[test]
+fn tunnels_of_segments_that_the_director_cuts() {
+    tunnels([false, true], true, Offloads::AllButDirector);
+    tunnels([true, false], true, Offloads::AllButDirector);
+}
+
+#[test]
+fn tunnels_of_gre() {
+    let plain = Encapsulation::Gre { checksum: false };
+    encapsulated(plain, [false, true], true, Offloads::All);
+    encapsulated(plain, [true, false], false, Offloads::AllButDirector);
+    // Merged segments cannot have their checksums.
+    let checksum = Encapsulation::Gre { checksum: true };
+    encapsulated(checksum, [false, true], true, Offloads::Nobody);
+    encapsulated(checksum, [true, false], true, Offloads::Nobody);
+}
+
+#[test]
+fn tunnels_of_gue() {
+    for checksum in [false, true] {
+        let gue = Encapsulation::Gue {
+            port: 6_080,
+            checksum,
+        };
+        encapsulated(gue, [false, true], true, Offloads::All);
+        encapsulated(gue, [true, false], false, Offloads::AllButDirector);
+        encapsulated(gue, [false, true], true, Offloads::Nobody);
+    }
 }
 
 /// A director that is exchanged, or dies and comes back, is not noticed.

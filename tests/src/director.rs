@@ -83,7 +83,7 @@ impl Director {
     pub fn start_with(lab: &Lab, options: DirectorOptions) -> Result<Self> {
         let binary = match &options.binary {
             Some(binary) => binary.clone(),
-            None => find_binary()?,
+            None => wvs_binary()?,
         };
         let directory = tempfile::Builder::new().prefix("wvs-lab-").tempdir()?;
         let namespace = lab.director_ns().clone();
@@ -354,7 +354,10 @@ fn answers(socket: &Path) -> bool {
 
 /// `$WVS_BIN`, else the `wvs` that lies where this test's executable was built:
 /// `target/debug/deps/<test>` has it at `target/debug/wvs`.
-fn find_binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is not there.
+pub fn wvs_binary() -> Result<PathBuf> {
     if let Some(binary) = std::env::var_os("WVS_BIN") {
         return Ok(binary.into());
     }

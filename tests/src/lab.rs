@@ -1,5 +1,7 @@
 //! The network of one test: a client, a director and real servers.
 
+mod settings;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::thread;
@@ -7,6 +9,7 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use wvs_tc_bpf::Decapsulator;
 
+use self::settings::{Role, settings};
 use crate::addresses;
 use crate::bpffs::BpfFs;
 use crate::clients::Client;
@@ -129,8 +132,8 @@ impl Lab {
     fn set_up(&self, options: &LabOptions) -> Result<()> {
         thread::scope(|scope| {
             let settings: Vec<_> = self
-                .namespaces()
-                .map(|namespace| scope.spawn(move || namespace.sysctls(&settings(self, namespace))))
+                .roles()
+                .map(|(role, host)| scope.spawn(move || host.sysctls(&settings(self.topology, role))))
                 .collect();
             settings
                 .into_iter()
@@ -374,7 +377,7 @@ impl Lab {
         self.hub().ip(&format!("link set rs{n} {state}")).map(drop)
     }
 
-    /// Everything worth knowing about the director's network, for a failing test's output.
+    /// The director's network, for a failing test's output.
     ///
     /// # Errors
     /// When `nft` or `ip` cannot be run.
@@ -386,12 +389,16 @@ impl Lab {
         Ok(format!("{addresses}\n{}", String::from_utf8_lossy(&ruleset.stdout)))
     }
 
+    fn roles(&self) -> impl Iterator<Item = (Role, &Namespace)> {
+        let always = [(Role::Client, &self.client), (Role::Director, &self.director)].into_iter();
+        let switch = self.switch.iter().map(|host| (Role::Switch, host));
+        let router = self.router.iter().map(|host| (Role::Router, host));
+        let servers = self.backends.iter().map(|host| (Role::RealServer, host));
+        always.chain(switch).chain(router).chain(servers)
+    }
+
     fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
-        let always = [&self.client, &self.director].into_iter();
-        always
-            .chain(&self.switch)
-            .chain(&self.router)
-            .chain(&self.backends)
+        self.roles().map(|(_, host)| host)
     }
 
     /// The names of all its namespaces.
@@ -405,49 +412,4 @@ impl Drop for Lab {
         // Nothing to be done about a failure here; the next test process sweeps what is left.
         let _ = stale::remove(&self.names());
     }
-}
-
-/// What differs from the kernel's defaults, and why.
-fn settings(lab: &Lab, namespace: &Namespace) -> Vec<(&'static str, &'static str)> {
-    let mut settings = vec![
-        // An address is usable at once: nobody else can have it.
-        ("net/ipv6/conf/all/accept_dad", "0"),
-        ("net/ipv6/conf/default/accept_dad", "0"),
-        ("net/ipv6/conf/default/router_solicitations", "0"),
-        // IPv4 settings of a new namespace are copies of the host's (devconf_inherit_init_net).
-        ("net/ipv4/conf/all/rp_filter", "0"),
-        ("net/ipv4/conf/default/rp_filter", "0"),
-        // By default a host sends six ICMP errors and then one a second, which would turn
-        // refused datagrams into time-outs.
-        ("net/ipv4/icmp_ratelimit", "0"),
-        ("net/ipv6/icmp/ratelimit", "0"),
-    ];
-    let is = |host: Option<&Namespace>| host.is_some_and(|it| it.name() == namespace.name());
-    if is(Some(&lab.director)) || is(lab.router.as_ref()) {
-        settings.extend([
-            ("net/ipv4/ip_forward", "1"),
-            ("net/ipv6/conf/all/forwarding", "1"),
-            // Nobody is to learn a shorter way than the one that a test is about.
-            ("net/ipv4/conf/all/send_redirects", "0"),
-            ("net/ipv4/conf/default/send_redirects", "0"),
-        ]);
-    }
-    if is(Some(&lab.client)) {
-        settings.push(("net/ipv4/ip_local_port_range", "10000 65000"));
-    }
-    // Frames between ports of a bridge are nobody else's business; without br_netfilter in the kernel they never were.
-    if std::path::Path::new("/proc/sys/net/bridge").exists() {
-        settings.extend([
-            ("net/bridge/bridge-nf-call-iptables", "0"),
-            ("net/bridge/bridge-nf-call-ip6tables", "0"),
-        ]);
-    }
-    if lab.backends.iter().any(|host| is(Some(host))) && lab.topology.has_switch() {
-        // The virtual addresses on `lo` are not to be found by ARP, nor to be asked from. IPv6 does neither by itself.
-        settings.extend([
-            ("net/ipv4/conf/all/arp_ignore", "1"),
-            ("net/ipv4/conf/all/arp_announce", "2"),
-        ]);
-    }
-    settings
 }

@@ -64,7 +64,7 @@ pub use arrivals::Arrivals;
 pub use clients::{Client, UdpAnswer};
 pub use config::{Config, Service, Target, rs, rs6};
 pub use connection::Answer;
-pub use director::{Director, DirectorOptions};
+pub use director::{Director, DirectorOptions, wvs_binary};
 pub use distribution::Distribution;
 pub use held::{HeldConnections, HeldOptions, HeldReport, Lifetimes};
 pub use inquiries::Said;

@@ -302,7 +302,8 @@ fn edits_that_make_no_sense_are_refused() -> Result<()> {
     refused(&["remove", "backend", "web", &fifth], &[&fifth])?;
     refused(&["add", "backend", "web", &first], &["already"])?;
     refused(&["add", "backend", "web", &rs6(1).to_string()], &["IPv6"])?;
-    refused(&["add", "backend", "web", &vip(0).to_string(), "--forward", "dr"], &["tc-BPF"])?;
+    refused(&["add", "backend", "web", &vip(0).to_string(), "--forward", "dr"], &["virtual IP"])?;
+    refused(&["add", "backend", "web", "10.1.0.15:8080", "--forward", "dr"], &["port"])?;
     let web = stage.lab.vip(80);
     refused(
         &[

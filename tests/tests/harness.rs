@@ -92,6 +92,30 @@ fn packets_flow_at_once_both_ways_and_in_both_families() -> Result<()> {
 }
 
 #[test]
+fn packets_flow_at_once_however_hosts_are_connected() -> Result<()> {
+    for options in [LabOptions::one_arm(), LabOptions::tunnels(), LabOptions::routed()] {
+        let lab = Lab::new(options)?;
+        let _servers = lab.start_servers(&lab.server_options())?;
+        for n in 1..=3 {
+            for address in [backend6(n), backend(n)] {
+                let to = SocketAddr::new(address, 80);
+                let answer = lab.client().ask(to)?;
+                assert_eq!((answer.server, answer.local), (format!("rs{n}"), to));
+            }
+        }
+        // The real servers have the virtual addresses, and keep that to themselves.
+        for vip in [lab.vip(80), lab.vip6(80)] {
+            let asked = lab.client().ask(vip).map_err(|error| error.kind());
+            assert!(
+                matches!(asked, Err(ErrorKind::TimedOut | ErrorKind::HostUnreachable)),
+                "{vip}: {asked:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn thirty_connections_fall_into_exact_thirds() -> Result<()> {
     let (lab, _servers) = balanced(LabOptions::default())?;
     let thirds = Distribution::of(&[("rs1", 10), ("rs2", 10), ("rs3", 10)]);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use wvs_tests::{
-    Arrivals, Config, Director, Distribution, Lab, LabOptions, LongLived, Service, Stage, rs, wait_for,
+    Arrivals, Config, Director, DirectorOptions, Distribution, Lab, LabOptions, LongLived, ServerOptions,
+    Service, Stage, rs, wait_for,
 };
 
 /// A plugin made for tests, of the director's own tests or of these.
@@ -152,6 +153,31 @@ fn a_plugin_is_exchanged_under_traffic() -> Result<()> {
     let report = flows.finish();
     assert_eq!(report.broken(), 0, "{report:?}");
     assert_eq!(arrivals.finish().failed(), 0);
+    Ok(())
+}
+
+#[test]
+fn a_director_that_interprets_serves() -> Result<()> {
+    let lab = Lab::new(LabOptions::default())?;
+    let _servers = lab.start_servers(&ServerOptions::default())?;
+    let options = DirectorOptions {
+        config: Config::from(Service::web().scheduler("wlc")).to_string(),
+        arguments: vec!["--pulley".into()],
+        ..DirectorOptions::default()
+    };
+    let mut director = Director::start_with(&lab, options)?;
+    let even = Distribution::of(&[("rs1", 2), ("rs2", 2), ("rs3", 2)]);
+    assert_eq!(lab.client().ask_many(lab.vip(80), 6), even);
+    let said = director.stderr();
+    let denied = "no memory of this process becomes executable from now on";
+    assert!(said.contains(denied) || said.contains("Linux 6.3 can"), "{said}");
+    assert_eq!(director.says(&["status"])?.code, 0);
+    // What was compiled for the interpreter is kept, too.
+    let kept = || std::fs::read_dir(director.state_dir().join("plugin-cache")).map(Iterator::count);
+    assert_eq!(kept()?, 1);
+    director.kill9()?;
+    director.restart()?;
+    assert_eq!(director.scheduler("web")?["health"]["state"], "running");
     Ok(())
 }
 

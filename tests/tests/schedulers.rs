@@ -204,8 +204,9 @@ fn wlc_favours_who_has_fewest() -> Result<()> {
             .director
             .backend("web", rs(3))
             .map(|it| it["slots"].as_u64());
-        // Of 256 slots it has a third when all are level, and 20 more when 30 are owed to it.
-        matches!(slots, Ok(Some(slots)) if slots > 90)
+        // Of 256 slots it has the 30 that are owed to it, and a third of the others. With fewer, not all of the 60 have
+        // been counted yet.
+        matches!(slots, Ok(Some(slots)) if slots >= 30 + 226 / 3)
     });
     let more = LongLived::open(&stage.client(), stage.web(), 20)?;
     assert_eq!(more.report().opened, Distribution::of(&[("rs3", 20)]));

@@ -42,15 +42,15 @@ fn tunnels_of_all_families() -> Result<()> {
         // IPv4 in IPv4 and IPv6 in IPv6, and then IPv4 in IPv6 and IPv6 in IPv4.
         for crossed in [false, true] {
             let lab = options.clone();
-            let (far, far6): (fn(usize) -> IpAddr, fn(usize) -> IpAddr) = if crossed {
-                (backend6, backend)
+            let ends: [fn(usize) -> IpAddr; 2] = if crossed {
+                [backend6, backend]
             } else {
-                (backend, backend6)
+                [backend, backend6]
             };
             let vips = [wvs_tests::vip(0), wvs_tests::vip6(0)];
             let config = Config::of([
-                both_protocols("four", vips[0], far),
-                both_protocols("six", vips[1], far6),
+                both_protocols("four", vips[0], ends[0]),
+                both_protocols("six", vips[1], ends[1]),
             ]);
             let stage = Stage::with(lab, config)?;
             assert_eq!(stage.director.status()?["warnings"], Value::Array(Vec::new()));

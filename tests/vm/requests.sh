@@ -1,5 +1,5 @@
-# Runs in the guest: requests.sh METHOD... - real requests through the director by each method (dr, tun, ...), to real
-# servers that take tunnels apart by the kernel's own devices. A line for each; fails where one does.
+# Runs in the guest: requests.sh METHOD... - real requests through the director by each of static-director's methods, to
+# real servers that take tunnels apart by the kernel's own devices. A line for each; fails where one does.
 . ./lab.sh
 size=3000000
 
@@ -9,6 +9,15 @@ tunnel_ends() { # tunnel_ends METHOD: the kernel's device for it, on the real se
 		case $1 in
 		dr) ;;
 		tun) ip -n r$number link set tunl0 up ;;
+		gre) ip -n r$number link set gre0 up ;;
+		gre-checksum)
+			ip -n r$number link add ends type gre local 10.2.$number.2 icsum
+			ip -n r$number link set ends up
+			;;
+		gue*)
+			ip -n r$number fou add port 6080 gue
+			ip -n r$number link set tunl0 up
+			;;
 		*) echo "no such method: $1" >&2 && exit 1 ;;
 		esac
 	done
@@ -40,6 +49,8 @@ requests() { # requests METHOD
 for method; do
 	lab
 	tunnel_ends "$method"
+	# Merged segments cannot be given a checksum of GRE each.
+	[ "$method" != gre-checksum ] || ip -n c link set c0 gso_max_segs 1
 	servers
 	static_director "$method" && requests "$method" || { echo "$method: FAILED" && exit 1; }
 	killall httpd

@@ -20,6 +20,10 @@ pub struct RunArgs {
     /// Where the running configuration and the backend ids are kept, instead of the configuration's state_dir
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Interpret schedulers instead of compiling them: slower, but no memory has to become executable, as under
+    /// systemd's MemoryDenyWriteExecute
+    #[arg(long)]
+    pub pulley: bool,
     /// Where the tc program of direct routing and tunnels is pinned (on a BPF file system), instead of the
     /// configuration's pin_dir
     #[arg(long, value_name = "DIR")]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use wvs_core::config::Tunnel;
 use wvs_core::real_server;
+use wvs_core::ruleset::Family;
 
 /// `wvs real-server`
 #[derive(Debug, Subcommand)]
@@ -33,6 +34,24 @@ impl From<Mode> for real_server::Mode {
         match mode {
             Mode::Dr => real_server::Mode::Dr,
             Mode::Tun => real_server::Mode::Tun,
+        }
+    }
+}
+
+/// The family of outer headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Outer {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl From<Outer> for Family {
+    fn from(outer: Outer) -> Self {
+        match outer {
+            Outer::Ipv4 => Family::V4,
+            Outer::Ipv6 => Family::V6,
         }
     }
 }
@@ -71,6 +90,9 @@ pub struct SetupArgs {
     /// The tunnel, as in the director's configuration: ipip, gre or gue:PORT, perhaps with +checksum [default: ipip]
     #[arg(long, value_name = "TUNNEL")]
     pub tunnel: Option<Tunnel>,
+    /// The family of the tunnels' outer headers [default: that of each virtual address]
+    #[arg(long, value_name = "FAMILY", value_enum)]
+    pub outer: Option<Outer>,
     /// The interface that packets come in on: needed where the kernel has no ipip and a program takes its place
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
@@ -122,6 +144,9 @@ pub struct StatusArgs {
     /// The tunnel [default: ipip]
     #[arg(long, value_name = "TUNNEL", requires = "vips")]
     pub tunnel: Option<Tunnel>,
+    /// The family of the tunnels' outer headers [default: that of each virtual address]
+    #[arg(long, value_name = "FAMILY", value_enum, requires = "vips")]
+    pub outer: Option<Outer>,
     /// The interface that packets come in on
     #[arg(long, value_name = "NAME", requires = "vips")]
     pub interface: Option<String>,
@@ -130,26 +155,35 @@ pub struct StatusArgs {
     pub places: Places,
 }
 
-fn wish(
-    vips: &[IpAddr],
+/// What is wished, or asked for.
+struct Named<'a> {
+    vips: &'a [IpAddr],
     mode: Mode,
     tunnel: Option<Tunnel>,
-    interface: Option<&String>,
-    places: &Places,
-) -> Result<real_server::Wish, String> {
-    if mode == Mode::Dr && tunnel.is_some() {
-        return Err("direct routing has no tunnel: leave out --tunnel, or say --mode tun".to_owned());
+    outer: Option<Outer>,
+    interface: Option<&'a String>,
+    places: &'a Places,
+}
+
+impl Named<'_> {
+    fn wish(&self) -> Result<real_server::Wish, String> {
+        if self.mode == Mode::Dr && (self.tunnel.is_some() || self.outer.is_some()) {
+            return Err(
+                "direct routing has no tunnel: leave out --tunnel and --outer, or say --mode tun".to_owned()
+            );
+        }
+        if let Some(vip) = self.vips.iter().find(|vip| !is_usable(**vip)) {
+            return Err(format!("{vip} cannot be a virtual address"));
+        }
+        Ok(real_server::Wish {
+            vips: self.vips.iter().copied().collect::<BTreeSet<_>>(),
+            mode: self.mode.into(),
+            tunnel: self.tunnel.unwrap_or_default(),
+            outer: self.outer.map(Family::from),
+            interface: self.interface.cloned(),
+            pin_dir: self.places.pin_dir.clone(),
+        })
     }
-    if let Some(vip) = vips.iter().find(|vip| !is_usable(**vip)) {
-        return Err(format!("{vip} cannot be a virtual address"));
-    }
-    Ok(real_server::Wish {
-        vips: vips.iter().copied().collect::<BTreeSet<_>>(),
-        mode: mode.into(),
-        tunnel: tunnel.unwrap_or_default(),
-        interface: interface.cloned(),
-        pin_dir: places.pin_dir.clone(),
-    })
 }
 
 fn is_usable(vip: IpAddr) -> bool {
@@ -163,16 +197,29 @@ fn is_usable(vip: IpAddr) -> bool {
 impl SetupArgs {
     /// What is wished.
     pub fn wish(&self) -> Result<real_server::Wish, String> {
-        wish(&self.vips, self.mode, self.tunnel, self.interface.as_ref(), &self.places)
+        Named {
+            vips: &self.vips,
+            mode: self.mode,
+            tunnel: self.tunnel,
+            outer: self.outer,
+            interface: self.interface.as_ref(),
+            places: &self.places,
+        }
+        .wish()
     }
 }
 
 impl StatusArgs {
     /// What is asked for, if it was said.
     pub fn wish(&self) -> Result<Option<real_server::Wish>, String> {
-        let named = self
-            .mode
-            .map(|mode| wish(&self.vips, mode, self.tunnel, self.interface.as_ref(), &self.places));
-        named.transpose()
+        let named = self.mode.map(|mode| Named {
+            vips: &self.vips,
+            mode,
+            tunnel: self.tunnel,
+            outer: self.outer,
+            interface: self.interface.as_ref(),
+            places: &self.places,
+        });
+        named.map(|named| named.wish()).transpose()
     }
 }

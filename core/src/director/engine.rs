@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::asked::{Answering, Steps};
 use super::counting::Clock;
 use super::error::ApplyError;
 use super::events::Events;
@@ -55,6 +56,9 @@ pub struct Engine {
     pub(super) started: Instant,
     pub(super) clock: Clock,
     pub(super) tc: TcPlane,
+    /// The way back to itself, for threads that wait for the kernel.
+    pub(super) steps: Steps,
+    pub(super) answering: Option<Answering>,
     /// What the program's counters said last.
     pub(super) tc_traffic: BTreeMap<BackendId, BackendTraffic>,
     /// The backends that have as many connections as they may.
@@ -81,6 +85,8 @@ impl Engine {
             ids: store.ids()?,
             managed: store.addresses()?,
             tc: TcPlane::new(store.service_numbers()?, Instant::now()),
+            steps: Steps::new(),
+            answering: None,
             tc_traffic: BTreeMap::new(),
             overloaded: BTreeSet::new(),
             refused: BTreeMap::new(),
@@ -163,6 +169,7 @@ impl Engine {
         self.ids = ids;
         self.tell_of_schedulers();
         let forgotten = self.forget_clients(&plan);
+        self.answer_questions();
         let warnings = self.look_for_backends();
         Ok(Applied {
             plan: in_words(&plan, &steps),
@@ -392,6 +399,7 @@ impl Engine {
         let mut tables = self.doors.nft.teardown()?;
         tables |= self.doors.tc.teardown(&self.tc_settings(&self.config))?;
         self.tc = TcPlane::new(self.tc.numbers.clone(), Instant::now());
+        self.answering = None;
         let addresses = self.manage_addresses(&Config::default())?;
         self.observed = Observed::default();
         self.desired = Ruleset::default();

@@ -31,10 +31,8 @@ pub fn checked(text: &str, name: &str, catalog: &Catalog) -> Result<Config, Appl
 /// they are kept must be known before; a text with faults will not be used, and keeps nothing.
 pub fn catalog(options: &RunOptions, text: &str) -> Result<Catalog, StartHostError> {
     let written = || read::read(text).ok().map(|config| config.director.state_dir);
-    match options.state_dir.clone().or_else(written) {
-        Some(state_dir) => Catalog::keeping(&state_dir),
-        None => Catalog::new(),
-    }
+    let state_dir = options.state_dir.clone().or_else(written);
+    Catalog::keeping(options.plugin_engine, state_dir.as_deref())
 }
 
 impl Engine {

@@ -46,7 +46,14 @@ impl Engine {
         warnings.extend(self.tc_warnings());
         let schedulers: Vec<_> = self.pools.iter().map(|(key, pool)| pool.view(key)).collect();
         warnings.extend(schedulers.iter().filter_map(troubled));
-        warnings.extend(schedulers.iter().filter_map(super::flows::unasked));
+        let asked = |scheduler: &&SchedulerView| {
+            let key = PoolKey {
+                service: scheduler.service.clone(),
+                family: scheduler.family,
+            };
+            self.tc.number(&key).is_none()
+        };
+        warnings.extend(schedulers.iter().filter(asked).filter_map(super::flows::unasked));
         warnings.extend(schedulers.iter().filter_map(super::swap::refused));
         warnings.extend(self.host_warnings());
         Status {

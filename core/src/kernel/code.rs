@@ -9,6 +9,7 @@ use std::hash::{Hash as _, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
@@ -27,6 +28,9 @@ const MOST_FILES: usize = 64;
 const MOST_BYTES: u64 = 256 << 20;
 /// What a director that died while it wrote has left.
 const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// How many files this process has written.
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
 
 /// Why compiled plugins cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +133,9 @@ impl CodeStore {
         let code = component
             .serialize()
             .map_err(|error| fail(io::Error::other(format!("{error:#}"))))?;
-        let aside = path.with_extension(format!("{}.new", std::process::id()));
+        // Two threads may have compiled the same plugin.
+        let turn = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let aside = path.with_extension(format!("{}-{turn}.new", std::process::id()));
         // Left over from a process of the same number.
         let _ = fs::remove_file(&aside);
         let written = write(&aside, &key, &code).and_then(|()| fs::rename(&aside, &path));

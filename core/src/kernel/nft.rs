@@ -24,7 +24,7 @@ use self::encode::{protocol_family, refused};
 use super::netlink::{Attributes, Message, NetlinkError, Request, Socket};
 use super::{BackendTraffic, Nft, NftError, Remembered};
 use crate::plan::{Observed, Op, Plan};
-use crate::ruleset::{Family, GUARD, IdMap, Key, MapName, TABLE};
+use crate::ruleset::{Family, GUARD, IdMap, TABLE};
 use crate::scheduler::BackendId;
 
 /// How often a dump is begun anew because somebody changed the ruleset under it.

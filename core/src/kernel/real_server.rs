@@ -114,7 +114,9 @@ impl HostDoor {
     fn abilities(&self, wish: &Wish, fou: Option<&Fou>) -> Result<BTreeSet<Ability>, DoorError> {
         let mut abilities: BTreeSet<_> = fou.map(|_| Ability::Gue).into_iter().collect();
         for family in wish.families() {
-            let device = Device::of(wish.tunnel.kind, family);
+            let Some(device) = Device::of(wish, family) else {
+                continue;
+            };
             let can = self.routes.can_make(device);
             if can.map_err(failed(format!("find out whether there are devices of kind {}", device.kind())))? {
                 abilities.insert(Ability::Device(device));

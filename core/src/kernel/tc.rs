@@ -6,12 +6,13 @@ mod reports;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{
     AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, OpenError, PersistentEntry,
-    PinLock, ProgramError, Reports, RunError, Sizes, Sweep, Timeouts, tick,
+    PinLock, ProgramError, Questions, Reports, RunError, Sizes, Sweep, Timeouts, tick,
 };
 
 pub use flows::TcFlow;
@@ -52,15 +53,15 @@ pub enum TcError {
     /// A map refused.
     #[error(transparent)]
     Map(#[from] MapError),
+    /// A map is not where it was pinned.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// It is not attached.
     #[error(transparent)]
     Attach(#[from] AttachError),
     /// It did not run.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// Its reports cannot be read.
-    #[error(transparent)]
-    Reports(#[from] OpenError),
     /// The kernel says nothing of it.
     #[error("the kernel does not describe the program")]
     Program(#[from] ProgramError),
@@ -107,6 +108,8 @@ pub trait Tc {
     fn reports(&mut self, most: usize) -> Result<Vec<Report>, TcError>;
     /// All that is in the kernel, read back; nothing where the program is not loaded.
     fn inventory(&mut self) -> Result<Option<Inventory>, TcError>;
+    /// The connections that the program asks about, from now on; nothing where it is not loaded.
+    fn questions(&mut self, patience: Duration) -> Result<Option<Questions>, TcError>;
     /// Detaches everything and removes all pins below a directory. Says whether there were any.
     fn teardown(&mut self, settings: &TcSettings) -> Result<bool, TcError>;
 }
@@ -123,7 +126,7 @@ struct Loaded {
     forwarder: Forwarder,
     /// Open while packets are sampled.
     reports: Option<Reports>,
-    _lock: PinLock,
+    _lock: Arc<PinLock>,
 }
 
 impl TcProgram {
@@ -196,9 +199,10 @@ impl Tc for TcProgram {
         if self.loaded.as_ref().is_some_and(|it| it.settings == *settings) {
             return Ok(None);
         }
-        let lock = match self.loaded.take() {
-            Some(loaded) if loaded.settings.pin_dir == settings.pin_dir => loaded._lock,
-            _ => PinLock::take(&settings.pin_dir)?,
+        // What is loaded stays in use where the other cannot be: a refused change leaves all as it was.
+        let lock = match &self.loaded {
+            Some(loaded) if loaded.settings.pin_dir == settings.pin_dir => Arc::clone(&loaded._lock),
+            _ => Arc::new(PinLock::take(&settings.pin_dir)?),
         };
         let sizes = Sizes {
             listeners: MOST_LISTENERS,
@@ -379,6 +383,13 @@ impl Tc for TcProgram {
             return Ok(None);
         };
         look::inventory(settings, forwarder).map(Some)
+    }
+
+    fn questions(&mut self, patience: Duration) -> Result<Option<Questions>, TcError> {
+        let Some(Loaded { settings, .. }) = &self.loaded else {
+            return Ok(None);
+        };
+        Ok(Some(Questions::open(&settings.pin_dir, patience)?))
     }
 
     fn teardown(&mut self, settings: &TcSettings) -> Result<bool, TcError> {

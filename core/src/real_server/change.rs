@@ -74,8 +74,10 @@ impl Change {
     pub(super) fn is_needed_for(&self, wish: &Wish) -> bool {
         match self {
             Change::Address { address, .. } => wish.vips.contains(address),
-            Change::Gue { family, .. } => wish.has(*family),
-            Change::Device { device, .. } | Change::Up { device } => wish.has(device.family()),
+            Change::Gue { family, .. } => wish.families().any(|inner| wish.outer(inner) == *family),
+            Change::Device { device, .. } | Change::Up { device } => wish
+                .families()
+                .any(|family| Device::of(wish, family) == Some(*device)),
             // All settings are of IPv4.
             Change::Sysctl { .. } => wish.has(Family::V4),
             Change::TunnelEnd { .. } | Change::Decapsulator { .. } => !wish.vips.is_empty(),

@@ -201,7 +201,7 @@ fn incoming(wish: &Wish, seen: &Seen, items: &mut Items) {
 /// Where a virtual address belongs.
 fn place(wish: &Wish, seen: &Seen, family: Family) -> &'static str {
     match (wish.mode, receiver(wish, seen, family)) {
-        // A device without an address of its own takes in nothing when its filter is loose (fib_validate_source).
+        // A device without an IPv4 address takes in nothing when its filter is loose (fib_validate_source).
         (Mode::Tun, Receiver::Device(device)) => device.name(),
         _ => LO,
     }

@@ -17,11 +17,11 @@ use crate::ruleset::Family;
 pub enum Device {
     /// IPv4 in IPv4.
     Ipip,
-    /// Anything in IPv6.
+    /// Either family in IPv6.
     Ip6tnl,
-    /// GRE over IPv4.
+    /// Either family in GRE over IPv4.
     Gre,
-    /// GRE over IPv6.
+    /// Either family in GRE over IPv6.
     Ip6gre,
 }
 
@@ -49,21 +49,16 @@ impl Device {
         }
     }
 
-    /// The family of its virtual addresses.
-    pub fn family(self) -> Family {
-        match self {
-            Device::Ipip | Device::Gre => Family::V4,
-            Device::Ip6tnl | Device::Ip6gre => Family::V6,
-        }
-    }
-
-    /// The one that a tunnel needs. GUE leaves IP in IP behind when its own headers are off.
-    pub fn of(tunnel: TunnelKind, family: Family) -> Self {
-        match (tunnel, family) {
-            (TunnelKind::Ipip | TunnelKind::Gue { .. }, Family::V4) => Device::Ipip,
-            (TunnelKind::Ipip | TunnelKind::Gue { .. }, Family::V6) => Device::Ip6tnl,
-            (TunnelKind::Gre, Family::V4) => Device::Gre,
-            (TunnelKind::Gre, Family::V6) => Device::Ip6gre,
+    /// The one that a family's packets need, if there is one. GUE leaves IP in IP behind when its own headers are
+    /// off.
+    pub fn of(wish: &Wish, family: Family) -> Option<Self> {
+        match (wish.tunnel.kind, wish.outer(family), family) {
+            (TunnelKind::Gre, Family::V4, _) => Some(Device::Gre),
+            (TunnelKind::Gre, Family::V6, _) => Some(Device::Ip6gre),
+            (_, Family::V6, _) => Some(Device::Ip6tnl),
+            (_, Family::V4, Family::V4) => Some(Device::Ipip),
+            // The kernel's device for that, sit, takes them from one end only, or at an address that must be named.
+            (_, Family::V4, Family::V6) => None,
         }
     }
 }
@@ -90,23 +85,28 @@ pub(super) enum Receiver {
     Device(Device),
     /// Our program on the interface where they come in.
     Decapsulator,
+    /// Nothing that wvs has.
+    Nothing,
 }
 
 /// What takes a family's packets out of their tunnels, or shall: what is there stays; else a device, if the kernel
 /// may have one.
 pub(super) fn receiver(wish: &Wish, seen: &Seen, family: Family) -> Receiver {
-    let device = Device::of(wish.tunnel.kind, family);
-    let is_possible = |abilities: &std::collections::BTreeSet<Ability>| {
-        abilities.contains(&Ability::Device(device)) || wish.tunnel.kind != TunnelKind::Ipip
+    // The program knows IP in IP only.
+    let is_plain = wish.tunnel.kind == TunnelKind::Ipip;
+    let Some(device) = Device::of(wish, family) else {
+        return if is_plain {
+            Receiver::Decapsulator
+        } else {
+            Receiver::Nothing
+        };
     };
-    if seen.interfaces.contains_key(device.name()) {
-        Receiver::Device(device)
-    } else if wish.tunnel.kind == TunnelKind::Ipip && !seen.decapsulation.interfaces.is_empty() {
+    let is_there = seen.interfaces.contains_key(device.name());
+    let is_attached = !seen.decapsulation.interfaces.is_empty();
+    if is_plain && !is_there && (is_attached || !can(seen, Ability::Device(device))) {
         Receiver::Decapsulator
-    } else if seen.abilities.as_ref().is_none_or(is_possible) {
-        Receiver::Device(device)
     } else {
-        Receiver::Decapsulator
+        Receiver::Device(device)
     }
 }
 
@@ -126,16 +126,37 @@ const LOOSE: &str = "2";
 
 /// The items of taking packets out of tunnels.
 pub(super) fn receive(wish: &Wish, seen: &Seen, items: &mut Items) {
-    for family in wish.families() {
-        if let Receiver::Device(device) = receiver(wish, seen, family) {
-            gue(wish, seen, family, items);
-            tunnel_device(wish, seen, device, items);
+    let receivers: Vec<_> = wish
+        .families()
+        .map(|family| (family, receiver(wish, seen, family)))
+        .collect();
+    let mut outer: Vec<_> = receivers
+        .iter()
+        .filter(|(_, it)| matches!(it, Receiver::Device(_)))
+        .map(|(family, _)| wish.outer(*family))
+        .collect();
+    outer.dedup();
+    outer.into_iter().for_each(|outer| gue(wish, seen, outer, items));
+    let mut made = Vec::new();
+    for (family, receiver) in &receivers {
+        match receiver {
+            Receiver::Device(device) => {
+                if !made.contains(device) {
+                    tunnel_device(wish, seen, *device, items);
+                    made.push(*device);
+                }
+                if *family == Family::V4 {
+                    items.add(loose(seen, device.name(), seen.interfaces.contains_key(device.name())));
+                }
+            }
+            Receiver::Decapsulator => {}
+            Receiver::Nothing => {
+                let item = Item::new(format!("{family} in GUE over {}", wish.outer(*family)), "taken in");
+                items.add(item.wrong("not taken in", "gre or ipip as the tunnel, or IPv6 outside"));
+            }
         }
     }
-    if wish
-        .families()
-        .any(|family| receiver(wish, seen, family) == Receiver::Decapsulator)
-    {
+    if receivers.iter().any(|(_, it)| *it == Receiver::Decapsulator) {
         decapsulator(wish, seen, items);
     }
 }
@@ -180,9 +201,6 @@ fn tunnel_device(wish: &Wish, seen: &Seen, device: Device, items: &mut Items) {
             ),
         ),
     });
-    if device.family() == Family::V4 {
-        items.add(loose(seen, device.name(), seen.interfaces.contains_key(device.name())));
-    }
 }
 
 fn module(device: Device) -> &'static str {

@@ -78,10 +78,13 @@ pub struct Way {
 }
 
 impl Seen {
-    /// The names of its interfaces, but for `lo` and ours.
+    /// The names of the interfaces that have neighbours.
     pub(super) fn names(&self) -> String {
-        let names: Vec<_> = self.interfaces.keys().map(String::as_str).collect();
-        names.join(", ")
+        let named = self.interfaces.iter().filter(|(_, it)| it.asks);
+        named
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// The setting that holds for an interface: the larger of its own and that of all.

@@ -9,9 +9,9 @@ use crate::ruleset::Family;
 /// What clients' packets measure at most, but for few.
 const ETHERNET: u32 = 1500;
 
-/// Bytes that a tunnel puts before a packet of its family.
-pub fn overhead(tunnel: Tunnel, family: Family) -> u32 {
-    let outer = match family {
+/// Bytes that a tunnel puts before a packet, by the family of its outer header.
+pub fn overhead(tunnel: Tunnel, outer: Family) -> u32 {
+    let outer = match outer {
         Family::V4 => 20,
         Family::V6 => 40,
     };
@@ -25,7 +25,7 @@ pub fn overhead(tunnel: Tunnel, family: Family) -> u32 {
 }
 
 /// Bytes of the headers of IP and TCP.
-fn headers(family: Family) -> u32 {
+pub fn headers(family: Family) -> u32 {
     match family {
         Family::V4 => 40,
         Family::V6 => 60,
@@ -39,7 +39,7 @@ const WHY: &str = "clients send segments as large as this host allows them to, a
 /// The item of each family: advice, since the director sends `packet too big` where a packet does not fit.
 pub(super) fn segments(wish: &Wish, seen: &Seen, items: &mut Items) {
     for family in wish.families() {
-        let overhead = overhead(wish.tunnel, family);
+        let overhead = overhead(wish.tunnel, wish.outer(family));
         let Some(way) = seen.ways.get(&family) else {
             let item = Item::new(format!("route to clients, {family}"), "a default route")
                 .because("answers go to clients by themselves");

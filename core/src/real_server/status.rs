@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::{Memory, MemoryError};
 use super::{Change, Door, DoorError, Item, Mode, UNIT, Wish, judge, unit};
 use crate::config::Tunnel;
+use crate::ruleset::Family;
 
 /// How a real server is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Status {
     /// What they are wrapped in, for `tun`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<Tunnel>,
+    /// The family of the outer headers, where it is not that of the virtual address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outer: Option<Family>,
     /// Where they come in, if that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
@@ -72,6 +76,7 @@ pub fn status(door: &mut dyn Door, state_dir: &Path, wish: Option<Wish>) -> Resu
         tunnel: (wish.mode == Mode::Tun).then_some(wish.tunnel),
         vips: wish.vips,
         mode: wish.mode,
+        outer: wish.outer,
         interface: wish.interface,
         items,
     })

@@ -34,7 +34,11 @@ fn wishes() -> impl Strategy<Value = Wish> {
     let vips = prop::sample::subsequence(vec!["10.0.0.100", "10.0.0.101", "2001:db8::100"], 1..=3);
     let mode = prop::sample::select(vec!["dr", "ipip", "gre", "gre+checksum", "gue:6080"]);
     let interface = prop::option::of(prop::sample::select(vec!["eth0", "eth1"]));
-    (vips, mode, interface).prop_map(|(vips, mode, interface)| wish(&vips, mode, interface))
+    let outer = prop::option::weighted(0.3, prop::sample::select(Family::ALL.to_vec()));
+    (vips, mode, interface, outer).prop_map(|(vips, mode, interface, outer)| Wish {
+        outer: outer.filter(|_| mode != "dr"),
+        ..wish(&vips, mode, interface)
+    })
 }
 
 /// Hosts on which others have been at work.

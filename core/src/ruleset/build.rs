@@ -431,7 +431,10 @@ mod tests {
                 .flat_map(|rule| rule.statements)
                 .collect::<Vec<_>>()
         };
-        assert!(matches!(statements("10.1.0.11").last(), Some(Statement::Dnat { .. })));
+        // That of its own family is for clients on the director only.
+        let own = statements("10.1.0.11");
+        assert_eq!(own.first(), Some(&Statement::FromHere));
+        assert!(own.iter().any(|it| matches!(it, Statement::Dnat { .. })), "{own:?}");
         assert_eq!(statements("2001:db8::11"), [Statement::RejectTcp, Statement::Reject]);
     }
 }

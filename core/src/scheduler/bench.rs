@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::conform::{sample_backends, sample_flow};
 use super::{
-    CallError, Dispatch, Instance, Limits, Load, LoadPluginError, Plugin, PluginHost, StartHostError,
+    CallError, Dispatch, HostOptions, Instance, Limits, Load, LoadPluginError, Plugin, PluginHost,
+    StartHostError,
 };
 use crate::kernel::code::{CodeStore, CodeStoreError};
 
@@ -54,7 +55,10 @@ pub fn start(
     scratch: &Path,
 ) -> Result<StartCost, StartCostError> {
     let compiling = PluginHost::new(Limits::default())?;
-    let keeping = PluginHost::with_code(Limits::default(), Some(CodeStore::open(scratch)?))?;
+    let keeping = PluginHost::with(HostOptions {
+        code: Some(CodeStore::open(scratch)?),
+        ..HostOptions::default()
+    })?;
     keeping.load(name, bytes)?;
     let started = |host: &PluginHost| -> Result<(), StartCostError> {
         host.load(name, bytes)?.start(params, 1)?;

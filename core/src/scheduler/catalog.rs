@@ -5,7 +5,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{FindPluginError, Limits, LoadPluginError, Plugin, PluginHost, StartHostError, find, locate};
+use super::{
+    FindPluginError, HostOptions, LoadPluginError, Plugin, PluginEngine, PluginHost, StartHostError, find,
+    locate,
+};
 use crate::config::check::{PluginProblem, Plugins};
 use crate::config::{DirectorSettings, SchedulerSpec};
 use crate::kernel::code::CodeStore;
@@ -54,22 +57,28 @@ pub enum CatalogError {
 impl Catalog {
     /// Starts the host of the plugins.
     pub fn new() -> Result<Self, StartHostError> {
-        Self::with_code(None)
+        Self::with(HostOptions::default())
     }
 
-    /// The same; and what is compiled is kept below a directory, if that can be used.
-    pub fn keeping(state_dir: &Path) -> Result<Self, StartHostError> {
-        let dir = state_dir.join(CODE);
-        let code = CodeStore::open(&dir).inspect_err(|error| {
-            let error = crate::chain(error);
-            tracing::warn!("plugins are compiled at each start: {error}");
+    /// The same for a director; and what is compiled is kept below its directory, if there is one that can be used.
+    pub fn keeping(engine: PluginEngine, state_dir: Option<&Path>) -> Result<Self, StartHostError> {
+        let code = state_dir.and_then(|state_dir| {
+            let code = CodeStore::open(&state_dir.join(CODE)).inspect_err(|error| {
+                let error = crate::chain(error);
+                tracing::warn!("plugins are compiled at each start: {error}");
+            });
+            code.ok()
         });
-        Self::with_code(code.ok())
+        Self::with(HostOptions {
+            engine,
+            code,
+            ..HostOptions::default()
+        })
     }
 
-    fn with_code(code: Option<CodeStore>) -> Result<Self, StartHostError> {
+    fn with(options: HostOptions) -> Result<Self, StartHostError> {
         Ok(Catalog {
-            host: PluginHost::with_code(Limits::default(), code)?,
+            host: PluginHost::with(options)?,
             compiled: Arc::default(),
         })
     }

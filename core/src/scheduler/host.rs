@@ -17,6 +17,27 @@ use super::vet::{LoadPluginError, Outside};
 use super::{CallError, wrap};
 use crate::kernel::code::CodeStore;
 
+/// How plugins run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PluginEngine {
+    /// Compiled to this machine's code.
+    #[default]
+    Native,
+    /// Interpreted: some ten times slower, but no memory has to become executable.
+    Pulley,
+}
+
+/// What a host of plugins is to be like.
+#[derive(Clone, Debug, Default)]
+pub struct HostOptions {
+    /// How much a plugin may use.
+    pub limits: Limits,
+    /// How plugins run.
+    pub engine: PluginEngine,
+    /// Where compiled plugins are kept, if they are.
+    pub code: Option<CodeStore>,
+}
+
 /// Why there is no host for plugins at all.
 #[derive(Debug, thiserror::Error)]
 pub enum StartHostError {
@@ -34,6 +55,13 @@ pub enum StartHostError {
 /// 100 KB for it; the 2 MiB that Rust and tokio give a thread are enough for the default.
 #[derive(Clone)]
 pub struct PluginHost(Arc<Shared>);
+
+/// The machine that is interpreted, in this machine's byte order.
+const PULLEY: &str = if cfg!(target_endian = "little") {
+    "pulley64"
+} else {
+    "pulley64be"
+};
 
 pub(super) struct Shared {
     pub(super) engine: Engine,
@@ -58,17 +86,28 @@ impl PluginHost {
     /// # Errors
     /// If this machine cannot run it.
     pub fn new(limits: Limits) -> Result<Self, StartHostError> {
-        Self::with_code(limits, None)
+        Self::with(HostOptions {
+            limits,
+            ..HostOptions::default()
+        })
     }
 
     /// Starts the engine. A plugin that was compiled before is loaded from where that is kept.
     ///
     /// # Errors
     /// If this machine cannot run it.
-    pub fn with_code(limits: Limits, code: Option<CodeStore>) -> Result<Self, StartHostError> {
+    pub fn with(options: HostOptions) -> Result<Self, StartHostError> {
+        let HostOptions {
+            limits,
+            engine: kind,
+            code,
+        } = options;
+        let engine = |error: wasmtime::Error| StartHostError::Engine(format!("{error:#}"));
         let mut config = Config::new();
         config.epoch_interruption(true).max_wasm_stack(limits.stack);
-        let engine = |error: wasmtime::Error| StartHostError::Engine(format!("{error:#}"));
+        if kind == PluginEngine::Pulley {
+            config.target(PULLEY).map_err(engine)?;
+        }
         let shared_engine = Engine::new(&config).map_err(engine)?;
         let mut linker = Linker::new(&shared_engine);
         World::add_to_linker::<_, HasSelf<_>>(&mut linker, |sandbox: &mut Sandbox| sandbox)
@@ -156,9 +195,13 @@ impl PluginHost {
                 reason: format!("{error:#}"),
             })?;
         self.compile_component(name, &component, &outside, hash)
-            .map_err(|error| LoadPluginError::Compile {
-                name: name.to_owned(),
-                reason: format!("{error:#}"),
+            .map_err(|error| {
+                let reason = format!("{error:#}");
+                let hint = hint(&reason);
+                LoadPluginError::Compile {
+                    name: name.to_owned(),
+                    reason: reason + hint,
+                }
             })
     }
 
@@ -189,6 +232,15 @@ impl PluginHost {
             tracing::warn!(plugin = name, "the compiled plugin is not kept: {error}");
         }
         Ok(parts)
+    }
+}
+
+/// What to do about an error that is not the plugin's. The engine has no type for it.
+fn hint(reason: &str) -> &'static str {
+    if reason.contains("make memory executable") {
+        ": systemd's MemoryDenyWriteExecute does that; run the director with --pulley"
+    } else {
+        ""
     }
 }
 

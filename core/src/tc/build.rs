@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use wvs_tc_bpf::Listen as Key;
 
 use super::clients::{groups, pins, settings};
-use super::route::{NoWay, Route, target};
+use super::route::{NoWay, Route, in_tunnel, target};
 use super::{ServiceNumbers, TcService, TcState};
 use crate::config::{Config, Listen, PortRange, Service};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::pool::{PoolKey, families, members};
 use crate::ruleset::{self, Family};
-use crate::scheduler::BackendId;
+use crate::scheduler::{BackendId, Dispatch};
 
 /// What the kernel says of the world around, as far as a configuration asks for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub fn build(
                 .extend(listeners(service, family).map(|key| (key, number)));
             let service_now = TcService {
                 settings: settings(service, number, &groups),
-                table: table.clone(),
+                table: asked(table),
                 pins: pins(service, family, ids),
             };
             state.services.insert(number, service_now);
@@ -101,7 +101,8 @@ pub fn build(
                 let (address, forward) = (backend.address.address, service.forward_of(backend));
                 let id = ids.get(&service.name, backend.address)?;
                 let route = facts.routes.get(&address);
-                let mut target = target(address, forward, route, ids.generation(id)).ok()?;
+                let target = target(address, forward, route, ids.generation(id)).ok()?;
+                let mut target = in_tunnel(target, service.tunnel_of(backend), &service.tunnel_source);
                 target.quiesced = backend.weight == 0 || backend.drain;
                 Some((id, target))
             });
@@ -129,6 +130,15 @@ pub fn wanted_interfaces(config: &Config, facts: &Facts) -> BTreeSet<String> {
         managed.chain(holders).collect::<Vec<_>>()
     };
     services.flat_map(of).collect()
+}
+
+/// Nobody is asked where nobody can be chosen: such connections are refused at once.
+fn asked(table: &DispatchTable) -> DispatchTable {
+    let mut table = table.clone();
+    if table.slots.iter().all(Option::is_none) {
+        table.dispatch = Dispatch::Cycle;
+    }
+    table
 }
 
 fn addresses(service: &Service) -> impl Iterator<Item = IpAddr> + '_ {

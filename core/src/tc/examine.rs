@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use super::{Facts, NoWay, Route, target, wanted_interfaces};
 use crate::config::{Backend, Config, Forward, Service};
 use crate::kernel::probe::Finding;
-use crate::real_server::overhead;
+use crate::pool::family_of;
+use crate::real_server::{headers, overhead};
 use crate::ruleset::Family;
 
 /// Says of the interfaces and of each direct or tunnelled backend how they are; `mtus` are those of the interfaces.
@@ -87,22 +88,19 @@ fn backend(service: &Service, backend: &Backend, facts: &Facts, widest: Option<u
 /// Whether what comes in fits through the tunnel. If it does not, no client fails: it is told how large its packets
 /// may be. But some firewalls swallow that.
 fn room(service: &Service, backend: &Backend, route: &Route, widest: u32) -> String {
-    let family = Family::of(backend.address.address);
+    let outer = Family::of(backend.address.address);
     let room = route
         .mtu
-        .saturating_sub(overhead(service.tunnel_of(backend), family));
+        .saturating_sub(overhead(service.tunnel_of(backend), outer));
     if room >= widest {
         return format!(", MTU {}: room for tunnels", route.mtu);
     }
-    let headers = match family {
-        Family::V4 => 40,
-        Family::V6 => 60,
-    };
+    let inner = family_of(service, backend).unwrap_or(outer);
     format!(
         ", MTU {}: tunnels have room for packets of {room} bytes and {widest} may come in; set advmss {} on the \
          real server's route to clients (`wvs real-server status` there says how), or raise the MTU",
         route.mtu,
-        room.saturating_sub(headers)
+        room.saturating_sub(headers(inner))
     )
 }
 

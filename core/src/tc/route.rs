@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use wvs_tc_bpf::{Method, Target, Way};
+use wvs_tc_bpf::{Encapsulation, Method, Target, Way};
 
-use crate::config::Forward;
+use crate::config::{Forward, Prefix, Tunnel, TunnelKind};
 
 /// How the kernel would send a packet to an address now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +84,7 @@ pub fn target(
         address,
         generation,
         way,
+        encapsulation: Encapsulation::Ipip,
         quiesced: false,
     };
     if matches!(forward, Forward::Nat | Forward::FullNat) {
@@ -105,6 +106,7 @@ pub fn target(
         mtu: u16::try_from(route.mtu).unwrap_or(u16::MAX),
         macs: route.neighbour.map(|neighbour| (neighbour, hardware)),
         source: None,
+        source_prefix: None,
     };
     match (forward, route.gateway) {
         (Forward::Dr, Some(gateway)) => Err(NoWay::BehindRouter {
@@ -122,6 +124,25 @@ pub fn target(
             Ok(made(Method::Tunnel, Some(way)))
         }
     }
+}
+
+/// What the packets of a tunnelled backend lie in, and which outer sources they have, by the service's own words.
+pub fn in_tunnel(mut target: Target, tunnel: Tunnel, sources: &[Prefix]) -> Target {
+    if target.method != Method::Tunnel {
+        return target;
+    }
+    let checksum = tunnel.checksum;
+    target.encapsulation = match tunnel.kind {
+        TunnelKind::Ipip => Encapsulation::Ipip,
+        TunnelKind::Gre => Encapsulation::Gre { checksum },
+        TunnelKind::Gue { port } => Encapsulation::Gue { port, checksum },
+    };
+    let family = |it: &&Prefix| it.address.is_ipv4() == target.address.is_ipv4();
+    if let (Some(way), Some(prefix)) = (&mut target.way, sources.iter().find(family)) {
+        way.source = Some(prefix.address);
+        way.source_prefix = Some(prefix.length);
+    }
+    target
 }
 
 #[cfg(test)]
@@ -177,6 +198,27 @@ mod tests {
         assert!(matches!(made(Forward::Tun, nowhere), Err(NoWay::NoSource(_))));
         let narrow = Route { mtu: 1279, ..route() };
         assert!(matches!(made(Forward::Tun, narrow), Err(NoWay::Narrow { .. })));
+    }
+
+    #[test]
+    fn a_tunnel_is_what_the_service_says() {
+        let sources: Vec<Prefix> = ["fd99::/64", "10.99.0.0/16"].map(|it| it.parse().unwrap()).into();
+        let gue = Tunnel {
+            kind: TunnelKind::Gue { port: 6080 },
+            checksum: true,
+        };
+        let target = in_tunnel(made(Forward::Tun, route()).unwrap(), gue, &sources);
+        let way = target.way.unwrap();
+        let wanted = Encapsulation::Gue {
+            port: 6080,
+            checksum: true,
+        };
+        assert_eq!(target.encapsulation, wanted);
+        assert_eq!((way.source, way.source_prefix), (Some([10, 99, 0, 0].into()), Some(16)));
+        let plain = in_tunnel(made(Forward::Tun, route()).unwrap(), Tunnel::default(), &[]);
+        assert_eq!(plain, made(Forward::Tun, route()).unwrap());
+        let direct = made(Forward::Dr, route()).unwrap();
+        assert_eq!(in_tunnel(direct, gue, &sources), direct);
     }
 
     #[test]

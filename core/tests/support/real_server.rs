@@ -139,6 +139,7 @@ impl Lab {
             vips: vips.iter().map(|text| text.parse().unwrap()).collect(),
             mode: if mode == "dr" { Mode::Dr } else { Mode::Tun },
             tunnel: mode.parse().unwrap_or_default(),
+            outer: None,
             interface: interface.map(str::to_owned),
             pin_dir: self.pins("r"),
         }

@@ -18,6 +18,10 @@
 #define METHOD_DR 0x2
 #define METHOD_TUN 0x3
 #define METHOD_LOCAL 0x4
+#define TUNNEL_PLAIN 0x0
+#define TUNNEL_IPIP 0x1
+#define TUNNEL_GRE 0x2
+#define TUNNEL_GUE 0x3
 #define STATE_SYN 0x1
 #define STATE_ESTABLISHED 0x2
 #define STATE_FIN 0x3
@@ -44,7 +48,7 @@
 #define SHORTCUT_USED 0x100000000000000
 #define SHORTCUT_HASH 0x9e3779b97f4a7c15
 #define GATE_TICKS 0x5
-#define EVENTS 15
+#define EVENTS 16
 
 enum event {
 	EVENT_NO_BACKEND = 0,
@@ -62,6 +66,7 @@ enum event {
 	EVENT_NO_SYN = 12,
 	EVENT_ASKED = 13,
 	EVENT_UNASKED = 14,
+	EVENT_CUT = 15,
 };
 
 struct flow_key4 {
@@ -193,7 +198,12 @@ struct backend {
 	__u8 method;
 	__u8 family;
 	__u8 flags;
-	__u8 pad[9];
+	__u8 pad[3];
+	__u8 tunnel;
+	__u8 overhead;
+	__u8 source_bits;
+	__u8 checksum;
+	__u16 port;
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct backend) == 64, "backend");
 _Static_assert(__builtin_offsetof(struct backend, address) == 0, "backend.address");
@@ -207,6 +217,11 @@ _Static_assert(__builtin_offsetof(struct backend, method) == 52, "backend.method
 _Static_assert(__builtin_offsetof(struct backend, family) == 53, "backend.family");
 _Static_assert(__builtin_offsetof(struct backend, flags) == 54, "backend.flags");
 _Static_assert(__builtin_offsetof(struct backend, pad) == 55, "backend.pad");
+_Static_assert(__builtin_offsetof(struct backend, tunnel) == 58, "backend.tunnel");
+_Static_assert(__builtin_offsetof(struct backend, overhead) == 59, "backend.overhead");
+_Static_assert(__builtin_offsetof(struct backend, source_bits) == 60, "backend.source_bits");
+_Static_assert(__builtin_offsetof(struct backend, checksum) == 61, "backend.checksum");
+_Static_assert(__builtin_offsetof(struct backend, port) == 62, "backend.port");
 
 struct fragment_key {
 	__u8 addresses[32];

@@ -150,8 +150,9 @@ APART int too_big(struct __sk_buff *skb, struct packet *p, const struct settings
 {
 	int verdict = -1;
 
-	/* RFC 1122 3.2.2: no error about an error. */
-	if (p->df && p->proto != IPPROTO_ICMP && p->proto != IPPROTO_ICMPV6 && may_answer(s, ticks()))
+	/* Without DF, too: what is not cut in two (cut.h) would never arrive, and clients take the message to heart all the
+	 * same. RFC 1122 3.2.2: no error about an error. */
+	if (p->proto != IPPROTO_ICMP && p->proto != IPPROTO_ICMPV6 && may_answer(s, ticks()))
 		verdict = answer_too_big(skb, p, mtu);
 	lost(skb, p, verdict == TC_ACT_REDIRECT ? EVENT_TOO_BIG : EVENT_TOO_BIG_UNTOLD);
 	return verdict < 0 ? TC_ACT_SHOT : verdict;

@@ -3,11 +3,11 @@
  * what is for virtual addresses. What is not ours goes on as if we were not there. */
 #include "dispatch.h"
 #include "dr.h"
+#include "cut.h"
 #include "fast.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "persist.h"
-#include "tun.h"
 
 /* The backend of a connection that is in the table; its entry is renewed. Inlined: this is where packets spend
  * their time. */
@@ -166,7 +166,7 @@ INLINE void account(struct __sk_buff *skb, int id, __u64 chosen)
 
 INLINE int forward(struct __sk_buff *skb, struct packet *p, const struct settings *s, const struct backend *b, int id)
 {
-	__u32 overhead = 0;
+	__u32 first;
 
 	if (b->method != METHOD_DR && b->method != METHOD_TUN) {
 		account(skb, id, p->chosen);
@@ -177,12 +177,20 @@ INLINE int forward(struct __sk_buff *skb, struct packet *p, const struct setting
 		count(EVENT_HOP_LIMIT);
 		return PASS;
 	}
-	if (b->method == METHOD_TUN)
-		overhead = tunnel_overhead(b);
-	if (unlikely(!fits(skb, p, b->mtu, overhead)))
-		return too_big(skb, p, s, b->mtu - overhead);
+	if (unlikely(!fits(skb, p, b->mtu, b->overhead))) {
+		first = first_part(skb, p, b);
+		if (!first)
+			return too_big(skb, p, s, b->mtu - b->overhead);
+		account(skb, id, p->chosen);
+		if (cut(skb, p, b, first) != TC_ACT_REDIRECT)
+			return lost(skb, p, EVENT_TOO_BIG_UNTOLD);
+		count(EVENT_CUT);
+		return TC_ACT_REDIRECT;
+	}
 	account(skb, id, p->chosen);
-	return b->method == METHOD_TUN ? send_tunnelled(skb, p, b) : send_direct(skb, p, b);
+	if (b->method == METHOD_DR)
+		return send_direct(skb, p, b);
+	return likely(b->tunnel == TUNNEL_PLAIN) ? send_plain(skb, p, b) : send_encapsulated(skb, p, b);
 }
 
 SEC("classifier") int wvs_ingress(struct __sk_buff *skb)

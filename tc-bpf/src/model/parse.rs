@@ -11,8 +11,8 @@ pub const SYN: u8 = 2;
 pub const RST: u8 = 4;
 pub const ACK: u8 = 16;
 const SCTP: u8 = 132;
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
+pub const ICMP: u8 = 1;
+pub const ICMPV6: u8 = 58;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
-use wvs_tc_bpf::{Decapsulator, Target, Way};
+use wvs_tc_bpf::{Decapsulator, Encapsulation, Target, Way};
 
 use super::{Sandbox, address, chain, ip, sysctl, within};
 
@@ -21,19 +21,32 @@ const MACS: [(&str, [u8; 6]); 4] = [
 
 pub struct Lab {
     pub sandbox: Sandbox,
+    /// What tunnelled packets lie in.
+    pub encapsulation: Encapsulation,
 }
 
 fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// Devices of the kernel for all four kinds of tunnels, in a real server.
-fn kernel_tunnels(number: u8) {
-    let server = Lab::server(number, true);
-    ip(&format!("link add any6 type ip6tnl mode any local {server}"));
+/// Devices of the kernel for tunnels of all families, in a real server.
+fn kernel_tunnels(number: u8, encapsulation: Encapsulation) {
+    let [v4, v6] = [false, true].map(|v6| Lab::server(number, v6));
+    if let Encapsulation::Gre { checksum } = encapsulation {
+        let flags = if checksum { "icsum" } else { "" };
+        ip(&format!("link add ends4 type gre local {v4} {flags}"));
+        ip(&format!("link add ends6 type ip6gre local {v6} {flags}"));
+        ip("link set ends4 up");
+        ip("link set ends6 up");
+        return;
+    }
+    if let Encapsulation::Gue { port, .. } = encapsulation {
+        ip(&format!("fou add port {port} gue"));
+        ip(&format!("fou add port {port} gue -6"));
+    }
+    ip(&format!("link add any6 type ip6tnl mode any local {v6}"));
     for device in ["tunl0", "sit0", "any6"] {
         ip(&format!("link set {device} up"));
-        sysctl(&format!("ipv4/conf/{device}/rp_filter"), "0");
     }
 }
 
@@ -76,7 +89,10 @@ impl Lab {
                 }
             });
         }
-        Self { sandbox }
+        Self {
+            sandbox,
+            encapsulation: Encapsulation::Ipip,
+        }
     }
 
     /// A server's address of a family.
@@ -96,6 +112,7 @@ impl Lab {
             mtu: 1500,
             macs: macs.then_some((MACS[1 + usize::from(number)].1, MACS[0].1)),
             source: Some(address(if v6 { "fd00::1" } else { "10.0.0.1" })),
+            source_prefix: None,
         }
     }
 
@@ -105,6 +122,7 @@ impl Lab {
             address: Self::server(number, v6),
             generation: 1,
             way: Some(self.way(number, v6, macs)),
+            encapsulation: self.encapsulation,
             quiesced: false,
         }
     }
@@ -114,7 +132,7 @@ impl Lab {
     pub fn end_tunnels(&self) {
         for number in [1, 2] {
             if std::env::var_os("WVS_KERNEL_TUNNELS").is_some() {
-                within(&format!("r{number}"), || kernel_tunnels(number));
+                within(&format!("r{number}"), || kernel_tunnels(number, self.encapsulation));
                 continue;
             }
             let root = self.sandbox.pins().with_file_name(format!("r{number}"));
@@ -122,7 +140,11 @@ impl Lab {
                 let mut decapsulator =
                     Decapsulator::load(&root).unwrap_or_else(|error| panic!("{}", chain(&error)));
                 for v6 in [false, true] {
-                    decapsulator.add(Self::server(number, v6)).unwrap();
+                    let port = match self.encapsulation {
+                        Encapsulation::Gue { port, .. } => port,
+                        _ => 0,
+                    };
+                    decapsulator.add_with_gue(Self::server(number, v6), port).unwrap();
                 }
                 decapsulator.attach("eth0").unwrap();
             });

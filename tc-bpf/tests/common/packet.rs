@@ -136,3 +136,32 @@ pub fn udp(sport: u16, dport: u16, data: &[u8]) -> Vec<u8> {
     udp.extend(data);
     udp
 }
+
+/// The transport's part with the checksum that it should have; without, where it is UDP's and zero, or there is none.
+pub fn checked(ip: &Ip, l4: &[u8]) -> Vec<u8> {
+    let at = match ip.proto {
+        TCP => 16,
+        UDP if l4[6..8] != [0, 0] => 6,
+        1 | 58 => 2,
+        _ => return l4.to_vec(),
+    };
+    let mut l4 = l4.to_vec();
+    l4[at..at + 2].fill(0);
+    let pseudo = if ip.proto == 1 {
+        Vec::new()
+    } else {
+        pseudo(ip, l4.len())
+    };
+    let check = match !sum(&[&pseudo[..], &l4].concat()) {
+        0 => 0xffff,
+        check => check,
+    };
+    l4[at..at + 2].copy_from_slice(&check.to_be_bytes());
+    l4
+}
+
+/// What checksums of a transport cover besides its part.
+pub fn pseudo(ip: &Ip, length: usize) -> Vec<u8> {
+    let length = (length as u16).to_be_bytes();
+    [&octets(ip.from)[..], &octets(ip.to), &[0, ip.proto], &length].concat()
+}

@@ -1,6 +1,8 @@
 //! One service on single packets (BPF_PROG_TEST_RUN): at 10.0.0.100 and 2001:db8::100, TCP and UDP port 80.
 
-use wvs_tc_bpf::{Forwarder, Kind, Listen, Maps, Method, RunOutcome, ServiceSettings, Target, Way};
+use wvs_tc_bpf::{
+    Encapsulation, Forwarder, Kind, Listen, Maps, Method, RunOutcome, ServiceSettings, Target, Way,
+};
 
 use super::packet::{Ip, TCP, UDP, ethernet};
 use super::{address, chain};
@@ -18,6 +20,7 @@ pub fn way(source: &str) -> Option<Way> {
         mtu: 1500,
         macs: Some((MAC, OURS)),
         source: (!source.is_empty()).then(|| address(source)),
+        source_prefix: None,
     })
 }
 
@@ -27,6 +30,7 @@ pub fn target(method: Method, to: &str, source: &str) -> Target {
         address: address(to),
         generation: 1,
         way: way(source),
+        encapsulation: Encapsulation::Ipip,
         quiesced: false,
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::common::address;
-use super::common::packet::{Ip, TCP, UDP, framed, tcp, udp};
+use super::common::packet::{Ip, TCP, UDP, checked, framed, tcp, udp};
 
 /// The last one is no service's.
 pub const VIPS4: [&str; 3] = ["10.0.0.100", "10.0.0.101", "10.0.0.102"];
@@ -109,7 +109,16 @@ fn icmp() -> impl Strategy<Value = (Ip, Vec<u8>)> {
 }
 
 pub fn packet() -> impl Strategy<Value = Vec<u8>> {
-    let plain = (header(), transport()).prop_map(|(ip, (proto, l4))| Ip { proto, ..ip }.with(&l4));
+    // Checksums that do not hold, that do, and none.
+    let plain = (header(), transport(), 0..3).prop_map(|(ip, (proto, mut l4), sums)| {
+        let ip = Ip { proto, ..ip };
+        match sums {
+            1 => l4 = checked(&ip, &l4),
+            2 if proto == UDP => l4[6..8].fill(0),
+            _ => {}
+        }
+        ip.with(&l4)
+    });
     let errors = icmp().prop_map(|(ip, message)| ip.with(&message));
     let bytes = prop_oneof![8 => plain, 1 => errors];
     let tags = prop_oneof![

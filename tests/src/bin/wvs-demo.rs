@@ -183,7 +183,7 @@ fn directly() -> Result<()> {
     let broken = flows.finish().broken();
     println!("broken connections: {broken}\n");
     ensure!(broken == 0, "connections broke");
-    show(&director, &["connections", "mixed", "--limit", "3"])?;
+    show(&director, &["connections", "direct", "--limit", "3"])?;
     show(&director, &["status"])
 }
 

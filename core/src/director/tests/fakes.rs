@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use wvs_tc_bpf::layout::{BackendStats, Event};
-use wvs_tc_bpf::{AttachError, Counts, PersistentEntry, Sweep, Timeouts};
+use wvs_tc_bpf::{AttachError, Counts, PersistentEntry, Questions, Sweep, Timeouts};
 
 use crate::kernel::tc::{Answer, Inventory, Report, Tc, TcError, TcFlow, TcSettings};
 use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Flow, MarkMask, Routes};
@@ -251,6 +251,10 @@ impl Tc for FakeTc {
             ..Inventory::default()
         };
         Ok(program.loaded.then(inventory))
+    }
+
+    fn questions(&mut self, _: Duration) -> Result<Option<Questions>, TcError> {
+        Ok(None)
     }
 
     fn teardown(&mut self, _: &TcSettings) -> Result<bool, TcError> {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::host::{Host, host, wish};
 use crate::real_server::{Device, Wish, judge, plan, unit};
+use crate::ruleset::Family;
 
 fn told(host: &Host, wish: &Wish) -> String {
     let items = judge(wish, &host.tried());
@@ -96,6 +97,20 @@ fn tunnels_of_gre_with_checksums_and_a_device_that_is_down() {
     insta::assert_snapshot!(told(&host, &wish(&BOTH, "gre+checksum", None)));
 }
 
+#[test]
+fn tunnels_may_be_of_the_other_family() {
+    let wish = |tunnel, outer| Wish {
+        outer: Some(outer),
+        ..wish(&BOTH, tunnel, None)
+    };
+    let mut text = String::new();
+    for tunnel in ["ipip", "gre", "gue"] {
+        text += &told(&host(), &wish(tunnel, Family::V6));
+        text += &told(&host(), &wish(tunnel, Family::V4));
+    }
+    insta::assert_snapshot!(text);
+}
+
 fn without_devices() -> Host {
     let mut host = host();
     for device in Device::ALL {
@@ -131,10 +146,10 @@ fn other_tunnels_need_the_kernels_devices() {
 #[test]
 fn segments_fit_or_there_is_advice() {
     let mut host = host();
-    host.seen.ways.remove(&crate::ruleset::Family::V6);
+    host.seen.ways.remove(&Family::V6);
     let mut text = told(&host, &wish(&BOTH, "gre+checksum", None));
     for (mtu, advmss) in [(1500, Some(1440)), (9000, None), (1520, None)] {
-        let way = host.seen.ways.get_mut(&crate::ruleset::Family::V4).unwrap();
+        let way = host.seen.ways.get_mut(&Family::V4).unwrap();
         (way.mtu, way.advmss) = (mtu, advmss);
         let all = told(&host, &wish(&["10.0.0.100"], "ipip", None));
         let line = all.lines().find(|line| line.contains("segments")).unwrap();

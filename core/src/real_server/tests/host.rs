@@ -33,6 +33,7 @@ pub fn wish(vips: &[&str], mode: &str, interface: Option<&str>) -> Wish {
         vips: vips.iter().map(|text| vip(text)).collect(),
         mode: if mode == "dr" { Mode::Dr } else { Mode::Tun },
         tunnel: mode.parse().unwrap_or_default(),
+        outer: None,
         interface: interface.map(str::to_owned),
         pin_dir: "/sys/fs/bpf/wvs".into(),
     }
