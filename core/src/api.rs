@@ -65,6 +65,11 @@ pub struct Status {
     pub repairs: u64,
     /// The schedulers, one per pool.
     pub schedulers: Vec<SchedulerView>,
+    /// Packets that nftables refused, by reason, since the rules that count them were made: `no-backend` takes new
+    /// connections; nobody listens on a `closed-port`; `not-forwarded` by the tc program, which they have not passed;
+    /// to an `unknown-backend`. What the tc program has nobody for is among its own events.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
     /// The tc program of direct routing and tunnels, where a service uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tc: Option<TcView>,

@@ -19,10 +19,12 @@ mod pools;
 mod program;
 mod reading;
 mod reconcile;
+mod refused;
 mod samples;
 mod server;
 mod store;
 mod swap;
+mod tc_clients;
 mod tc_views;
 mod telling;
 #[cfg(test)]

@@ -103,8 +103,8 @@ pub trait Nft {
     ) -> Result<BTreeMap<BackendId, BackendTraffic>, NftError>;
     /// How many connections the first rule of a chain that counts has seen: where its `numgen` stands.
     fn position(&mut self, family: Family, chain: &str) -> Result<u64, NftError>;
-    /// How many packets each chain has refused that counts them: what its second rule that counts has seen.
-    fn refused(&mut self, family: Family) -> Result<BTreeMap<String, u64>, NftError>;
+    /// What each chain's rules have seen that count, in their order.
+    fn counted(&mut self, family: Family) -> Result<BTreeMap<String, Vec<u64>>, NftError>;
     /// One client that a map remembers, if it does.
     fn client(&mut self, family: Family, map: &IdMap, client: IpAddr)
     -> Result<Option<Remembered>, NftError>;

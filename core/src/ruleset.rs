@@ -26,6 +26,7 @@ pub mod draw;
 mod hook;
 mod ids;
 mod maps;
+mod refusal;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use std::net::IpAddr;
 pub use hook::Hook;
 pub use ids::{IdMap, Ids, MOST_CLIENTS};
 pub use maps::{CHOSEN, Elements, Key, MapName, Slots};
+pub use refusal::Refusal;
 pub use statement::{Direction, Statement};
 
 /// The name of our table, in every family.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use wvs_tests::{
-    Config, LabOptions, LongLived, Service, Stage, Target, backend, client_sources, rs, wait_until,
+    Config, LabOptions, LongLived, Service, Stage, Target, backend, backend6, client_sources, rs, wait_until,
 };
 
 /// What `wvs explain` says of a packet.
@@ -155,15 +155,9 @@ fn the_program_says_what_it_does_and_samples_what_it_did() -> Result<()> {
 
     let followed = Followed::start(&stage, &["--sample", "1"])?;
     followed.next("applied")?;
-    // It is sampled from the next look on, and nobody answers: there is no virtual address at the real servers.
-    let sampled = wait_until("a sample", Duration::from_secs(60), || {
-        let _ = stage.client().ask(stage.web());
-        followed
-            .lines
-            .try_iter()
-            .find(|line| line.contains("\"scheduled\""))
-    });
-    let sampled: Value = serde_json::from_str(&sampled)?;
+    // Nobody answers: there is no virtual address at the real servers.
+    let _ = stage.client().ask(stage.web());
+    let sampled = followed.next("scheduled")?;
     assert_eq!(
         (&sampled["service"], &sampled["target"]),
         (&"web".into(), &to.as_str().into()),
@@ -205,5 +199,89 @@ fn what_a_service_refuses_is_counted() -> Result<()> {
         .ok(&["drain", "web", &rs(1).to_string(), "--undo"])?;
     stage.client().ask_many(stage.web(), 3);
     assert_eq!(refused(&stage)?, 5);
+    Ok(())
+}
+
+#[test]
+fn refusals_are_counted_by_reason_in_both_planes() -> Result<()> {
+    let web = || Service::direct("dr").reject_other_ports();
+    let stage = Stage::with(LabOptions::one_arm(), web())?;
+    let status = || stage.director.json(&["status"]);
+    let fresh = status()?;
+    for why in ["no-backend", "closed-port", "not-forwarded", "unknown-backend"] {
+        assert_eq!(fresh["refused"][why], 0, "{fresh}");
+    }
+    assert_eq!(fresh["tc"]["events"]["no-backend"], 0);
+    // Nobody listens there: nftables says so.
+    assert_eq!(stage.client().ask_many(stage.lab.vip(81), 3).answered(), 0);
+    assert_eq!(stage.client().ask_many(stage.web(), 3).answered(), 3);
+    assert_eq!(status()?["refused"]["closed-port"], 3);
+    // Nobody takes them: the program, and for a client on the director itself nftables.
+    stage
+        .director
+        .reload_with(web().only((1..=3).map(|n| Target::new(backend(n)).drained())))?;
+    assert_eq!(stage.client().ask_many(stage.web(), 4).answered(), 0);
+    assert_eq!(stage.lab.local_client().ask_many(stage.web(), 2).answered(), 0);
+    let seen = status()?;
+    assert_eq!(
+        (&seen["refused"]["no-backend"], &seen["tc"]["events"]["no-backend"]),
+        (&2.into(), &4.into()),
+        "{seen}"
+    );
+    assert_eq!(stage.director.json(&["services"])?[0]["refused"], 6);
+    let text = stage.director.ok(&["status"])?;
+    assert!(text.contains("refused   closed-port 3, no-backend 2\n"), "{text}");
+    assert!(text.contains("no-backend 4"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn what_is_too_big_is_a_drop_of_that_name() -> Result<()> {
+    let stage = Stage::with(LabOptions::tunnels(), Service::direct("tun"))?;
+    let drops = || -> Result<Value> { Ok(stage.director.json(&["status"])?["tc"]["drops"].clone()) };
+    assert_eq!(drops()?["too-big"], 0);
+    let followed = Followed::start(&stage, &["--sample", "1"])?;
+    followed.next("applied")?;
+    // Segments as large as the client's network allows do not fit with an outer header.
+    stage.lab.client_ns().offloads("eth0", false)?;
+    stage.client().transfer(stage.web(), 1 << 20)?;
+    let dropped = followed.next("dropped")?;
+    assert_eq!(
+        (&dropped["reason"], &dropped["service"], &dropped["one_in"]),
+        (&"too-big".into(), &"web".into(), &1.into()),
+        "{dropped}"
+    );
+    assert!(drops()?["too-big"].as_u64() > Some(0));
+    Ok(())
+}
+
+#[test]
+fn clients_that_the_program_keeps_are_listed() -> Result<()> {
+    let kept = Service::direct_of_both_families("dr").set("persistence", "{ timeout = \"6m\", mask6 = 64 }");
+    let stage = Stage::with(LabOptions::one_arm(), kept)?;
+    let listed = || -> Result<Vec<Value>> {
+        let all = stage.director.json(&["persistence", "web"])?;
+        Ok(all["clients"].as_array().cloned().unwrap_or_default())
+    };
+    assert_eq!(listed()?, [Value::Null; 0]);
+    let (four, six) = (stage.client().ask(stage.web())?, stage.client().ask(stage.web6())?);
+    let all = listed()?;
+    let clients: Vec<_> = all.iter().filter_map(|it| it["client"].as_str()).collect();
+    assert_eq!(clients, ["10.0.0.10/32", "fd00:a::/64"], "{all:?}");
+    for (answer, client) in [&four, &six].into_iter().zip(&all) {
+        let n: usize = answer.server.trim_start_matches("rs").parse()?;
+        let address = client["backend"].as_str().unwrap_or_default();
+        assert!(
+            [backend(n), backend6(n)]
+                .map(|it| it.to_string())
+                .contains(&address.to_owned()),
+            "{client}"
+        );
+        let expires = client["expires"].as_u64();
+        assert!(expires > Some(300) && expires <= Some(360), "{client}");
+    }
+    // Where they are listed is where they go.
+    assert_eq!(stage.client().ask(stage.web())?.server, four.server);
+    assert_eq!(stage.client().ask(stage.web6())?.server, six.server);
     Ok(())
 }

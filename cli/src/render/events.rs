@@ -19,6 +19,7 @@ pub fn event(event: &Event, paint: Paint) -> String {
         | Happening::Repaired { .. }
         | Happening::Dropped { .. }
         | Happening::Refused(_)
+        | Happening::Unreported { .. }
         | Happening::Missed { .. } => paint.warning(line),
         _ => line.to_owned(),
     };
@@ -63,6 +64,10 @@ fn words(what: &Happening) -> (&'static str, String) {
         Happening::Refused(packet) => ("refused", sample(packet)),
         Happening::Dropped { reason, packet } => ("dropped", format!("{reason}: {}", sample(packet))),
         Happening::Noticed { reason, packet } => ("noticed", format!("{reason}: {}", sample(packet))),
+        Happening::Unreported { packets } => (
+            "unreported",
+            format!("{packets} sampled packets came faster than the director reads them"),
+        ),
         Happening::Missed { events } => {
             ("missed", format!("{events} events came faster than they were read"))
         }

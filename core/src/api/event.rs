@@ -108,6 +108,12 @@ pub enum Happening {
         #[serde(flatten)]
         packet: Sample,
     },
+    /// Sampled packets of which nothing is told: the tc program reported more than its ring holds until the director's
+    /// next look.
+    Unreported {
+        /// So many.
+        packets: u64,
+    },
     /// The reader was too slow.
     Missed {
         /// So many events were not told.
@@ -116,6 +122,11 @@ pub enum Happening {
 }
 
 impl Happening {
+    /// Whether it is only for those who want samples.
+    pub fn is_of_samples(&self) -> bool {
+        self.sample().is_some() || matches!(self, Happening::Unreported { .. })
+    }
+
     /// The packet, where it is one of a sample.
     pub fn sample(&self) -> Option<&Sample> {
         match self {

@@ -15,6 +15,7 @@ use super::events::Events;
 use super::forwarding::TcPlane;
 use super::ledger::Ledger;
 use super::pools::RunningPool;
+use super::refused::Refused;
 use super::store::{ManagedAddresses, Running, Store};
 use super::swap::Swaps;
 use crate::api::{Applied, Edit};
@@ -63,8 +64,8 @@ pub struct Engine {
     pub(super) tc_traffic: BTreeMap<BackendId, BackendTraffic>,
     /// The backends that have as many connections as they may.
     pub(super) overloaded: BTreeSet<BackendId>,
-    /// How many packets each service had nobody for, by the last look.
-    pub(super) refused: BTreeMap<String, u64>,
+    /// What was refused, by the last look.
+    pub(super) refused: Refused,
     /// Where it tells what happens.
     pub(super) events: Events,
     pub(super) swaps: Swaps,
@@ -89,7 +90,7 @@ impl Engine {
             answering: None,
             tc_traffic: BTreeMap::new(),
             overloaded: BTreeSet::new(),
-            refused: BTreeMap::new(),
+            refused: Refused::default(),
             events: Events::default(),
             store,
             config: Config::default(),

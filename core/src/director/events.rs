@@ -16,8 +16,8 @@ use crate::api::{Event, Happening};
 
 /// How many of the last events are kept for those who come later. Samples are not among them.
 const RECENT: usize = 100;
-/// How many events wait for the slowest reader.
-const WAITING: usize = 1024;
+/// How many events wait for the slowest reader: more than there are samples at one look.
+const WAITING: usize = 4096;
 
 /// Where events are told and heard.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +57,7 @@ impl Events {
             what,
         };
         let mut board = self.board();
-        if event.what.sample().is_none() {
+        if !event.what.is_of_samples() {
             if board.recent.len() == RECENT {
                 board.recent.pop_front();
             }
@@ -144,8 +144,9 @@ impl Thinner {
     }
 
     fn thin(&mut self, mut event: Event) -> Option<Event> {
+        let wanted = self.every.is_some() || !event.what.is_of_samples();
         let Some(sample) = event.what.sample_mut() else {
-            return Some(event);
+            return wanted.then_some(event);
         };
         let every = self.every?;
         self.passed = self.passed.saturating_add(sample.one_in);
@@ -250,13 +251,16 @@ mod tests {
         let (none, few, many) = (events.follow(None), events.follow(Some(10)), events.follow(Some(3)));
         assert_eq!(events.sampling(), Some(3));
         (0..40).for_each(|_| events.say(sample(3)));
+        events.say(Happening::Unreported { packets: 5 });
         drop(many);
         assert_eq!(events.sampling(), Some(10));
         events.close();
         assert_eq!(all(none), []);
         let heard = all(few);
         // 120 packets, and four samples of three make the first ten.
-        assert_eq!(heard, vec![sample(12); 10]);
+        assert_eq!(heard[..10], vec![sample(12); 10]);
+        assert_eq!(heard[10..], [Happening::Unreported { packets: 5 }]);
+        assert_eq!(events.recent(), []);
         assert_eq!(events.sampling(), None);
     }
 

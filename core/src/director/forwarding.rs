@@ -44,6 +44,8 @@ pub struct TcPlane {
     pub(super) expired: u64,
     /// One in how many packets it reports; 0 is none.
     pub(super) sampling: u32,
+    /// How many reports it could not make, by the last look at them.
+    pub(super) unreported: u64,
     /// Somebody listens no more on an address that the filter still passes.
     stale_filter: bool,
     next_look: Instant,
@@ -63,6 +65,7 @@ impl TcPlane {
             connections: 0,
             expired: 0,
             sampling: 0,
+            unreported: 0,
             stale_filter: false,
             next_look: now,
             next_sweep: now,

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use axum::Json;
 use axum::Router;
@@ -137,8 +138,9 @@ async fn events(State(engine): State<Handle>, Query(wanted): Query<Wanted>) -> R
         false => Body::from(engine.events.recent().iter().map(line).collect::<String>()),
         true => {
             let followed = engine.events.follow(wanted.sample.filter(|every| *every > 0));
-            // It may be asleep, and is to turn sampling on.
-            if let Err(stopped) = engine.call(|_| ()).await {
+            // What happens from now on is told, samples too.
+            let sampled = |engine: &mut Engine| engine.take_samples(Instant::now());
+            if let Err(stopped) = engine.call(sampled).await {
                 return refuse(StatusCode::SERVICE_UNAVAILABLE, &stopped, None);
             }
             Body::from_stream(followed.map(|event| Ok::<_, Infallible>(line(&event))))

@@ -11,7 +11,6 @@ use crate::config::{Backend, Service};
 use crate::kernel::tc::TcError;
 use crate::kernel::{BackendTraffic, ConntrackError, NftError};
 use crate::pool::{PoolKey, family_of};
-use crate::ruleset::build::service_of;
 use crate::ruleset::{Family, text};
 use crate::scheduler::{BackendId, Load};
 
@@ -73,6 +72,7 @@ impl Engine {
             commits: self.commits,
             repairs: self.repairs,
             schedulers,
+            refused: self.refused_by_nft(),
             tc: self.tc_view(),
             warnings,
         }
@@ -193,26 +193,6 @@ impl Engine {
         }
     }
 
-    /// Takes in how many packets the services refused, in both planes.
-    fn read_refused(&mut self) -> Result<(), ViewError> {
-        let numbers: Vec<_> = self.tc.installed.services.keys().copied().collect();
-        let mut refused: BTreeMap<String, u64> = BTreeMap::new();
-        for (number, count) in self.doors.tc.refused(&numbers)? {
-            if let Some(pool) = self.tc.numbers.pool(number) {
-                *refused.entry(pool.service.clone()).or_default() += count;
-            }
-        }
-        for &family in self.desired.tables.keys() {
-            for (chain, count) in self.doors.nft.refused(family)? {
-                if let Some(service) = service_of(&chain) {
-                    *refused.entry(service.to_owned()).or_default() += count;
-                }
-            }
-        }
-        self.refused = refused;
-        Ok(())
-    }
-
     pub(super) fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
         match service {
             Some(name) if self.config.service(name).is_none() => Err(ViewError::NoService(name.to_owned())),
@@ -241,7 +221,12 @@ impl Engine {
                 .count(),
             backends: service.backends.len(),
             connections: total.connections + total.chosen,
-            refused: self.refused.get(&service.name).copied().unwrap_or_default(),
+            refused: self
+                .refused
+                .by_service
+                .get(&service.name)
+                .copied()
+                .unwrap_or_default(),
             sent: total.sent,
             received: total.received,
         }

@@ -348,8 +348,8 @@ impl Nft for NftSocket {
         self.read_position(family, chain)
     }
 
-    fn refused(&mut self, family: Family) -> Result<BTreeMap<String, u64>, NftError> {
-        self.read_refused(family)
+    fn counted(&mut self, family: Family) -> Result<BTreeMap<String, Vec<u64>>, NftError> {
+        self.read_counted(family)
     }
 
     fn client(

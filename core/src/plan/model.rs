@@ -286,12 +286,12 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
         Ok(0)
     }
 
-    fn refused(&mut self, family: Family) -> Result<BTreeMap<String, u64>, NftError> {
+    /// The first rule that counts has seen three packets, the second four.
+    fn counted(&mut self, family: Family) -> Result<BTreeMap<String, Vec<u64>>, NftError> {
         let kernel = self.lock().unwrap();
         let table = kernel.observed.tables.get(&family);
         let chains = table.into_iter().flat_map(|table| table.chains.keys());
-        let services = chains.filter(|chain| chain.starts_with("svc-"));
-        Ok(services.map(|chain| (chain.clone(), 4)).collect())
+        Ok(chains.map(|name| (name.clone(), vec![3, 4])).collect())
     }
 
     fn client(

@@ -28,7 +28,7 @@ pub struct Facts {
 }
 
 /// The chain that every new connection is led through.
-const DISPATCH: &str = "dispatch";
+pub(super) const DISPATCH: &str = "dispatch";
 /// The chain that counts the packets of our connections.
 const ACCOUNT: &str = "account";
 /// The chain for what the tc program has found no backend for.
@@ -182,11 +182,8 @@ impl Builder<'_> {
             statements,
             comment: comment.clone(),
         };
-        let choose = [
-            vec![Statement::Counter, choose, chosen],
-            vec![Statement::Counter, Statement::RejectTcp],
-            vec![Statement::Reject],
-        ];
+        let [tcp, others] = refuse();
+        let choose = [vec![Statement::Counter, choose, chosen], tcp, others];
         let rules = before.into_iter().chain(choose).map(rule).collect();
         self.chain(service_chain(&service.name), None, rules);
     }
@@ -210,7 +207,7 @@ impl Builder<'_> {
         let rules = if local {
             vec![vec![Statement::ClearPriority, Statement::Accept]]
         } else if far {
-            vec![vec![Statement::RejectTcp], vec![Statement::Reject]]
+            refuse().into()
         } else if by_tc {
             self.by_tc(backend, bits)
         } else {
@@ -276,7 +273,8 @@ impl Builder<'_> {
                 port: None,
             },
         ];
-        vec![here, vec![Statement::RejectTcp], vec![Statement::Reject]]
+        let [tcp, others] = refuse();
+        vec![here, tcp, others]
     }
 
     /// The chain that gives a full-NAT service's connections their source address.
@@ -320,7 +318,8 @@ impl Builder<'_> {
             }
             rules.extend(jump(DISPATCH));
             // Only a service's chain returns from the jump, with the id of a backend.
-            rules.extend([Statement::GotoBackend, Statement::RejectTcp, Statement::Reject].map(plain));
+            rules.push(plain(Statement::GotoBackend));
+            rules.extend(refuse().map(bare));
             self.chain(name.into(), Some(hook), rules);
         }
         let mut dispatch = Vec::new();
@@ -334,11 +333,13 @@ impl Builder<'_> {
             }
         }
         if has(self.table, MapName::Closed) {
+            let all = Statement::Protocols(Protocol::ALL.to_vec());
             let datagrams = Statement::Protocols(vec![Protocol::Udp, Protocol::Sctp]);
             // A client on the director asks from the address itself: the reset that answers it comes this way
             // too, as a reply, and must not be rejected in its turn.
             let asked = [Statement::ToClosed, Statement::Direction(Direction::Original)];
-            dispatch.push(bare([&asked[..], &[Statement::RejectTcp]].concat()));
+            let counted = [Statement::Counter, Statement::RejectTcp];
+            dispatch.push(bare([&[all][..], &asked, &counted].concat()));
             dispatch.push(bare([&[datagrams][..], &asked, &[Statement::Reject]].concat()));
         }
         dispatch.push(plain(Statement::Accept));
@@ -366,6 +367,14 @@ impl Builder<'_> {
         self.chain("count-input".into(), Some(Hook::FilterInput), jump.clone());
         self.chain("count-output".into(), Some(Hook::FilterOutput), jump);
     }
+}
+
+/// Refuses whatever comes here, and counts it: by the first of two rules, for all of it.
+fn refuse() -> [Vec<Statement>; 2] {
+    [
+        vec![Statement::Counter, Statement::RejectTcp],
+        vec![Statement::Reject],
+    ]
 }
 
 /// A rule that is for no service in particular.
@@ -435,6 +444,6 @@ mod tests {
         let own = statements("10.1.0.11");
         assert_eq!(own.first(), Some(&Statement::FromHere));
         assert!(own.iter().any(|it| matches!(it, Statement::Dnat { .. })), "{own:?}");
-        assert_eq!(statements("2001:db8::11"), [Statement::RejectTcp, Statement::Reject]);
+        assert_eq!(statements("2001:db8::11"), refuse().concat());
     }
 }

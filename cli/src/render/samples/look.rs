@@ -303,6 +303,7 @@ pub fn events() -> Vec<Event> {
             reason: "asked".to_owned(),
             packet: sample(),
         },
+        Happening::Unreported { packets: 7 },
         Happening::Missed { events: 25 },
     ];
     let time = || "2026-11-21T14:03:05.123Z".to_owned();

@@ -110,7 +110,7 @@ impl Engine {
     fn listener_in_tc(&self, packet: &Explain) -> Option<(Listen, u32)> {
         let address = packet.to.ip();
         let keys = [
-            Some(Listen::Mark(packet.mark)).filter(|_| packet.mark != 0),
+            Some(Listen::Mark(address.into(), packet.mark)).filter(|_| packet.mark != 0),
             Some(Listen::Address(address, packet.protocol.number(), packet.to.port())),
             Some(Listen::Address(address, packet.protocol.number(), 0)),
         ];

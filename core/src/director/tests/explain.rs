@@ -1,21 +1,19 @@
-//! Where packets go and why, what is in the program, and what happens.
+//! Where packets go and why, and what is in the program.
 
 use std::time::Duration;
 
 use wvs_tc_bpf::PersistentEntry;
 use wvs_tc_bpf::layout::{STATE_ESTABLISHED, STATE_FIN};
 
-use super::{Bench, DIRECT, WEB, set_weight};
-use crate::api::{
-    BackendState, Because, Draw, Explain, Explanation, Happening, Link, Plane, Refusal, Share, Then, Way,
-};
+use super::{Bench, DIRECT, WEB};
+use crate::api::{BackendState, Because, Draw, Explain, Explanation, Link, Plane, Refusal, Share, Then, Way};
 use crate::config::{Prefix, Tunnel};
 use crate::director::explain::ExplainError;
 use crate::director::views::ViewError;
 use crate::kernel::Flow;
-use crate::kernel::tc::{Answer, Report, TcFlow, What};
+use crate::kernel::tc::{Answer, TcFlow};
 use crate::ruleset::{Family, IdMap, Key, Protocol};
-use crate::scheduler::{BackendId, Load};
+use crate::scheduler::BackendId;
 
 fn packet(from: &str, to: &str) -> Explain {
     Explain {
@@ -399,6 +397,10 @@ fn the_program_is_told_as_the_kernel_has_it() {
     assert!(matches!(views[0].way, Some(Way::Dr(_))) && views[2].way.is_none());
     // What the program refused, and what nftables refused of clients on the director.
     assert_eq!(bench.engine.services().unwrap()[0].refused, 3 + 4);
+    let refused = bench.engine.status().refused;
+    // Of the rules that count, those of a backend's chain, of the base chains and of the service's.
+    let counts = ["no-backend", "not-forwarded", "unknown-backend", "closed-port"].map(|why| refused[why]);
+    assert_eq!(counts, [4, 3 * 3, 2 * 3, 3], "{refused:?}");
 }
 
 /// What nftables remembers of clients is asked of the kernel by the map that the rules look at.
@@ -426,114 +428,4 @@ fn clients_that_stay_with_nftables_are_found() {
     let pinned = bench.explain("198.51.100.9:1", "10.0.0.100:80");
     let client: Prefix = "198.51.100.0/24".parse().unwrap();
     assert_eq!((backend(&pinned).as_str(), pinned.because), ("10.1.0.12:80", Because::Pin { client }));
-}
-
-#[test]
-fn what_happens_is_told() {
-    let mut bench = Bench::new();
-    bench.engine.edit(&set_weight(11, 3)).unwrap();
-    {
-        let mut kernel = bench.kernel.lock().unwrap();
-        kernel.observed.generation += 1;
-        kernel.observed.tables.get_mut(&Family::V4).unwrap().damage = Some("a foreign set".into());
-    }
-    bench.engine.repair().unwrap();
-    let limited = WEB.replace("\"10.1.0.11:80\"", "\"10.1.0.11:80\", max_connections = 8");
-    bench.apply(&limited).unwrap();
-    for active in [8, 1] {
-        let load = Load { active, inactive: 0 };
-        bench.conntrack.0.lock().unwrap().insert(BackendId(1), load);
-        let later = std::time::Instant::now() + Duration::from_secs(60);
-        bench.engine.reschedule(later);
-    }
-    let told: Vec<_> = bench
-        .engine
-        .events
-        .recent()
-        .into_iter()
-        .map(|it| it.what)
-        .collect();
-    let service = || "web".to_owned();
-    let backend = "10.1.0.11:80".parse().unwrap();
-    assert!(
-        matches!(
-            told[..4],
-            [
-                Happening::Applied {
-                    edit: false,
-                    changed: true,
-                    ..
-                },
-                Happening::Applied { edit: true, .. },
-                Happening::Repaired { steps: 1.. },
-                Happening::Applied { edit: false, .. },
-            ]
-        ),
-        "{told:?}"
-    );
-    let room = [
-        Happening::BackendFull {
-            service: service(),
-            backend,
-        },
-        Happening::BackendFree {
-            service: service(),
-            backend,
-        },
-    ];
-    assert_eq!(told[4..], room);
-}
-
-#[test]
-fn packets_are_sampled_while_somebody_wants_them() {
-    let mut bench = Bench::new();
-    bench.apply(DIRECT).unwrap();
-    let id = *bench.program().backends.keys().next().unwrap();
-    let report = |what| Report {
-        what,
-        protocol: "tcp".into(),
-        client: CLIENT.parse().unwrap(),
-        target: "10.0.0.100:80".parse().unwrap(),
-        service: Some(0),
-        backend: Some(id.0),
-        interface: "eth0".into(),
-        mark: 0,
-        length: 60,
-    };
-    let now = std::time::Instant::now();
-    assert_eq!(bench.engine.take_samples(now), None);
-    let stream = bench.engine.events.follow(Some(7));
-    assert!(bench.engine.take_samples(now).is_some());
-    assert_eq!(bench.tc.0.lock().unwrap().sampling, 7);
-    bench.tc.0.lock().unwrap().reports = vec![
-        report(What::Chosen),
-        report(What::Event(wvs_tc_bpf::layout::Event::NoBackend)),
-        report(What::Event(wvs_tc_bpf::layout::Event::TooBig)),
-        report(What::Event(wvs_tc_bpf::layout::Event::Asked)),
-    ];
-    bench.engine.take_samples(now);
-    bench.engine.events.close();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let told: Vec<crate::api::Event> = runtime.block_on(tokio_stream::StreamExt::collect(stream));
-    let samples: Vec<_> = told
-        .iter()
-        .map(|it| &it.what)
-        .filter(|it| it.sample().is_some())
-        .collect();
-    let [
-        Happening::Scheduled(packet),
-        Happening::Refused(_),
-        dropped,
-        noticed,
-    ] = samples[..]
-    else {
-        panic!("{samples:?}")
-    };
-    assert_eq!((packet.service.as_deref(), packet.one_in), (Some("web"), 7));
-    assert_eq!(packet.backend.map(|it| it.to_string()).as_deref(), Some("10.0.0.11"));
-    assert!(matches!(dropped, Happening::Dropped { reason, .. } if reason == "too-big"));
-    assert!(matches!(noticed, Happening::Noticed { reason, .. } if reason == "asked"));
-    // The stream has gone with its reader.
-    assert_eq!(bench.engine.take_samples(now), None);
-    assert_eq!(bench.tc.0.lock().unwrap().sampling, 0);
 }

@@ -133,6 +133,7 @@ pub struct FakeTc(pub Arc<Mutex<FakeProgram>>);
 #[derive(Default)]
 pub struct FakeProgram {
     pub loaded: bool,
+    pub unreported: u64,
     pub holds: TcState,
     pub connections: BTreeMap<BackendId, u32>,
     /// What it says of every packet.
@@ -217,7 +218,7 @@ impl Tc for FakeTc {
     }
 
     fn events(&mut self) -> Result<BTreeMap<Event, u64>, TcError> {
-        Ok(BTreeMap::new())
+        Ok([(Event::Unreported, self.0.lock().unwrap().unreported)].into())
     }
 
     fn position(&mut self, _: u32) -> Result<u64, TcError> {

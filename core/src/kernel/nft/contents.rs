@@ -63,8 +63,8 @@ impl NftSocket {
         Ok(first.map_or(0, |counter| counter.packets))
     }
 
-    /// What the second rule of each chain that counts has seen.
-    pub(super) fn read_refused(&mut self, family: Family) -> Result<BTreeMap<String, u64>, NftError> {
+    /// What each chain's rules have seen that count.
+    pub(super) fn read_counted(&mut self, family: Family) -> Result<BTreeMap<String, Vec<u64>>, NftError> {
         for _ in 0..ATTEMPTS {
             let mut counting: BTreeMap<String, Vec<u64>> = BTreeMap::new();
             let request = dump(libc::NFT_MSG_GETRULE, family).text(uapi::rule::TABLE, TABLE);
@@ -77,8 +77,7 @@ impl NftSocket {
             })?;
             // Without the table there is nothing that could change.
             if steady || counting.is_empty() {
-                let second = |(chain, counts): (String, Vec<u64>)| Some((chain, *counts.get(1)?));
-                return Ok(counting.into_iter().filter_map(second).collect());
+                return Ok(counting);
             }
         }
         Err(NftError::Stale)
