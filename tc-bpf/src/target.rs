@@ -123,6 +123,13 @@ pub enum Method {
     Local,
 }
 
+impl Method {
+    /// Whether the program sends the packets itself, past the director's stack.
+    pub fn is_direct(self) -> bool {
+        matches!(self, Method::DirectRouting | Method::Tunnel)
+    }
+}
+
 /// What a tunnelled packet lies in, behind the outer IP header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Encapsulation {

@@ -131,16 +131,33 @@ impl Engine {
     }
 
     /// Has the program hold its state and the kernel a ruleset; both or neither.
+    ///
+    /// No packet finds a gap between the two: the program learns first what it is to forward, then comes the ruleset,
+    /// and only then does the program leave packets to that.
     pub(super) fn install(
         &mut self,
         ruleset: Ruleset,
         state: TcState,
         with: &TcSettings,
     ) -> Result<(Plan, Vec<Step>), ApplyError> {
-        let before = self.tc.desired.clone();
-        let steps = self.install_tc(state, with)?;
-        match self.commit(ruleset) {
-            Ok(plan) => Ok((plan, steps)),
+        let before = (self.desired.clone(), self.tc.desired.clone());
+        let steps = self.steps_to(&state, with)?;
+        let early = steps
+            .iter()
+            .take_while(|step| !step.leaves_packets(&self.tc.installed))
+            .count();
+        let (early, late) = steps.split_at(early);
+        let late = late.to_vec();
+        self.tc.desired = state;
+        let made = self
+            .take_steps(early)
+            .and_then(|()| self.commit(ruleset))
+            .and_then(|plan| self.take_steps(&late).map(|()| plan));
+        match made {
+            Ok(plan) => {
+                self.after_change(&before.1, &steps)?;
+                Ok((plan, steps))
+            }
             Err(error) => {
                 self.take_back(before);
                 Err(error)
@@ -148,7 +165,8 @@ impl Engine {
         }
     }
 
-    fn install_tc(&mut self, state: TcState, with: &TcSettings) -> Result<Vec<Step>, ApplyError> {
+    /// What the program lacks to a state.
+    fn steps_to(&mut self, state: &TcState, with: &TcSettings) -> Result<Vec<Step>, ApplyError> {
         // What another director has left is taken over also where nothing is wanted of it.
         let unused = state.services.is_empty() && self.tc.is_idle();
         if unused && !self.doors.tc.exists(with) {
@@ -158,43 +176,46 @@ impl Engine {
             self.tc.installed = found;
             self.tc.sampling = 0;
         }
-        let steps = tc::plan(&state, &self.tc.installed);
-        if steps.is_empty() {
-            self.tc.desired = state;
-            return Ok(steps);
-        }
-        let before = std::mem::replace(&mut self.tc.desired, state);
-        match self.doors.tc.make(&steps, &mut self.tc.installed) {
-            Ok(()) => {
-                let gone = before
-                    .backends
-                    .keys()
-                    .filter(|id| !self.tc.desired.backends.contains_key(id));
-                for id in gone {
-                    // It still has connections, but no client is to come back to it.
-                    self.doors.tc.forget_clients(*id)?;
-                }
-                self.tc.stale_filter |= steps.iter().any(|step| matches!(step, Step::Unlisten(_)));
-                self.tc.next_sweep = Instant::now();
-                Ok(steps)
-            }
-            Err(error) => {
-                self.take_back(before);
-                Err(error.into())
-            }
-        }
+        Ok(tc::plan(state, &self.tc.installed))
     }
 
-    /// Has the program hold again what it held.
-    fn take_back(&mut self, before: TcState) {
-        let steps = tc::plan(&before, &self.tc.installed);
-        if let Err(error) = self.doors.tc.make(&steps, &mut self.tc.installed) {
+    fn take_steps(&mut self, steps: &[Step]) -> Result<(), ApplyError> {
+        if !steps.is_empty() {
+            self.doors.tc.make(steps, &mut self.tc.installed)?;
+        }
+        Ok(())
+    }
+
+    /// What a change of the program brings with it.
+    fn after_change(&mut self, before: &TcState, steps: &[Step]) -> Result<(), TcError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        for id in before.backends.keys() {
+            if !self.tc.desired.backends.contains_key(id) {
+                // It still has connections, but no client is to come back to it.
+                self.doors.tc.forget_clients(*id)?;
+            }
+        }
+        self.tc.stale_filter |= steps.iter().any(|step| matches!(step, Step::Unlisten(_)));
+        self.tc.next_sweep = Instant::now();
+        Ok(())
+    }
+
+    /// Has the kernel and the program hold again what they held.
+    fn take_back(&mut self, (ruleset, state): (Ruleset, TcState)) {
+        // The same order as forwards: what is forwarded again comes before the ruleset that relies on it.
+        let steps = tc::plan(&state, &self.tc.installed);
+        self.tc.desired = state;
+        let outcome = self
+            .take_steps(&steps)
+            .and_then(|()| self.commit(ruleset).map(drop));
+        if let Err(error) = outcome {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "cannot take back what the program holds"
+                "cannot take back a change that failed"
             );
         }
-        self.tc.desired = before;
     }
 
     /// Notes which of a service's backends take no new clients; the next [`refresh_tc`](Engine::refresh_tc) tells the

@@ -34,13 +34,15 @@ pub enum Step {
 ///
 /// What packets are led to is there before they are led. Backends that are not wanted any more stay while their
 /// connections live, and so do the interfaces that these come in by: both go when the connections have gone.
+///
+/// Last come the steps that [leave packets](Step::leaves_packets) to nftables.
 pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for (id, target) in &desired.backends {
-        if installed.backends.get(id) != Some(target) {
-            steps.push(Step::Backend(*id, *target));
-        }
-    }
+    let changed = desired
+        .backends
+        .iter()
+        .filter(|(id, target)| installed.backends.get(id) != Some(target))
+        .map(|(id, target)| Step::Backend(*id, *target));
+    let (late, mut steps): (Vec<_>, Vec<_>) = changed.partition(|step| step.leaves_packets(installed));
     for (number, service) in &desired.services {
         let before = installed.services.get(number);
         if before.is_none_or(|it| it.settings != service.settings) {
@@ -64,6 +66,7 @@ pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
     }
     let attach = desired.interfaces.difference(&installed.interfaces);
     steps.extend(attach.cloned().map(Step::Attach));
+    steps.extend(late);
     let gone = installed
         .listeners
         .keys()
@@ -78,6 +81,19 @@ pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
 }
 
 impl Step {
+    /// Whether nftables gets packets by it that the program has forwarded until now. Its ruleset rejects what is for
+    /// backends of direct routing and tunnels, so the new one has to be there before.
+    pub fn leaves_packets(&self, installed: &TcState) -> bool {
+        match self {
+            Step::Unlisten(_) | Step::RemoveService(_) => true,
+            Step::Backend(id, target) => {
+                let before = installed.backends.get(id);
+                !target.method.is_direct() && before.is_some_and(|it| it.method.is_direct())
+            }
+            _ => false,
+        }
+    }
+
     /// The table that it sets.
     pub fn table(&self) -> Option<(u32, &DispatchTable)> {
         match self {
@@ -173,5 +189,52 @@ impl fmt::Display for Words<'_, Target> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wvs_tc_bpf::Encapsulation;
+
+    use super::*;
+
+    fn state(method: Method) -> TcState {
+        let target = Target {
+            method,
+            address: "10.1.0.11".parse().unwrap(),
+            generation: 1,
+            way: None,
+            encapsulation: Encapsulation::Ipip,
+            quiesced: false,
+        };
+        let mut state = TcState::default();
+        state.backends.insert(BackendId(1), target);
+        state.service(1);
+        state
+            .listeners
+            .insert(Listen::Address("10.0.0.100".parse().unwrap(), 6, 80), 1);
+        state
+    }
+
+    fn told(desired: &TcState, installed: &TcState) -> Vec<(String, bool)> {
+        plan(desired, installed)
+            .iter()
+            .map(|step| (step.to_string(), step.leaves_packets(installed)))
+            .collect()
+    }
+
+    #[test]
+    fn what_leaves_packets_to_nftables_comes_last() {
+        let (nat, dr) = (state(Method::Nat), state(Method::DirectRouting));
+        assert_eq!(told(&dr, &nat), [("backend 1 dr 10.1.0.11".to_owned(), false)]);
+        assert_eq!(told(&nat, &dr), [("backend 1 nat 10.1.0.11".to_owned(), true)]);
+        assert_eq!(
+            told(&TcState::default(), &dr),
+            [
+                ("listen no more tcp://10.0.0.100:80".to_owned(), true),
+                ("remove service 1".to_owned(), true)
+            ]
+        );
+        assert!(told(&dr, &TcState::default()).iter().all(|(_, leaves)| !leaves));
     }
 }
