@@ -1,6 +1,7 @@
 //! Looking inside: what is said of a packet is what becomes of it.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -76,6 +77,44 @@ fn a_known_connection_and_a_refused_one_are_told_apart() -> Result<()> {
         .flatten()
         .collect();
     assert!(states.len() == 3 && states.iter().all(|it| it["state"] == "draining"), "{said}");
+    Ok(())
+}
+
+/// Whoever does not read loses the oldest and learns how many; nobody waits, and no memory grows for it.
+#[test]
+fn a_reader_that_sleeps_is_told_what_it_missed() -> Result<()> {
+    let stage = Stage::with(LabOptions::one_arm(), Service::direct("dr"))?;
+    let mut command = stage.director.command();
+    command.args(["events", "-f", "-o", "json", "--sample", "1"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("its stdout")?).lines();
+    // It has begun, and stops reading.
+    let first: Value = serde_json::from_str(&lines.next().context("a line")??)?;
+    assert_eq!(first["event"], "applied");
+    let SocketAddr::V4(to) = stage.web() else {
+        anyhow::bail!("the web is in IPv4")
+    };
+    // A pipe, a socket, the buffers of both ends and 4096 events have room for a few thousand.
+    stage.client().flood(to, 100_000)?;
+    // The director tells others meanwhile, and does what they ask for.
+    stage
+        .director
+        .ok(&["weight", "web", &backend(1).to_string(), "3"])?;
+    let (mut told, mut missed, mut unreported) = (0, 0, 0);
+    for line in lines {
+        let event: Value = serde_json::from_str(&line?)?;
+        match event["event"].as_str() {
+            Some("scheduled") => told += 1,
+            Some("missed") => missed += event["events"].as_u64().unwrap_or_default(),
+            Some("unreported") => unreported += event["packets"].as_u64().unwrap_or_default(),
+            // The last things are not among those that are missed.
+            Some("applied") if event["edit"] == true => break,
+            _ => {}
+        }
+    }
+    child.kill()?;
+    child.wait()?;
+    assert!(missed > 0 && told > 1_000, "{told} told, {missed} missed, {unreported} unreported");
     Ok(())
 }
 

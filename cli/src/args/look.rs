@@ -47,7 +47,18 @@ impl ExplainArgs {
 /// `wvs events`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-With -o json, each event is one line.
+Each event is a line: the time in UTC, what happened, and of whom.
+  TIME applied|repaired WHAT: STEPS
+  TIME backend-lost|backend-found|backend-full|backend-free SERVICE BACKEND[: WHY]
+  TIME scheduler-failed|scheduler-works SERVICE (FAMILY) PLUGIN[: WHY; HEALTH]
+  TIME scheduled|refused PACKET
+  TIME dropped|noticed REASON: PACKET
+  TIME unreported|missed HOW MANY
+A PACKET is SERVICE PROTOCOL CLIENT > TARGET [to BACKEND], BYTES on INTERFACE[, mark N] (1 in N).
+With -o json, it is an object on a line, with \"time\" and \"event\".
+
+Without --sample the tc program reports nothing. With it, it reports one in N of the packets that open a connection or
+are lost; who asks for fewer than another reader gets fewer. Whoever reads too slowly is told how many were missed.
 
 Examples:
   wvs events
