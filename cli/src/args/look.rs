@@ -48,9 +48,9 @@ impl ExplainArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Each event is a line: the time in UTC, what happened, and of whom.
-  TIME applied|repaired WHAT: STEPS
+  TIME applied|not-applied|repaired WHAT: STEPS or WHY
   TIME backend-lost|backend-found|backend-full|backend-free SERVICE BACKEND[: WHY]
-  TIME scheduler-failed|scheduler-works SERVICE (FAMILY) PLUGIN[: WHY; HEALTH]
+  TIME scheduler-failed|scheduler-works|scheduler-exchanged|scheduler-refused SERVICE (FAMILY) PLUGIN[: WHY]
   TIME scheduled|refused PACKET
   TIME dropped|noticed REASON: PACKET
   TIME unreported|missed HOW MANY

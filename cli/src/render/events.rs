@@ -10,13 +10,14 @@ use super::text::escape;
 /// An event on a line: when, what, and of whom.
 pub fn event(event: &Event, paint: Paint) -> String {
     let (name, words) = words(&event.what);
-    let line = escape(&format!("{} {name:<16} {words}", event.time));
+    let line = escape(&format!("{} {name:<19} {words}", event.time));
     let line = line.trim_end();
     let line = match &event.what {
-        Happening::SchedulerFailed { .. } => paint.error(line),
+        Happening::SchedulerFailed { .. } | Happening::NotApplied { .. } => paint.error(line),
         Happening::BackendLost { .. }
         | Happening::BackendFull { .. }
         | Happening::Repaired { .. }
+        | Happening::SchedulerRefused { .. }
         | Happening::Dropped { .. }
         | Happening::Refused(_)
         | Happening::Unreported { .. }
@@ -34,6 +35,7 @@ fn words(what: &Happening) -> (&'static str, String) {
             let same = if *changed { "" } else { ", the same as before" };
             ("applied", format!("{what}{same}: {}", count(*steps, "step")))
         }
+        Happening::NotApplied { why } => ("not-applied", format!("the running configuration stays: {why}")),
         Happening::Repaired { steps } => {
             ("repaired", format!("somebody changed our tables: {}", count(*steps, "step")))
         }
@@ -60,6 +62,20 @@ fn words(what: &Happening) -> (&'static str, String) {
             family,
             plugin,
         } => ("scheduler-works", format!("{service} ({family}) {plugin}")),
+        Happening::SchedulerExchanged {
+            service,
+            family,
+            plugin,
+        } => ("scheduler-exchanged", format!("{service} ({family}) {plugin}")),
+        Happening::SchedulerRefused {
+            service,
+            family,
+            plugin,
+            why,
+        } => (
+            "scheduler-refused",
+            format!("{service} ({family}) {plugin}: the new version is not used: {why}"),
+        ),
         Happening::Scheduled(packet) => ("scheduled", sample(packet)),
         Happening::Refused(packet) => ("refused", sample(packet)),
         Happening::Dropped { reason, packet } => ("dropped", format!("{reason}: {}", sample(packet))),

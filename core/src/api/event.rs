@@ -31,6 +31,11 @@ pub enum Happening {
         /// What was sent to the kernel, counted in steps.
         steps: usize,
     },
+    /// A configuration was not applied; the running one stays.
+    NotApplied {
+        /// Why.
+        why: String,
+    },
     /// Somebody else's change to our tables was put right.
     Repaired {
         /// In so many steps.
@@ -87,6 +92,26 @@ pub enum Happening {
         family: Family,
         /// The plugin.
         plugin: String,
+    },
+    /// The new version of its file is in use.
+    SchedulerExchanged {
+        /// The service.
+        service: String,
+        /// The family.
+        family: Family,
+        /// The plugin.
+        plugin: String,
+    },
+    /// The new version of its file is not in use; the one before goes on.
+    SchedulerRefused {
+        /// The service.
+        service: String,
+        /// The family.
+        family: Family,
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        why: String,
     },
     /// Sampled: the tc program chose a backend for a packet.
     Scheduled(Sample),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::engine::Engine;
+use super::error::ApplyError;
 use crate::api::{Applied, Happening};
 use crate::scheduler::BackendId;
 
@@ -14,6 +15,17 @@ impl Engine {
             changed: applied.changed,
             steps: applied.plan.lines().count(),
         });
+    }
+
+    /// Tells of a configuration that was not.
+    pub(super) fn tell_of_failure(&self, error: &ApplyError, dry_run: bool) {
+        if !dry_run {
+            let why = match error {
+                ApplyError::Faults(rendered) => rendered.lines().next().unwrap_or_default().to_owned(),
+                other => crate::chain(other),
+            };
+            self.events.say(Happening::NotApplied { why });
+        }
     }
 
     /// Tells which schedulers failed, and which work again.

@@ -303,6 +303,20 @@ pub fn events() -> Vec<Event> {
             reason: "asked".to_owned(),
             packet: sample(),
         },
+        Happening::NotApplied {
+            why: "error: no scheduler rrr".to_owned(),
+        },
+        Happening::SchedulerExchanged {
+            service: "web".to_owned(),
+            family: Family::V4,
+            plugin: "mine".to_owned(),
+        },
+        Happening::SchedulerRefused {
+            service: "web".to_owned(),
+            family: Family::V4,
+            plugin: "mine".to_owned(),
+            why: "it is no component".to_owned(),
+        },
         Happening::Unreported { packets: 7 },
         Happening::Missed { events: 25 },
     ];

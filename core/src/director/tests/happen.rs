@@ -67,6 +67,31 @@ fn what_happens_is_told() {
 }
 
 #[test]
+fn what_is_not_applied_is_told_but_for_rehearsals() {
+    let mut bench = Bench::new();
+    let told = |bench: &Bench| bench.engine.events.recent().len();
+    let before = told(&bench);
+    bench
+        .engine
+        .apply_text("[[service]]", "wvs.toml", true)
+        .unwrap_err();
+    assert_eq!(told(&bench), before);
+    bench
+        .engine
+        .apply_text("[[service]]", "wvs.toml", false)
+        .unwrap_err();
+    bench.engine.reload(false).unwrap_err();
+    let told = bench.engine.events.recent().split_off(before);
+    let why = |event: &crate::api::Event| match &event.what {
+        Happening::NotApplied { why } => why.clone(),
+        other => panic!("{other:?}"),
+    };
+    let told: Vec<_> = told.iter().map(why).collect();
+    assert!(told.len() == 2 && told[0].starts_with("error: "), "{told:?}");
+    assert!(told[1].starts_with("error: cannot read "), "{told:?}");
+}
+
+#[test]
 fn packets_are_sampled_while_somebody_wants_them() {
     let mut bench = Bench::new();
     bench.apply(DIRECT).unwrap();
