@@ -28,7 +28,9 @@ pub struct Facts {
 }
 
 /// The chain that every new connection is led through.
-pub(super) const DISPATCH: &str = "dispatch";
+const DISPATCH: &str = "dispatch";
+/// The chain for what asks for a port that is nobody's.
+pub(super) const CLOSED: &str = "closed";
 /// The chain that counts the packets of our connections.
 const ACCOUNT: &str = "account";
 /// The chain for what the tc program has found no backend for.
@@ -333,14 +335,13 @@ impl Builder<'_> {
             }
         }
         if has(self.table, MapName::Closed) {
-            let all = Statement::Protocols(Protocol::ALL.to_vec());
-            let datagrams = Statement::Protocols(vec![Protocol::Udp, Protocol::Sctp]);
+            let any = Statement::Protocols(Protocol::ALL.to_vec());
             // A client on the director asks from the address itself: the reset that answers it comes this way
             // too, as a reply, and must not be rejected in its turn.
-            let asked = [Statement::ToClosed, Statement::Direction(Direction::Original)];
-            let counted = [Statement::Counter, Statement::RejectTcp];
-            dispatch.push(bare([&[all][..], &asked, &counted].concat()));
-            dispatch.push(bare([&[datagrams][..], &asked, &[Statement::Reject]].concat()));
+            let asked = Statement::Direction(Direction::Original);
+            let goto = Statement::Goto(CLOSED.into());
+            dispatch.push(bare(vec![any, Statement::ToClosed, asked, goto]));
+            self.chain(CLOSED.into(), None, refuse().map(bare).into());
         }
         dispatch.push(plain(Statement::Accept));
         self.chain(DISPATCH.into(), None, dispatch);

@@ -35,7 +35,7 @@ impl Refusal {
     /// What a chain refuses, if it counts that, and which of its rules that count does.
     pub fn counted_in(chain: &str) -> Option<(Refusal, usize)> {
         match chain {
-            super::build::DISPATCH => Some((Refusal::ClosedPort, 0)),
+            super::build::CLOSED => Some((Refusal::ClosedPort, 0)),
             "nat-prerouting" | "nat-output" => Some((Refusal::UnknownBackend, 0)),
             // The first one says how many connections it has scheduled.
             _ if chain.starts_with("svc-") => Some((Refusal::NoBackend, 1)),
