@@ -26,6 +26,7 @@ pub mod draw;
 mod hook;
 mod ids;
 mod maps;
+mod overlap;
 mod refusal;
 mod statement;
 #[cfg(test)]

@@ -222,3 +222,19 @@ fn too_big_for_the_tunnel() {
     let events = forwarder.maps().events().unwrap();
     assert_eq!((events[&Event::TooBig], events[&Event::TooBigUntold]), (2, 1));
 }
+
+/// Nothing in it is relocated by the kernel's types: a kernel that says nothing of them (without CONFIG_DEBUG_INFO_BTF) does.
+#[test]
+fn a_kernel_without_btf_will_do() {
+    let sandbox = Sandbox::enter();
+    let types = std::path::Path::new("/sys/kernel/btf");
+    if types.exists() {
+        let (none, nothing) = (nix::mount::MsFlags::empty(), None::<&str>);
+        nix::mount::mount(Some("none"), types, Some("tmpfs"), none, nothing).unwrap();
+        assert!(!types.join("vmlinux").exists());
+    }
+    let forwarder = sandbox.load();
+    serve(forwarder.maps(), &target(Method::DirectRouting, "10.0.0.9", ""));
+    let outcome = run(&forwarder, &ethernet(&v4(TCP).with(&tcp(1000, 80, SYN, b""))));
+    assert_eq!(outcome.verdict, REDIRECT);
+}

@@ -107,13 +107,6 @@ fn connections_of_all_methods_are_counted_and_live_on() -> Result<()> {
     let listed = stage.director.json(&["connections", "web"])?;
     assert_eq!(listed["total"], 30, "{listed}");
     let arrivals = Arrivals::start(&stage.client(), stage.web(), 50);
-    // To and fro between one plane and both.
-    for config in [Service::web(), mixed(), Service::direct("dr"), mixed()] {
-        stage.director.reload_with(config)?;
-        let seen = arrivals.next(12);
-        assert_eq!((seen.failed(), seen.servers.len()), (0, 3), "{seen}");
-        flows.settle();
-    }
     stage.director.kill9()?;
     arrivals.next(5);
     stage.director.restart()?;
@@ -122,6 +115,50 @@ fn connections_of_all_methods_are_counted_and_live_on() -> Result<()> {
     assert_eq!(report.broken(), 0, "{report:?}");
     let arrived = arrivals.finish();
     assert_eq!(arrived.failed(), 0, "{arrived}");
+    Ok(())
+}
+
+#[test]
+fn no_connection_is_lost_between_the_planes() -> Result<()> {
+    let stage = Stage::with(LabOptions::tunnels(), mixed())?;
+    let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
+    let arrivals = Arrivals::start(&stage.client(), stage.web(), 200);
+    for round in 0..5 {
+        for config in [Service::web(), mixed(), Service::direct("dr"), mixed()] {
+            stage.director.reload_with(config)?;
+            let seen = arrivals.next(12);
+            assert_eq!(seen.servers.len(), 3, "{seen}");
+            let all = arrivals.report();
+            assert_eq!(all.failed(), 0, "round {round}: {all}");
+        }
+    }
+    let report = flows.finish();
+    assert_eq!(report.broken(), 0, "{report:?}");
+    assert_eq!(arrivals.finish().failed(), 0);
+    Ok(())
+}
+
+/// Queueing disciplines read a packet's priority, so the backend's id must not be in it any more.
+#[test]
+fn what_leaves_has_no_priority_of_ours() -> Result<()> {
+    let stage = Stage::with(LabOptions::tunnels(), mixed_of_both_families())?;
+    stage.ns().nft(
+        "table inet probe {
+            counter forwarded { }
+            counter tagged { }
+            chain leaving { type filter hook postrouting priority 300
+                meta l4proto tcp th dport 8080 counter name forwarded
+                meta l4proto tcp th dport 8080 meta priority 7776:0000-7776:ffff counter name tagged
+            }
+        }",
+    )?;
+    for to in [stage.web(), stage.web6()] {
+        let flows = LongLived::open(&stage.client(), to, 9)?;
+        flows.settle();
+        assert_eq!(flows.finish().broken(), 0);
+    }
+    assert!(stage.ns().counter("inet probe", "forwarded")?.0 > 12);
+    assert_eq!(stage.ns().counter("inet probe", "tagged")?, (0, 0));
     Ok(())
 }
 

@@ -132,8 +132,9 @@ impl Engine {
 
     /// Has the program hold its state and the kernel a ruleset; both or neither.
     ///
-    /// No packet finds a gap between the two: the program learns first what it is to forward, then comes the ruleset,
-    /// and only then does the program leave packets to that.
+    /// No packet finds a gap between the two. The program learns first what it is to forward; then comes the ruleset,
+    /// which knows the old backends yet, because the program hands over packets for them; then the program leaves
+    /// packets to nftables; then the old backends go.
     pub(super) fn install(
         &mut self,
         ruleset: Ruleset,
@@ -142,18 +143,8 @@ impl Engine {
     ) -> Result<(Plan, Vec<Step>), ApplyError> {
         let before = (self.desired.clone(), self.tc.desired.clone());
         let steps = self.steps_to(&state, with)?;
-        let early = steps
-            .iter()
-            .take_while(|step| !step.leaves_packets(&self.tc.installed))
-            .count();
-        let (early, late) = steps.split_at(early);
-        let late = late.to_vec();
         self.tc.desired = state;
-        let made = self
-            .take_steps(early)
-            .and_then(|()| self.commit(ruleset))
-            .and_then(|plan| self.take_steps(&late).map(|()| plan));
-        match made {
+        match self.change_both(ruleset, &steps) {
             Ok(plan) => {
                 self.after_change(&before.1, &steps)?;
                 Ok((plan, steps))
@@ -163,6 +154,22 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    fn change_both(&mut self, ruleset: Ruleset, steps: &[Step]) -> Result<Plan, ApplyError> {
+        let early = steps.partition_point(|step| !step.waits(&self.tc.installed));
+        let (early, late) = steps.split_at(early);
+        self.take_steps(early)?;
+        let overlap = ruleset.overlapping(&self.desired).filter(|_| !late.is_empty());
+        let Some(overlap) = overlap else {
+            let plan = self.commit(ruleset)?;
+            self.take_steps(late)?;
+            return Ok(plan);
+        };
+        let mut plan = self.commit(overlap)?;
+        self.take_steps(late)?;
+        plan.ops.extend(self.commit(ruleset)?.ops);
+        Ok(plan)
     }
 
     /// What the program lacks to a state.

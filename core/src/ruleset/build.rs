@@ -359,10 +359,13 @@ impl Builder<'_> {
         let mask = self.mark.mask;
         let count =
             |direction, set| bare(vec![Statement::Direction(direction), Statement::Account { set, mask }]);
-        let rules = vec![
-            count(Direction::Original, MapName::Sent),
-            count(Direction::Reply, MapName::Received),
-        ];
+        let mut sent = count(Direction::Original, MapName::Sent);
+        // The tc program tells nftables its choice with every packet that it leaves to it. IPv4 gives what it forwards
+        // a new priority (ip_forward); with IPv6 queueing disciplines would take the backend's id for a class.
+        if self.family == Family::V6 && self.table.maps.contains_key(&MapName::Chosen) {
+            sent.statements.push(Statement::ClearPriority);
+        }
+        let rules = vec![sent, count(Direction::Reply, MapName::Received)];
         self.chain(ACCOUNT.into(), None, rules);
         self.chain("count-forward".into(), Some(Hook::FilterForward), jump.clone());
         self.chain("count-input".into(), Some(Hook::FilterInput), jump.clone());

@@ -35,14 +35,14 @@ pub enum Step {
 /// What packets are led to is there before they are led. Backends that are not wanted any more stay while their
 /// connections live, and so do the interfaces that these come in by: both go when the connections have gone.
 ///
-/// Last come the steps that [leave packets](Step::leaves_packets) to nftables.
+/// Last come the steps that [wait](Step::waits) for nftables.
 pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
-    let changed = desired
-        .backends
-        .iter()
-        .filter(|(id, target)| installed.backends.get(id) != Some(target))
-        .map(|(id, target)| Step::Backend(*id, *target));
-    let (late, mut steps): (Vec<_>, Vec<_>) = changed.partition(|step| step.leaves_packets(installed));
+    let mut steps = Vec::new();
+    for (id, target) in &desired.backends {
+        if installed.backends.get(id) != Some(target) {
+            steps.push(Step::Backend(*id, *target));
+        }
+    }
     for (number, service) in &desired.services {
         let before = installed.services.get(number);
         if before.is_none_or(|it| it.settings != service.settings) {
@@ -66,7 +66,6 @@ pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
     }
     let attach = desired.interfaces.difference(&installed.interfaces);
     steps.extend(attach.cloned().map(Step::Attach));
-    steps.extend(late);
     let gone = installed
         .listeners
         .keys()
@@ -77,20 +76,24 @@ pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
         .keys()
         .filter(|it| !desired.services.contains_key(it));
     steps.extend(gone.copied().map(Step::RemoveService));
+    steps.sort_by_key(|step| step.waits(installed));
     steps
 }
 
 impl Step {
-    /// Whether nftables gets packets by it that the program has forwarded until now. Its ruleset rejects what is for
-    /// backends of direct routing and tunnels, so the new one has to be there before.
-    pub fn leaves_packets(&self, installed: &TcState) -> bool {
+    /// Whether the new ruleset has to be there before: by this step nftables gets packets that the program has
+    /// forwarded until now, or for backends that it may not know yet. It would reject them.
+    pub fn waits(&self, installed: &TcState) -> bool {
+        let in_use = |number: &u32| installed.listeners.values().any(|it| it == number);
         match self {
             Step::Unlisten(_) | Step::RemoveService(_) => true,
+            Step::Listen(listen, _) => installed.listeners.contains_key(listen),
+            Step::Table(number, _) | Step::Pins(number, _) => in_use(number),
             Step::Backend(id, target) => {
                 let before = installed.backends.get(id);
                 !target.method.is_direct() && before.is_some_and(|it| it.method.is_direct())
             }
-            _ => false,
+            Step::Service(..) | Step::Attach(_) => false,
         }
     }
 
@@ -219,12 +222,12 @@ mod tests {
     fn told(desired: &TcState, installed: &TcState) -> Vec<(String, bool)> {
         plan(desired, installed)
             .iter()
-            .map(|step| (step.to_string(), step.leaves_packets(installed)))
+            .map(|step| (step.to_string(), step.waits(installed)))
             .collect()
     }
 
     #[test]
-    fn what_leaves_packets_to_nftables_comes_last() {
+    fn what_nftables_has_to_know_first_comes_last() {
         let (nat, dr) = (state(Method::Nat), state(Method::DirectRouting));
         assert_eq!(told(&dr, &nat), [("backend 1 dr 10.1.0.11".to_owned(), false)]);
         assert_eq!(told(&nat, &dr), [("backend 1 nat 10.1.0.11".to_owned(), true)]);
@@ -235,6 +238,20 @@ mod tests {
                 ("remove service 1".to_owned(), true)
             ]
         );
-        assert!(told(&dr, &TcState::default()).iter().all(|(_, leaves)| !leaves));
+        assert!(told(&dr, &TcState::default()).iter().all(|(_, waits)| !waits));
+    }
+
+    #[test]
+    fn a_table_in_use_waits_and_a_new_one_does_not() {
+        let before = state(Method::DirectRouting);
+        let mut after = before.clone();
+        after.service(1).table = DispatchTable::empty().resized(4);
+        assert_eq!(told(&after, &before), [("table 1 of 4 slots".to_owned(), true)]);
+        after.service(2).table = DispatchTable::empty().resized(8);
+        let waiting: Vec<_> = told(&after, &before)
+            .into_iter()
+            .filter(|(_, waits)| *waits)
+            .collect();
+        assert_eq!(waiting, [("table 1 of 4 slots".to_owned(), true)]);
     }
 }
