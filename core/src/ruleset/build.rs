@@ -5,6 +5,7 @@ mod clients;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::refusal::{CLOSED, refuse};
 use super::{
     Chain, Direction, Elements, Family, Hook, Key, MapName, Protocol, Rule, Ruleset, Statement, Table,
 };
@@ -29,8 +30,6 @@ pub struct Facts {
 
 /// The chain that every new connection is led through.
 const DISPATCH: &str = "dispatch";
-/// The chain for what asks for a port that is nobody's.
-pub(super) const CLOSED: &str = "closed";
 /// The chain that counts the packets of our connections.
 const ACCOUNT: &str = "account";
 /// The chain for what the tc program has found no backend for.
@@ -371,14 +370,6 @@ impl Builder<'_> {
         self.chain("count-input".into(), Some(Hook::FilterInput), jump.clone());
         self.chain("count-output".into(), Some(Hook::FilterOutput), jump);
     }
-}
-
-/// Refuses whatever comes here, and counts it: by the first of two rules, for all of it.
-fn refuse() -> [Vec<Statement>; 2] {
-    [
-        vec![Statement::Counter, Statement::RejectTcp],
-        vec![Statement::Reject],
-    ]
 }
 
 /// A rule that is for no service in particular.

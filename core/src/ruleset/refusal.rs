@@ -1,5 +1,18 @@
 //! What the ruleset refuses, and which of its rules count that.
 
+use super::Statement;
+
+/// The chain for what asks for a port that is nobody's.
+pub(super) const CLOSED: &str = "closed";
+
+/// Refuses whatever comes here, and counts it: all of it by the first of two rules.
+pub(super) fn refuse() -> [Vec<Statement>; 2] {
+    [
+        vec![Statement::Counter, Statement::RejectTcp],
+        vec![Statement::Reject],
+    ]
+}
+
 /// Why a packet is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
@@ -35,7 +48,7 @@ impl Refusal {
     /// What a chain refuses, if it counts that, and which of its rules that count does.
     pub fn counted_in(chain: &str) -> Option<(Refusal, usize)> {
         match chain {
-            super::build::CLOSED => Some((Refusal::ClosedPort, 0)),
+            CLOSED => Some((Refusal::ClosedPort, 0)),
             "nat-prerouting" | "nat-output" => Some((Refusal::UnknownBackend, 0)),
             // The first one says how many connections it has scheduled.
             _ if chain.starts_with("svc-") => Some((Refusal::NoBackend, 1)),
