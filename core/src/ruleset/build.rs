@@ -183,9 +183,9 @@ impl Builder<'_> {
             statements,
             comment: comment.clone(),
         };
-        let [tcp, others] = refuse();
-        let choose = [vec![Statement::Counter, choose, chosen], tcp, others];
-        let rules = before.into_iter().chain(choose).map(rule).collect();
+        let choose = vec![Statement::Counter, choose, chosen];
+        let rules = before.into_iter().chain([choose]).chain(refuse());
+        let rules = rules.map(rule).collect();
         self.chain(service_chain(&service.name), None, rules);
     }
 
@@ -274,8 +274,7 @@ impl Builder<'_> {
                 port: None,
             },
         ];
-        let [tcp, others] = refuse();
-        vec![here, tcp, others]
+        [here].into_iter().chain(refuse()).collect()
     }
 
     /// The chain that gives a full-NAT service's connections their source address.

@@ -5,12 +5,10 @@ use super::Statement;
 /// The chain for what asks for a port that is nobody's.
 pub(super) const CLOSED: &str = "closed";
 
-/// Refuses whatever comes here, and counts it: all of it by the first of two rules.
-pub(super) fn refuse() -> [Vec<Statement>; 2] {
-    [
-        vec![Statement::Counter, Statement::RejectTcp],
-        vec![Statement::Reject],
-    ]
+/// Refuses whatever comes here, and counts it. The counter has a rule of its own: in one with a reset, nft's language
+/// does not say whether it counts other protocols than TCP.
+pub(super) fn refuse() -> [Vec<Statement>; 3] {
+    [Statement::Counter, Statement::RejectTcp, Statement::Reject].map(|it| vec![it])
 }
 
 /// Why a packet is refused.
