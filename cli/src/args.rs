@@ -7,6 +7,7 @@ mod look;
 mod plugin;
 mod read;
 mod real_server;
+mod simulate;
 
 use std::path::PathBuf;
 
@@ -16,9 +17,10 @@ pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs, RunArgs};
 pub use look::{EventsArgs, ExplainArgs};
-pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject};
+pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject, TestPluginArgs};
 pub use read::{BackendsArgs, ConnectionsArgs, Export, PersistenceArgs};
 pub use real_server::{Places, RealServerCommand, SetupArgs, StatusArgs, UndoArgs};
+pub use simulate::SimulateArgs;
 
 use crate::exit;
 

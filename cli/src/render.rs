@@ -2,6 +2,7 @@
 
 mod backends;
 mod change;
+mod chart;
 mod connections;
 mod doctor;
 mod events;
@@ -13,7 +14,9 @@ mod program;
 mod quantity;
 mod real_server;
 mod services;
+mod simulation;
 mod status;
+mod suite;
 mod table;
 mod text;
 
@@ -22,6 +25,7 @@ mod samples;
 
 pub use backends::backends;
 pub use change::{plan, summary, torn};
+pub use chart::chart;
 pub use connections::connections;
 pub use doctor::findings;
 pub use events::event;
@@ -33,5 +37,7 @@ pub use program::program;
 pub use quantity::count;
 pub use real_server::{lines, real_server};
 pub use services::services;
+pub use simulation::simulation;
 pub use status::{is_degraded, status};
+pub use suite::report;
 pub use text::{escape, escape_block, escape_painted, steers};

@@ -6,7 +6,7 @@
 mod addresses;
 mod asked;
 mod clients;
-mod counting;
+pub(crate) mod counting;
 pub mod engine;
 mod error;
 mod events;

@@ -39,6 +39,13 @@ impl DispatchTable {
         changed
     }
 
+    /// Has the table begin at the slot that is drawn next, when so many connections have drawn one.
+    pub fn begin_at(&mut self, drawn: u64) {
+        let slots = self.slots.len().max(1) as u64;
+        let next = usize::try_from(drawn % slots).unwrap_or_default();
+        self.slots.rotate_right(next);
+    }
+
     /// The same table with another number of slots: cut off, or begun again.
     #[must_use]
     pub fn resized(&self, slots: u32) -> Self {
@@ -139,6 +146,17 @@ mod tests {
         assert_eq!(ids(&table.slots), [1, 1, 3, 1, 3]);
         assert_eq!(table.repair(&[]), 5);
         assert_eq!(table.slots, vec![None; 5]);
+    }
+
+    #[test]
+    fn a_table_begins_where_the_next_slot_is() {
+        let mut table = DispatchTable {
+            dispatch: Dispatch::Cycle,
+            slots: [1, 2, 3].map(|id| Some(BackendId(id))).to_vec(),
+        };
+        table.begin_at(7);
+        assert_eq!(ids(&table.slots), [3, 1, 2]);
+        DispatchTable::empty().begin_at(7);
     }
 
     #[test]

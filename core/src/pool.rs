@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::config::{Backend, Config, Forward, Listen, Service};
 use crate::ids::BackendIds;
 use crate::ruleset::Family;
-use crate::scheduler::Candidate;
+use crate::scheduler::{BackendId, Candidate};
 
 /// Names a pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -59,6 +59,37 @@ pub fn family_of(service: &Service, backend: &Backend) -> Option<Family> {
 pub fn members(service: &Service, family: Family) -> impl Iterator<Item = &Backend> {
     let of_pool = move |backend: &&Backend| family_of(service, backend) == Some(family);
     service.backends.iter().filter(of_pool)
+}
+
+/// Which of a service's backends every id stands for that its clients may keep: the backend's own id, and those of the
+/// backends on the same real server (of the same port first) in the other services of its persistence group.
+pub fn kin<'c>(
+    config: &'c Config,
+    ids: &BackendIds,
+    service: &'c Service,
+    family: Family,
+) -> Vec<(BackendId, BackendId, &'c Backend)> {
+    let identified = |service: &'c Service| {
+        let members = members(service, family);
+        members.filter_map(|it| Some((ids.get(&service.name, it.address)?, it)))
+    };
+    let own: Vec<_> = identified(service).collect();
+    let mut kin: Vec<_> = own.iter().map(|(id, it)| (*id, *id, *it)).collect();
+    let group = |service: &'c Service| service.persistence.as_ref()?.group.as_deref();
+    let others = config.services.iter().filter(|other| {
+        other.name != service.name && group(service).is_some() && group(other) == group(service)
+    });
+    for (theirs, backend) in others.flat_map(identified) {
+        let same_port = own.iter().find(|(_, it)| it.address == backend.address);
+        let same_server = || {
+            own.iter()
+                .find(|(_, it)| it.address.address == backend.address.address)
+        };
+        if let Some((ours, it)) = same_port.or_else(same_server) {
+            kin.push((theirs, *ours, *it));
+        }
+    }
+    kin
 }
 
 /// All pools of a configuration with their backends, in the order of the file.

@@ -20,13 +20,15 @@ mod host;
 mod incumbent;
 mod instance;
 mod sandbox;
+pub mod simulate;
+pub mod stage;
 mod supervise;
 mod supervised;
 mod ticker;
 mod vet;
 mod wrap;
 
-pub use call_error::CallError;
+pub use call_error::{Breach, CallError, Place};
 pub use contract::{VERSION as CONTRACT_VERSION, WIT as CONTRACT};
 pub use description::{Description, ParamError, ParamKind, ParamSpec};
 pub use find::{BUILTIN, FindPluginError, Origin, available, builtin, find, locate};

@@ -13,7 +13,7 @@ mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wvs_tc_bpf::{Listen, Pin, ServiceSettings, Target};
+use wvs_tc_bpf::{Kin, Listen, Pin, ServiceSettings, Target};
 
 pub use build::{Facts, build, wanted_interfaces};
 pub use examine::examine;
@@ -52,6 +52,8 @@ pub struct TcService {
     pub table: DispatchTable,
     /// Clients whose backend is given.
     pub pins: BTreeSet<Pin>,
+    /// What it makes of the backends of its persistence group.
+    pub kin: BTreeSet<Kin>,
 }
 
 impl TcService {
@@ -61,6 +63,7 @@ impl TcService {
             settings: ServiceSettings::default(),
             table: DispatchTable::empty(),
             pins: BTreeSet::new(),
+            kin: BTreeSet::new(),
         }
     }
 }

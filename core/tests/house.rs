@@ -83,6 +83,11 @@ fn decisions_do_no_io_and_know_no_clock() {
         "core/src/real_server/seen.rs",
         "core/src/real_server/segments.rs",
         "core/src/tc/examine.rs",
+        "core/src/scheduler/conform/sequence.rs",
+        "core/src/scheduler/conform/shrink.rs",
+        "core/src/scheduler/simulate.rs",
+        "core/src/scheduler/simulate",
+        "core/src/scheduler/stage.rs",
         "core/src/scheduler/supervise.rs",
     ];
     let words = [

@@ -31,6 +31,7 @@ fn every_scheduler_that_is_built_in_conforms() {
     for (name, bytes) in BUILTIN {
         let promises = Promises {
             proportional: PROPORTIONAL.contains(&name).then_some(1),
+            ..Promises::default()
         };
         let findings = examine(bytes, &[], promises);
         assert_eq!(findings.len(), 13, "{name}");
@@ -115,6 +116,7 @@ fn a_promise_is_held_against_the_plugin() {
     let bytes = BUILTIN.iter().find(|(name, _)| *name == "fo").unwrap().1;
     let promises = Promises {
         proportional: Some(1),
+        ..Promises::default()
     };
     let findings = examine(bytes, &[], promises);
     assert_eq!(verdicts(&findings, Verdict::Failed), ["fairness"], "{findings:#?}");

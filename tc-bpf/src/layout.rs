@@ -13,10 +13,10 @@ use std::fmt::Write as _;
 use std::mem::size_of;
 
 use declare::{InC, events, layout, numbers};
-pub use records::{Answer, Asked, Asking, Persistent, PersistentKey, PinKey, Pinned, Report};
+pub use records::{Answer, Asked, Asking, KinKey, Persistent, PersistentKey, PinKey, Pinned, Report};
 
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// A type that C and Rust lay out alike, valid for every pattern of bits.
 ///
@@ -271,6 +271,8 @@ numbers! {
     SERVICE_EXPIRE_QUIESCED: u32 = 4;
     /// Clients may be pinned.
     SERVICE_PINS: u32 = 8;
+    /// Clients keep backends of other services too, which stand for its own.
+    SERVICE_GROUPED: u32 = 16;
     /// The service was set: for those who read the map.
     SERVICE_KNOWN: u32 = 1 << 31;
 

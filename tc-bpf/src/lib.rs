@@ -46,7 +46,7 @@ pub use maps::{MapError, Maps, NewTable, OpenError};
 pub use persist::PersistentEntry;
 pub use questions::{Question, Questions};
 pub use reports::{Report, Reports, What};
-pub use service::{Persistence, Pin, ServiceSettings, WhenQuiesced};
+pub use service::{Kin, Persistence, Pin, ServiceSettings, WhenQuiesced};
 pub use sweep::{Counts, Sweep, Timeouts};
 pub use target::{Encapsulation, Family, Kind, Listen, Method, Target, Way};
 

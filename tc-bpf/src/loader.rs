@@ -32,6 +32,8 @@ pub struct Sizes {
     pub persistent: u32,
     /// Pins; they take memory when they are set.
     pub pins: u32,
+    /// What the services of groups make of each other's backends; likewise.
+    pub kin: u32,
 }
 
 impl Default for Sizes {
@@ -46,13 +48,14 @@ impl Default for Sizes {
             fragments: 8_192,
             persistent: 1 << 16,
             pins: 1 << 16,
+            kin: 1 << 16,
         }
     }
 }
 
 impl Sizes {
     /// The maps' elements, and how many entries each has.
-    fn by_map(&self) -> [(&'static str, u32, u32); 15] {
+    fn by_map(&self) -> [(&'static str, u32, u32); 16] {
         let ways = HALF_OPEN_WAYS as u32;
         [
             ("listeners", self.listeners, 1),
@@ -70,6 +73,7 @@ impl Sizes {
             ("persistent", self.persistent, 1),
             ("persistent_new", self.persistent, 1),
             ("pins", self.pins, 1),
+            ("kin", self.kin, 1),
         ]
     }
 }

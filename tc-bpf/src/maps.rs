@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::filter;
 use crate::half_open::HalfOpen;
 use crate::layout::{
-    Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, GATE_TICKS, Gate, Listener, Persistent,
+    Backend, BackendStats, Event, Flow, FlowKey, FlowKey4, GATE_TICKS, Gate, KinKey, Listener, Persistent,
     PersistentKey, PinKey, Pinned, Service, ServiceStats, Settings, Shortcut, TABLE_KIND_SHIFT,
 };
 use crate::pin;
@@ -88,6 +88,7 @@ pub struct Maps {
     pub(crate) persistent: Map<PersistentKey, Persistent>,
     pub(crate) persistent_new: Map<PersistentKey, Persistent>,
     pub(crate) pins: Map<PinKey, Pinned>,
+    pub(crate) kin: Map<KinKey, Pinned>,
     backend_stats: Map<u32, BackendStats>,
     service_stats: Map<u32, ServiceStats>,
     events: Map<u32, u64>,
@@ -140,7 +141,7 @@ impl Maps {
         }
         Ok(open! {
             Map: settings, gates, listeners, shortcuts, services, cycles, tables, backends, flows4, flows6, persistent,
-                persistent_new, pins,
+                persistent_new, pins, kin,
                 backend_stats, service_stats, events;
             HalfOpen: half_open4, half_open6;
         })
@@ -259,13 +260,14 @@ impl Maps {
             .map_err(refused(format!("setting service {service}")))
     }
 
-    /// Removes a service whose listeners are gone: its table, its pins, its counters, and where its cycle was. Its
+    /// Removes a service whose listeners are gone: its table, its pins and kin, its counters, and where its cycle was. Its
     /// connections go on.
     pub fn remove_service(&self, service: u32) -> Result<(), MapError> {
         let doing = || refused(format!("removing service {service}"));
         self.within("service", service, self.services.max_entries)?;
         self.remove_table(service)?;
         self.set_pins(service as u16, &[])?;
+        self.set_kin(service as u16, &[])?;
         self.services
             .set(&service, &Service::default())
             .map_err(doing())?;

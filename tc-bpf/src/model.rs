@@ -16,7 +16,7 @@ use crate::layout::{
     STATE_TIME_WAIT,
 };
 use crate::questions::ends;
-use crate::service::{Pin, ServiceSettings};
+use crate::service::{Kin, Pin, ServiceSettings};
 use crate::target::{Kind, Listen, Method, Target};
 use parse::{Extent, Packet, Parsed, TCP, UDP};
 use persist::Client;
@@ -75,6 +75,7 @@ pub struct Model {
     half_open: HashMap<Connection, Entry>,
     fragments: HashMap<(IpAddr, IpAddr, u32, u8), (u16, u16)>,
     pins: BTreeMap<u32, Vec<Pin>>,
+    kin: BTreeMap<u32, Vec<Kin>>,
     persistent: HashMap<Client, (u16, u16)>,
     asking: bool,
     answers: HashMap<Connection, (u16, u16)>,
@@ -280,7 +281,7 @@ impl Model {
         }
         let settings = self.services.get(&service).copied().unwrap_or_default();
         let pinned = self.pinned(service, &settings, packet);
-        let kept = pinned.or_else(|| self.kept(&settings, packet));
+        let kept = pinned.or_else(|| self.kept(service, &settings, packet));
         let chosen = match kept {
             Some(id) => Some(id),
             None => self.choose(service, packet, stateless)?,

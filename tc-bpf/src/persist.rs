@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::layout::{Persistent, PersistentKey, PinKey};
 use crate::maps::{MapError, Maps, refused};
-use crate::service::{Pin, client};
+use crate::service::{Kin, Pin, client};
 use crate::sys::Map;
 
 /// A client that keeps its backend.
@@ -49,6 +49,35 @@ impl Maps {
         for key in self.pins_of(service).map_err(doing())? {
             if let Some(pinned) = self.pins.get(&key).map_err(doing())? {
                 all.push(Pin::of(&key, &pinned));
+            }
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    /// Gives a service of a group what it makes of the group's backends, in exchange for what it had.
+    pub fn set_kin(&self, service: u16, kin: &[Kin]) -> Result<(), MapError> {
+        let doing = || refused(format!("setting the kin of service {service}"));
+        let known = self.kin(service)?;
+        for one in kin {
+            let (key, own) = one.entry(service);
+            self.kin.set(&key, &own).map_err(doing())?;
+        }
+        for gone in known.iter().filter(|it| kin.iter().all(|one| one.of != it.of)) {
+            self.kin.delete(&gone.entry(service).0).map_err(doing())?;
+        }
+        Ok(())
+    }
+
+    /// What a service makes of its group's backends.
+    pub fn kin(&self, service: u16) -> Result<Vec<Kin>, MapError> {
+        let doing = || refused(format!("reading the kin of service {service}"));
+        let mut all = Vec::new();
+        for key in self.kin.keys().map_err(doing())? {
+            if key.service == service
+                && let Some(own) = self.kin.get(&key).map_err(doing())?
+            {
+                all.push(Kin::of(&key, &own));
             }
         }
         all.sort();

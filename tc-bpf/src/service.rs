@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::flows::tick;
 use crate::layout::{
-    PIN_PREFIX, PinKey, Pinned, SERVICE_EXPIRE_QUIESCED, SERVICE_KNOWN, SERVICE_ONE_PACKET,
-    SERVICE_PERSISTENT, SERVICE_PINS, Service,
+    KinKey, PIN_PREFIX, PinKey, Pinned, SERVICE_EXPIRE_QUIESCED, SERVICE_GROUPED, SERVICE_KNOWN,
+    SERVICE_ONE_PACKET, SERVICE_PERSISTENT, SERVICE_PINS, Service,
 };
 
 /// How a service treats new connections.
@@ -25,6 +25,8 @@ pub struct ServiceSettings {
 pub struct Persistence {
     /// Services of one group share it: a client has one backend in all of them.
     pub group: u16,
+    /// Its clients may come from the group's other services, whose backends stand for its own: [`crate::Maps::set_kin`].
+    pub shared: bool,
     /// How long a client may begin no connection and still find its backend; up to 24 days.
     pub timeout: Duration,
     /// How many bits of an IPv4 address name a client.
@@ -74,6 +76,9 @@ impl From<ServiceSettings> for Service {
         }
         if let Some(kept) = settings.persistence {
             service.flags |= SERVICE_PERSISTENT;
+            if kept.shared {
+                service.flags |= SERVICE_GROUPED;
+            }
             if kept.when_quiesced == WhenQuiesced::Expire {
                 service.flags |= SERVICE_EXPIRE_QUIESCED;
             }
@@ -94,6 +99,7 @@ impl ServiceSettings {
         let has = |flag| service.flags & flag != 0;
         let persistence = has(SERVICE_PERSISTENT).then(|| Persistence {
             group: service.group,
+            shared: has(SERVICE_GROUPED),
             timeout: tick().saturating_mul(service.timeout),
             mask: bits(&service.mask4),
             mask6: bits(&service.mask6),
@@ -168,6 +174,40 @@ impl Pin {
     }
 }
 
+/// What a service makes of a backend that a client of its group keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kin {
+    /// The backend that the client keeps.
+    pub of: u16,
+    /// The service's own backend on the same real server.
+    pub backend: u16,
+    /// The generation of that one's id.
+    pub generation: u16,
+}
+
+impl Kin {
+    /// As the map has it.
+    pub(crate) fn entry(&self, service: u16) -> (KinKey, Pinned) {
+        let key = KinKey {
+            service,
+            backend: self.of,
+        };
+        let own = Pinned {
+            backend: self.backend,
+            generation: self.generation,
+        };
+        (key, own)
+    }
+
+    pub(crate) fn of(key: &KinKey, own: &Pinned) -> Self {
+        Self {
+            of: key.backend,
+            backend: own.backend,
+            generation: own.generation,
+        }
+    }
+}
+
 /// A client's address: 4 or 16 bytes, then zeros.
 pub(crate) fn client(address: &[u8; 16], family: u8) -> IpAddr {
     match (family, address) {
@@ -193,6 +233,7 @@ mod tests {
     fn services_survive_the_map() {
         let persistence = Persistence {
             group: 9,
+            shared: true,
             timeout: Duration::from_secs(360),
             mask: 24,
             mask6: 64,

@@ -17,7 +17,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wvs_tc_bpf::model::{Model, Outcome};
 use wvs_tc_bpf::{
-    Encapsulation, Family, Forwarder, Kind, Listen, Meta, Method, Persistence, Pin, Questions,
+    Encapsulation, Family, Forwarder, Kin, Kind, Listen, Meta, Method, Persistence, Pin, Questions,
     ServiceSettings, Sizes, Target, Way, WhenQuiesced,
 };
 
@@ -32,6 +32,7 @@ enum Step {
     Table(u32, Kind, Vec<Option<u16>>),
     Service(u32, ServiceSettings),
     Pins(u16, Vec<Pin>),
+    Kin(u16, Vec<Kin>),
     Forget(u16),
     /// Somebody answers, or stops.
     Asking(bool),
@@ -90,8 +91,10 @@ fn settings() -> impl Strategy<Value = ServiceSettings> {
         prop::sample::select(vec![0_u8, 24, 31, 32]),
         prop::sample::select(vec![0_u8, 48, 127, 128]),
     );
-    let kept = (0_u16..2, masks, any::<bool>()).prop_map(|(group, (mask, mask6), keep)| Persistence {
+    let flags = (any::<bool>(), any::<bool>());
+    let kept = (0_u16..2, masks, flags).prop_map(|(group, (mask, mask6), (keep, shared))| Persistence {
         group,
+        shared,
         // The model knows no time.
         timeout: Duration::from_secs(10_000),
         mask,
@@ -129,6 +132,19 @@ fn pins() -> impl Strategy<Value = Vec<Pin>> {
     })
 }
 
+fn kin() -> impl Strategy<Value = Vec<Kin>> {
+    let kin = (1_u16..5, 1_u16..5, 1_u16..3).prop_map(|(of, backend, generation)| Kin {
+        of,
+        backend,
+        generation,
+    });
+    prop::collection::vec(kin, 0..5).prop_map(|mut kin| {
+        kin.sort();
+        kin.dedup_by_key(|it| it.of);
+        kin
+    })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let mark = prop_oneof![9 => Just(0_u32), 1 => Just(5_u32), 1 => Just(6)];
     prop_oneof![
@@ -138,6 +154,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_u32..4, table()).prop_map(|(service, (kind, slots))| Step::Table(service, kind, slots)),
         1 => (0_u32..4, settings()).prop_map(|(service, settings)| Step::Service(service, settings)),
         1 => (0_u16..4, pins()).prop_map(|(service, pins)| Step::Pins(service, pins)),
+        1 => (0_u16..4, kin()).prop_map(|(service, kin)| Step::Kin(service, kin)),
         1 => (1_u16..5).prop_map(Step::Forget),
         1 => any::<bool>().prop_map(Step::Asking),
     ]
@@ -216,6 +233,10 @@ impl Both {
             Step::Pins(service, pins) => {
                 maps.set_pins(*service, pins).unwrap();
                 self.model.set_pins((*service).into(), pins);
+            }
+            Step::Kin(service, kin) => {
+                maps.set_kin(*service, kin).unwrap();
+                self.model.set_kin((*service).into(), kin);
             }
             Step::Forget(backend) => {
                 maps.forget_persistent(*backend).unwrap();

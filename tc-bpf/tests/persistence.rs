@@ -11,11 +11,13 @@ use common::packet::{ACK, Ip, SYN, TCP, UDP, tcp, udp};
 use common::serve::{SEED, target, two, way_of};
 use common::{Sandbox, address};
 use wvs_tc_bpf::{
-    Forwarder, Kind, Listen, Maps, Method, Persistence, Pin, ServiceSettings, Target, Timeouts, WhenQuiesced,
+    Forwarder, Kin, Kind, Listen, Maps, Method, Persistence, Pin, ServiceSettings, Target, Timeouts, Way,
+    WhenQuiesced,
 };
 
 const KEPT: Persistence = Persistence {
     group: 3,
+    shared: false,
     timeout: Duration::from_secs(300),
     mask: 24,
     mask6: 64,
@@ -336,4 +338,60 @@ fn single_datagrams_of_a_client_stay_together() {
         assert_eq!([send("192.0.2.1"), send("192.0.3.1")], [9, 8]);
     }
     assert!(maps.flows().unwrap().is_empty());
+}
+
+/// Services of a group have backends of their own: a client that one of them has sent to a real server gets the other's
+/// backend on the same.
+#[test]
+fn a_group_keeps_the_server_and_not_the_id() {
+    let sandbox = Sandbox::enter();
+    let forwarder = sandbox.load();
+    let maps = forwarder.maps();
+    // Service 1 has the backends 7 and 8, service 2 has 17 and 18 on the same hosts.
+    two(maps);
+    for id in [17, 18] {
+        let mut secure = target(Method::DirectRouting, "10.0.0.9", "");
+        secure.way = secure.way.map(|way| Way {
+            macs: Some(([2, 0, 0, 0, 0, id], [2; 6])),
+            ..way
+        });
+        maps.set_backend(id.into(), &secure).unwrap();
+    }
+    maps.set_table(2, Kind::Cycle, SEED, &[Some(17), Some(18)])
+        .unwrap();
+    let vip = address("10.0.0.100");
+    maps.set_listener(Listen::Address(vip, TCP, 443), 2).unwrap();
+    let kin = |of, backend| Kin {
+        of,
+        backend,
+        generation: maps.backends().unwrap()[&backend].generation,
+    };
+    let shared = persistent(Persistence { shared: true, ..KEPT });
+    for service in [1, 2] {
+        maps.set_service(service, &shared).unwrap();
+    }
+    let plain = [kin(7, 7), kin(8, 8), kin(17, 7), kin(18, 8)];
+    let secure = [kin(7, 17), kin(8, 18), kin(17, 17), kin(18, 18)];
+    maps.set_kin(1, &plain).unwrap();
+    maps.set_kin(2, &secure).unwrap();
+    assert_eq!(maps.kin(2).unwrap(), secure);
+
+    let from = |client: u8| address(&format!("10.9.{client}.1"));
+    let way = |client, port, to| {
+        let ip = Ip::new(from(client), vip, TCP);
+        way_of(&forwarder, &ip, &tcp(port, to, SYN, b""))
+    };
+    for client in 0..8 {
+        // By the last byte of the address that it is sent to; 9 is backend 7.
+        let secure = if way(client, 1000, 80) == 9 { 17 } else { 18 };
+        assert_eq!(way(client, 1001, 443), secure);
+        assert_eq!(way(client, 1002, 80), if secure == 17 { 9 } else { 8 });
+        assert_eq!(way(client, 1003, 443), secure);
+    }
+    // A service that lacks the server chooses anew, for the whole group.
+    maps.set_table(2, Kind::Cycle, SEED, &[Some(17)]).unwrap();
+    maps.set_kin(2, &[kin(7, 17), kin(17, 17)]).unwrap();
+    for client in 0..8 {
+        assert_eq!((way(client, 1004, 443), way(client, 1005, 80)), (17, 9));
+    }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::SimulateArgs;
+
 /// `wvs plugin`
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
@@ -11,6 +13,10 @@ pub enum PluginCommand {
     New(NewArgs),
     /// Check that a director is served well by a scheduler
     Check(CheckPluginArgs),
+    /// Lead a scheduler through events at random, and see whether it holds what every scheduler must
+    Test(TestPluginArgs),
+    /// See what a scheduler does with a workload
+    Simulate(Box<SimulateArgs>),
     /// What a scheduler says of itself, and the parameters it takes
     Inspect(InspectArgs),
     /// Measure what a scheduler's calls cost
@@ -45,6 +51,37 @@ pub struct CheckPluginArgs {
     /// Fail unless every backend's share is its weight's, to less than this many slots
     #[arg(long, value_name = "SLOTS")]
     pub proportional: Option<u32>,
+}
+
+/// `wvs plugin test`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Backends come, go, change, drain, fail and get connections; after each event the scheduler is told and asked, in the
+sandbox in which a director runs it. For what does not hold, the shortest events that show it are printed: they happen
+to a service that begins without backends. Ends with 1 if something that every scheduler must hold does not; notes
+are no failures. The situations in which schedulers mostly fail are made by `wvs plugin check`.
+
+Examples:
+  wvs plugin test mine.wasm
+  wvs plugin test mine.wasm --proportional 1 --no-starvation --sequences 2000
+  wvs plugin test lblcr --seed 7 -o json")]
+pub struct TestPluginArgs {
+    /// The scheduler
+    #[command(flatten)]
+    pub subject: Subject,
+    /// So many sequences of 8 to 35 events each
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub sequences: u32,
+    /// The seed of the sequences; the same seed makes the same ones
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Fail unless every backend's share is its weight's, to less than this many slots; with connections only where
+    /// the scheduler does not look at them
+    #[arg(long, value_name = "SLOTS")]
+    pub proportional: Option<u32>,
+    /// Fail if a backend whose weight makes 16 slots or more gets none, which is right for some schedulers
+    #[arg(long)]
+    pub no_starvation: bool,
 }
 
 /// `wvs plugin inspect`

@@ -2,7 +2,7 @@
 
 use wvs_core::scheduler::conform::Verdict;
 
-use crate::args::{CheckPluginArgs, PluginCommand};
+use crate::args::{CheckPluginArgs, PluginCommand, SimulateArgs, TestPluginArgs};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::local::{self, LocalError};
@@ -18,6 +18,8 @@ pub fn execute(command: &PluginCommand, output: &Output) -> Result<Exit, Command
             }
         }
         PluginCommand::Check(args) => return check(args, output),
+        PluginCommand::Test(args) => return test(args, output),
+        PluginCommand::Simulate(args) => simulate(args, output)?,
         PluginCommand::Inspect(args) => {
             let found = local::plugin::inspect(&args.subject).map_err(LocalError::Plugin)?;
             output.value("the plugin", &found, render::inspection)?;
@@ -43,4 +45,34 @@ fn check(args: &CheckPluginArgs, output: &Output) -> Result<Exit, CommandError> 
         return Ok(Exit::Failed);
     }
     Ok(Exit::Done)
+}
+
+/// Failed if an invariant does not hold.
+fn test(args: &TestPluginArgs, output: &Output) -> Result<Exit, CommandError> {
+    let report = local::plugin::test(args).map_err(LocalError::Plugin)?;
+    output.value("the report", &report, render::report)?;
+    let failed = report
+        .invariants
+        .iter()
+        .filter(|held| held.verdict == Verdict::Failed)
+        .count();
+    if failed > 0 {
+        let invariants = render::count(failed, "invariant");
+        output.message(&format!("{invariants} of {} not held", report.invariants.len()));
+        return Ok(Exit::Failed);
+    }
+    Ok(Exit::Done)
+}
+
+fn simulate(args: &SimulateArgs, output: &Output) -> Result<(), CommandError> {
+    let simulated = local::plugin::simulate::simulate(args).map_err(LocalError::Plugin)?;
+    if let Some(path) = &args.svg {
+        let chart = render::chart(&simulated);
+        local::plugin::simulate::write(path, &chart).map_err(LocalError::Plugin)?;
+    }
+    output.value("the simulation", &simulated, render::simulation)?;
+    if let Some(path) = &args.svg {
+        output.message(&format!("wrote {}", path.display()));
+    }
+    Ok(())
 }

@@ -1,18 +1,20 @@
 //! Plugins as their authors see them.
 
+pub mod simulate;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wvs_core::scheduler::bench::{Price, StartCost, StartCostError, bench as measure, start};
-use wvs_core::scheduler::conform::{Finding, Promises, check as examine};
+use wvs_core::scheduler::conform::{Finding, Promises, Report, Trial, check as examine, test as try_out};
 use wvs_core::scheduler::{
     BUILTIN, CONTRACT_VERSION, CallError, Dispatch, Limits, LoadPluginError, ParamError, ParamKind, Plugin,
     PluginHost, StartHostError, builtin,
 };
 
-use crate::args::Subject;
+use crate::args::{Subject, TestPluginArgs};
 
 /// Why nothing can be said of a plugin.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,9 @@ pub enum PluginError {
     /// It fails.
     #[error("the plugin failed; `wvs plugin check` says where and what to do")]
     Call(#[from] CallError),
+    /// Nothing can be simulated.
+    #[error(transparent)]
+    Simulate(#[from] simulate::Failure),
     /// Its start cannot be measured.
     #[error("the plugin's start cannot be measured")]
     Start(#[from] StartCostError),
@@ -147,7 +152,25 @@ fn read(name: &str) -> Result<(Vec<u8>, String), PluginError> {
 /// Checks a plugin as the conformance suite does.
 pub fn check(subject: &Subject, proportional: Option<u32>) -> Result<Vec<Finding>, PluginError> {
     let loaded = load(subject)?;
-    examine(&loaded.plugin, &loaded.params, Promises { proportional }).map_err(PluginError::Params)
+    let promises = Promises {
+        proportional,
+        ..Promises::default()
+    };
+    examine(&loaded.plugin, &loaded.params, promises).map_err(PluginError::Params)
+}
+
+/// Leads a plugin through events at random.
+pub fn test(args: &TestPluginArgs) -> Result<Report, PluginError> {
+    let loaded = load(&args.subject)?;
+    let trial = Trial {
+        sequences: args.sequences,
+        seed: args.seed,
+        promises: Promises {
+            proportional: args.proportional,
+            everybody: args.no_starvation,
+        },
+    };
+    try_out(&loaded.plugin, &loaded.params, trial).map_err(PluginError::Params)
 }
 
 /// What a plugin says of itself.

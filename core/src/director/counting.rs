@@ -16,11 +16,11 @@ use crate::pool::PoolKey;
 use crate::scheduler::{BackendId, Load};
 
 /// The shortest pause between two walks: a table is as good as the counts it was made from are fresh.
-pub(super) const SHORTEST: Duration = Duration::from_millis(20);
+pub(crate) const SHORTEST: Duration = Duration::from_millis(20);
 /// The pause where nothing moved.
-const QUIET: Duration = Duration::from_millis(100);
+pub(crate) const QUIET: Duration = Duration::from_millis(100);
 /// How many times the CPU time of a round (the walk and what follows from it) the pause after it is.
-const RESPITE: u32 = 10;
+pub(crate) const RESPITE: u32 = 10;
 /// The longest sleep where nothing is to be counted.
 const IDLE: Duration = Duration::from_secs(3600);
 

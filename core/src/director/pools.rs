@@ -188,8 +188,7 @@ impl RunningPool {
     /// Has the plan of a scheduler that looks at load begin at the slot that the kernel draws next.
     pub(super) fn aligned(&self, mut table: DispatchTable, position: Option<u64>) -> DispatchTable {
         if let (Dispatch::Cycle, true, Some(position)) = (table.dispatch, self.wants_load(), position) {
-            let next = usize::try_from(position % u64::from(self.slots)).unwrap_or_default();
-            table.slots.rotate_right(next);
+            table.begin_at(position);
         }
         table
     }

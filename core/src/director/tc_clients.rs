@@ -12,6 +12,7 @@ use crate::config::Prefix;
 use crate::kernel::tc::TcError;
 use crate::ruleset::Family;
 use crate::scheduler::BackendId;
+use crate::tc::TcService;
 
 impl Engine {
     /// Those of one service or of all, by address, and where they go.
@@ -40,23 +41,20 @@ impl Engine {
         entry: &PersistentEntry,
         silent: Duration,
     ) -> Option<PersistentClient> {
-        let id = BackendId(entry.backend);
-        let target = self.tc.installed.backends.get(&id)?;
-        let (last, backend) = self.ids.whose(id)?;
-        let keeps = |kept: &Persistence| {
-            let left = kept.when_quiesced == WhenQuiesced::Expire && target.quiesced;
-            kept.group == entry.group && silent <= kept.timeout && !left
-        };
+        let last = self
+            .ids
+            .whose(BackendId(entry.backend))
+            .map(|(service, _)| service);
         let family = Family::of(entry.client);
         let services = self.tc.numbers.iter().filter_map(|(pool, number)| {
-            let kept = self.tc.installed.services.get(&number)?.settings.persistence?;
             let asked = pool.family == family && only.is_none_or(|name| name == pool.service);
-            (asked && keeps(&kept)).then_some((&pool.service, kept))
+            let service = self.tc.installed.services.get(&number).filter(|_| asked)?;
+            let kept = service.settings.persistence?;
+            let here = kept.group == entry.group && silent <= kept.timeout;
+            let backend = here.then(|| self.own_backend(service, &kept, entry))??;
+            Some((&pool.service, kept, backend))
         });
-        let (service, kept) = services.min_by_key(|(name, _)| name.as_str() != last)?;
-        if target.generation != entry.generation {
-            return None;
-        }
+        let (service, kept, backend) = services.min_by_key(|(name, ..)| Some(name.as_str()) != last)?;
         let length = match family {
             Family::V4 => kept.mask,
             Family::V6 => kept.mask6,
@@ -69,8 +67,29 @@ impl Engine {
                 address: entry.client,
                 length,
             },
-            backend,
+            backend: self.ids.whose(backend)?.1,
             expires: kept.timeout.saturating_sub(silent).as_secs() as u32,
         })
+    }
+
+    /// What a service makes of the backend that a client keeps: that one, or in a group its own on the same server.
+    /// None where it takes the client no more.
+    fn own_backend(
+        &self,
+        service: &TcService,
+        kept: &Persistence,
+        entry: &PersistentEntry,
+    ) -> Option<BackendId> {
+        let installed = |id, generation| {
+            let target = self.tc.installed.backends.get(&BackendId(id));
+            target.filter(|it| it.generation == generation)
+        };
+        let last = installed(entry.backend, entry.generation)?;
+        let (id, target) = match service.kin.iter().find(|it| it.of == entry.backend) {
+            _ if !kept.shared => (entry.backend, last),
+            kin => kin.and_then(|it| Some((it.backend, installed(it.backend, it.generation)?)))?,
+        };
+        let left = kept.when_quiesced == WhenQuiesced::Expire && target.quiesced;
+        (!left).then_some(BackendId(id))
     }
 }

@@ -155,12 +155,15 @@ fn held(maps: &Maps) -> Result<TcState, MapError> {
             });
         let pins = maps.pins(u16::try_from(number).unwrap_or(u16::MAX))?;
         let pins = pins.into_iter().collect();
+        let kin = maps.kin(u16::try_from(number).unwrap_or(u16::MAX))?;
+        let kin = kin.into_iter().collect();
         state.services.insert(
             number,
             TcService {
                 settings,
                 table,
                 pins,
+                kin,
             },
         );
     }
@@ -254,6 +257,10 @@ impl Tc for TcProgram {
                 Step::Pins(number, pins) => {
                     let all: Vec<_> = pins.iter().copied().collect();
                     maps.set_pins(u16::try_from(*number).unwrap_or(u16::MAX), &all)?;
+                }
+                Step::Kin(number, kin) => {
+                    let all: Vec<_> = kin.iter().copied().collect();
+                    maps.set_kin(u16::try_from(*number).unwrap_or(u16::MAX), &all)?;
                 }
                 Step::Listen(listen, number) => maps.set_listener(*listen, *number)?,
                 Step::Attach(interface) => drop(forwarder.attach(interface)?),

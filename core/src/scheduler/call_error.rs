@@ -1,5 +1,6 @@
 //! How a call of a plugin fails.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Why a call of a plugin gave nothing.
@@ -47,7 +48,7 @@ pub enum CallError {
         /// The function of the contract.
         call: &'static str,
         /// In what way.
-        what: String,
+        what: Breach,
     },
     /// It said no, in its own words.
     #[error("plugin {plugin}: {call} refused: {message}")]
@@ -67,6 +68,56 @@ pub enum CallError {
         /// The function of the contract.
         call: &'static str,
     },
+}
+
+/// In what way an answer breaks the contract.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Breach {
+    /// A table of another length.
+    #[error("{asked} slots were asked for, and {came} came")]
+    Length {
+        /// How many slots were asked for.
+        asked: u32,
+        /// How many came.
+        came: usize,
+    },
+    /// A backend that it was not told of.
+    #[error("{place} backend {id}, which was not in the last update")]
+    Unknown {
+        /// Where it stands.
+        place: Place,
+        /// What it answered.
+        id: u32,
+    },
+    /// A backend that takes no new connections.
+    #[error("{place} backend {id}, which takes no new connections (weight 0, draining, full or down)")]
+    Unusable {
+        /// Where it stands.
+        place: Place,
+        /// What it answered.
+        id: u32,
+    },
+    /// Something else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Where a backend stands in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this slot of a table.
+    Slot(usize),
+    /// It is the answer.
+    Choice,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Slot(slot) => write!(f, "slot {slot} holds"),
+            Place::Choice => f.write_str("it chose"),
+        }
+    }
 }
 
 impl CallError {

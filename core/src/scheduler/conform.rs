@@ -4,13 +4,18 @@
 //! table of the wrong length or with a backend that takes no connections; here such situations are made.
 
 mod checks;
+mod replay;
+mod sequence;
+mod shrink;
 mod subject;
+mod suite;
 
 use std::collections::BTreeMap;
 
 use super::{CallError, ParamError, Plugin};
 use subject::Subject;
 pub use subject::{sample_backends, sample_flow};
+pub use suite::{Held, Report, Reproduction, Trial, test};
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -43,6 +48,8 @@ pub struct Finding {
 pub struct Promises {
     /// Shares follow the weights, and no backend's is off by this many slots or more. Holds without connections.
     pub proportional: Option<u32>,
+    /// Everybody who has a weight gets connections, whatever others have to do. Only tests look at it.
+    pub everybody: bool,
 }
 
 /// How one check came out; the name is added later.

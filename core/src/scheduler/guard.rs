@@ -2,10 +2,10 @@
 
 use wasmtime::{AsContextMut, Store, Trap};
 
-use super::CallError;
 use super::deadline::CallTime;
 use super::host::Plugin;
 use super::sandbox::Sandbox;
+use super::{Breach, CallError};
 
 pub(super) fn new_store(plugin: &Plugin, seed: u64) -> Store<Sandbox> {
     let limits = plugin.shared.limits;
@@ -55,7 +55,7 @@ fn explain(plugin: &Plugin, sandbox: &Sandbox, call: &'static str, error: &wasmt
         return CallError::Contract {
             plugin: name,
             call,
-            what: unreadable(error, plugin),
+            what: Breach::Other(unreadable(error, plugin)),
         };
     };
     let cause = match trap {

@@ -9,7 +9,7 @@ use super::deadline::CallTime;
 use super::guard::{accepted, guarded, new_store};
 use super::host::Plugin;
 use super::sandbox::Sandbox;
-use super::{BackendId, CallError, Candidate, Dispatch, Load, NewFlow};
+use super::{BackendId, Breach, CallError, Candidate, Dispatch, Load, NewFlow, Place};
 
 /// One running plugin.
 pub struct Instance {
@@ -84,13 +84,11 @@ impl Usable {
     }
 
     /// The id, if that backend takes connections; or what is wrong with it.
-    fn check(&self, id: u32) -> Result<BackendId, String> {
+    fn check(&self, place: Place, id: u32) -> Result<BackendId, Breach> {
         match self.0.get(id as usize).copied().flatten() {
             Some(true) => Ok(BackendId(id as u16)),
-            Some(false) => Err(format!(
-                "backend {id}, which takes no new connections (weight 0, draining, full or down)"
-            )),
-            None => Err(format!("backend {id}, which was not in the last update")),
+            Some(false) => Err(Breach::Unusable { place, id }),
+            None => Err(Breach::Unknown { place, id }),
         }
     }
 }
@@ -143,7 +141,7 @@ impl Instance {
         guests.suit(dispatch).map_err(|what| CallError::Contract {
             plugin: plugin.name().to_owned(),
             call: "configure",
-            what,
+            what: Breach::Other(what),
         })?;
         Ok(Self {
             plugin: plugin.clone(),
@@ -226,31 +224,30 @@ impl Instance {
             self.call("pick", time, |guests, store| Some(guests.flows.as_ref()?.call_pick(store, wire)))?;
         answer
             .map(|id| {
-                self.usable.check(id).map_err(|what| {
+                self.usable.check(Place::Choice, id).map_err(|what| {
                     // Nothing is known of the state of a plugin that answers what does not exist.
                     self.failed = true;
-                    self.breach("pick", format!("it chose {what}"))
+                    self.breach("pick", what)
                 })
             })
             .transpose()
     }
 
-    fn validate(&self, table: &[u32], slots: u32) -> Result<Vec<Option<BackendId>>, String> {
+    fn validate(&self, table: &[u32], slots: u32) -> Result<Vec<Option<BackendId>>, Breach> {
         if table.len() != slots as usize {
-            return Err(format!("{slots} slots were asked for, and {} came", table.len()));
+            return Err(Breach::Length {
+                asked: slots,
+                came: table.len(),
+            });
         }
         let check = |(slot, &id): (usize, &u32)| match id {
             NO_BACKEND => Ok(None),
-            id => self
-                .usable
-                .check(id)
-                .map(Some)
-                .map_err(|what| format!("slot {slot} holds {what}")),
+            id => self.usable.check(Place::Slot(slot), id).map(Some),
         };
         table.iter().enumerate().map(check).collect()
     }
 
-    fn breach(&self, call: &'static str, what: String) -> CallError {
+    fn breach(&self, call: &'static str, what: Breach) -> CallError {
         CallError::Contract {
             plugin: self.plugin.name().to_owned(),
             call,

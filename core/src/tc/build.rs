@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use wvs_tc_bpf::Listen as Key;
 
-use super::clients::{groups, pins, settings};
+use super::clients::{groups, kin, pins, settings};
 use super::route::{NoWay, Route, in_tunnel, target};
 use super::{ServiceNumbers, TcService, TcState};
 use crate::config::{Config, Listen, PortRange, Service};
@@ -95,6 +95,7 @@ pub fn build(
                 settings: settings(service, number, &groups),
                 table: asked(table),
                 pins: pins(service, family, ids),
+                kin: kin(config, service, family, ids),
             };
             state.services.insert(number, service_now);
             let backends = members(service, family).filter_map(|backend| {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wvs_tc_bpf::{Persistence, Pin, ServiceSettings, WhenQuiesced};
+use wvs_tc_bpf::{Kin, Persistence, Pin, ServiceSettings, WhenQuiesced};
 
 use super::MOST_SERVICES;
 use crate::config::{self, Config, Service};
 use crate::ids::BackendIds;
 use crate::jhash::jhash;
-use crate::pool::members;
+use crate::pool::{self, members};
 use crate::ruleset::Family;
 
 /// The numbers of the persistence groups, above those of services, which are the groups of services without one.
@@ -42,6 +42,7 @@ pub fn settings(service: &Service, number: u32, groups: &BTreeMap<&str, u16>) ->
             Some(name) => groups.get(name.as_str()).copied().unwrap_or_default(),
             None => number as u16,
         },
+        shared: persistence.group.is_some(),
         timeout: persistence.timeout,
         mask: persistence.mask,
         mask6: persistence.mask6,
@@ -74,6 +75,20 @@ pub fn pins(service: &Service, family: Family, ids: &BackendIds) -> BTreeSet<Pin
                 backend: id.0,
                 generation: ids.generation(id),
             })
+        })
+        .collect()
+}
+
+/// What a service of a group makes of the backends that the group's clients keep.
+pub fn kin(config: &Config, service: &Service, family: Family, ids: &BackendIds) -> BTreeSet<Kin> {
+    let grouped = service.persistence.as_ref().is_some_and(|it| it.group.is_some());
+    let all = grouped.then(|| pool::kin(config, ids, service, family));
+    all.into_iter()
+        .flatten()
+        .map(|(kept, own, _)| Kin {
+            of: kept.0,
+            backend: own.0,
+            generation: ids.generation(own),
         })
         .collect()
 }

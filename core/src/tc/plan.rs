@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use wvs_tc_bpf::{Family, Listen, Method, Pin, ServiceSettings, Target};
+use wvs_tc_bpf::{Family, Kin, Listen, Method, Pin, ServiceSettings, Target};
 
 use super::{TcService, TcState};
 use crate::dispatch::DispatchTable;
@@ -20,6 +20,8 @@ pub enum Step {
     Table(u32, DispatchTable),
     /// Exchanges a service's pinned clients.
     Pins(u32, BTreeSet<Pin>),
+    /// Exchanges what a service makes of its group's backends.
+    Kin(u32, BTreeSet<Kin>),
     /// Leads what it names to a service.
     Listen(Listen, u32),
     /// Attaches the program to an interface (`tc filter add dev … ingress bpf`).
@@ -50,6 +52,9 @@ pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
         }
         if before.map_or(!service.pins.is_empty(), |it| it.pins != service.pins) {
             steps.push(Step::Pins(*number, service.pins.clone()));
+        }
+        if before.map_or(!service.kin.is_empty(), |it| it.kin != service.kin) {
+            steps.push(Step::Kin(*number, service.kin.clone()));
         }
     }
     // In a row: the kernel takes several tables at the price of one.
@@ -88,7 +93,7 @@ impl Step {
         match self {
             Step::Unlisten(_) | Step::RemoveService(_) => true,
             Step::Listen(listen, _) => installed.listeners.contains_key(listen),
-            Step::Table(number, _) | Step::Pins(number, _) => in_use(number),
+            Step::Table(number, _) | Step::Pins(number, _) | Step::Kin(number, _) => in_use(number),
             Step::Backend(id, target) => {
                 let before = installed.backends.get(id);
                 !target.method.is_direct() && before.is_some_and(|it| it.method.is_direct())
@@ -114,6 +119,7 @@ impl TcState {
             Step::Service(number, settings) => self.service(*number).settings = *settings,
             Step::Table(number, table) => self.service(*number).table = table.clone(),
             Step::Pins(number, pins) => self.service(*number).pins.clone_from(pins),
+            Step::Kin(number, kin) => self.service(*number).kin.clone_from(kin),
             Step::Listen(listen, number) => drop(self.listeners.insert(*listen, *number)),
             Step::Attach(interface) => drop(self.interfaces.insert(interface.clone())),
             Step::Unlisten(listen) => drop(self.listeners.remove(listen)),
@@ -133,6 +139,7 @@ impl fmt::Display for Step {
             Step::Service(number, settings) => write!(f, "service {number}{}", Words(settings)),
             Step::Table(number, table) => write!(f, "table {number} of {} slots", table.slots.len()),
             Step::Pins(number, pins) => write!(f, "pin {} prefixes of service {number}", pins.len()),
+            Step::Kin(number, kin) => write!(f, "{} backends of the group of service {number}", kin.len()),
             Step::Listen(listen, number) => write!(f, "listen {} to service {number}", Words(listen)),
             Step::Attach(interface) => write!(f, "attach to {interface}"),
             Step::Unlisten(listen) => write!(f, "listen no more {}", Words(listen)),

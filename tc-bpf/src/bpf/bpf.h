@@ -18,6 +18,9 @@
 #define ONCE __attribute__((noinline))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+/* What a value is stays hidden from the compiler. The verifier of Linux 6.1 learns from "below n" and not from "not zero":
+ * a length is known not to be 0 as one more than what is below n, which the compiler would make simpler again. */
+#define OPAQUE(x) asm volatile("" : "+r"(x))
 
 /* How BTF carries a map's declaration. */
 #define NUMBER(name, value) int (*name)[value]

@@ -91,11 +91,15 @@ APART int address_part(struct __sk_buff *skb, struct packet *p, const struct bac
 /* `first` bytes go with the first part, and the rest with the second. */
 APART int cut(struct __sk_buff *skb, struct packet *p, const struct backend *b, __u32 first)
 {
-	__u32 zero = 0, rest = p->len - sizeof(struct iphdr) - first, frag;
+	__u32 zero = 0, last = p->len - sizeof(struct iphdr) - first - 1, rest, frag;
 	struct tail *tail = bpf_map_lookup_elem(&tails, &zero);
 	struct iphdr ip;
 
-	if (!tail || !rest || rest > TAIL || drop_tags(skb, p) ||
+	OPAQUE(last);
+	if (!tail || last >= TAIL)
+		return TC_ACT_SHOT;
+	rest = last + 1;
+	if (drop_tags(skb, p) ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(ip) + first, tail->bytes, rest) < 0)
 		return TC_ACT_SHOT;

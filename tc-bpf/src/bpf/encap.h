@@ -54,7 +54,7 @@ INLINE __u32 carry(__u32 sum)
 ONCE int sum_all(struct __sk_buff *skb, __u32 at, __u32 len)
 {
 	__u8 piece[PIECE] = {};
-	__u32 sum = 0;
+	__u32 sum = 0, last;
 
 	for (int i = 0; i < PIECES && len >= PIECE; i++) {
 		if (bpf_skb_load_bytes(skb, at, piece, PIECE) < 0)
@@ -66,7 +66,9 @@ ONCE int sum_all(struct __sk_buff *skb, __u32 at, __u32 len)
 	if (len >= PIECE)
 		return -1;
 	__builtin_memset(piece, 0, PIECE);
-	if (len && bpf_skb_load_bytes(skb, at, piece, len) < 0)
+	last = len - 1;
+	OPAQUE(last);
+	if (len && (last >= PIECE || bpf_skb_load_bytes(skb, at, piece, last + 1) < 0))
 		return -1;
 	return carry(bpf_csum_diff(0, 0, (__be32 *)piece, PIECE, sum));
 }

@@ -11,6 +11,7 @@
 #define SERVICE_PERSISTENT 0x2
 #define SERVICE_EXPIRE_QUIESCED 0x4
 #define SERVICE_PINS 0x8
+#define SERVICE_GROUPED 0x10
 #define SERVICE_KNOWN 0x80000000
 #define PIN_PREFIX 0x20
 #define BACKEND_QUIESCED 0x1
@@ -336,6 +337,14 @@ struct pinned {
 _Static_assert(sizeof(struct pinned) == 4, "pinned");
 _Static_assert(__builtin_offsetof(struct pinned, backend) == 0, "pinned.backend");
 _Static_assert(__builtin_offsetof(struct pinned, generation) == 2, "pinned.generation");
+
+struct kin_key {
+	__u16 service;
+	__u16 backend;
+} __attribute__((aligned(4)));
+_Static_assert(sizeof(struct kin_key) == 4, "kin_key");
+_Static_assert(__builtin_offsetof(struct kin_key, service) == 0, "kin_key.service");
+_Static_assert(__builtin_offsetof(struct kin_key, backend) == 2, "kin_key.backend");
 
 struct asked {
 	struct flow_key key;

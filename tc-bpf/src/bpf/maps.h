@@ -38,6 +38,7 @@ SHARED_ARRAY(half_open6, struct half_open_set6);
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment_way, 1);
 MAP(persistent, BPF_MAP_TYPE_LRU_HASH, struct persistent_key, struct persistent, 1);
 MAP(persistent_new, BPF_MAP_TYPE_LRU_HASH, struct persistent_key, struct persistent, 1);
+MAP(kin, BPF_MAP_TYPE_HASH, struct kin_key, struct pinned, 1);
 MAP(backend_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct backend_stats, 1);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct service_stats, 1);
 MAP(events, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, EVENTS);

@@ -31,6 +31,19 @@ INLINE __u32 pinned_backend(const struct packet *p, const struct service *servic
 	return pin && may_keep(service, pin->backend, pin->generation) ? pin->backend | BY_PIN : 0;
 }
 
+/* A service of a group has backends of its own, with ports of their own: the client keeps the real server. */
+INLINE __u32 own_backend(const struct service *service, __u32 number, const struct persistent *entry)
+{
+	struct kin_key key = { .service = number, .backend = entry->backend };
+	struct pinned *own;
+
+	/* An id that was handed on stands for another server. */
+	if (!backend_of(entry->backend, entry->generation))
+		return 0;
+	own = bpf_map_lookup_elem(&kin, &key);
+	return own && may_keep(service, own->backend, own->generation) ? own->backend : 0;
+}
+
 INLINE void persistent_key(const struct packet *p, const struct service *service, struct persistent_key *key)
 {
 	const __u32 *client = (const __u32 *)p->key.addresses, *mask = (const __u32 *)service->mask6;
@@ -71,6 +84,8 @@ ONCE __u32 kept_backend(const struct packet *p, const struct service *service, _
 	/* The entry may be newer than `now`: then it is not old. */
 	if (!entry || (int)(now - entry->seen) > (int)service->timeout)
 		return 0;
+	if (service->flags & SERVICE_GROUPED)
+		return own_backend(service, number, entry);
 	return may_keep(service, entry->backend, entry->generation) ? entry->backend : 0;
 }
 

@@ -49,6 +49,14 @@ layout! {
         generation: u16,
     }
 
+    /// What a service of a group makes of a backend that the group's clients keep. Map `kin`, to [`Pinned`].
+    struct KinKey = kin_key {
+        /// The service.
+        service: u16,
+        /// The backend that a client keeps.
+        backend: u16,
+    }
+
     /// A packet that begins a connection, and wants to know its backend. Ring `asked`; the whole frame follows.
     struct Asked = asked {
         /// The connection; of IPv4 as [`super::FlowKey4`] and zeros.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Model;
 use super::parse::Packet;
-use crate::service::{Persistence, Pin, ServiceSettings, WhenQuiesced};
+use crate::service::{Kin, Persistence, Pin, ServiceSettings, WhenQuiesced};
 
 /// A group and a client of it.
 pub(super) type Client = (u16, IpAddr);
@@ -35,6 +35,11 @@ impl Model {
     /// As [`crate::Maps::set_pins`].
     pub fn set_pins(&mut self, service: u32, pins: &[Pin]) {
         self.pins.insert(service, pins.to_vec());
+    }
+
+    /// As [`crate::Maps::set_kin`].
+    pub fn set_kin(&mut self, service: u32, kin: &[Kin]) {
+        self.kin.insert(service, kin.to_vec());
     }
 
     /// As [`crate::Maps::forget_persistent`].
@@ -68,9 +73,16 @@ impl Model {
     }
 
     /// The backend that the client has already.
-    pub(super) fn kept(&self, settings: &ServiceSettings, packet: &Packet) -> Option<u16> {
-        let client = client(packet, settings.persistence.as_ref()?);
-        let (id, generation) = *self.persistent.get(&client)?;
+    pub(super) fn kept(&self, service: u32, settings: &ServiceSettings, packet: &Packet) -> Option<u16> {
+        let persistence = settings.persistence.as_ref()?;
+        let (id, generation) = *self.persistent.get(&client(packet, persistence))?;
+        if persistence.shared {
+            self.valid(id, generation)?;
+            let own = self.kin.get(&service)?.iter().find(|it| it.of == id)?;
+            return self
+                .may_keep(own.backend, own.generation, settings)
+                .then_some(own.backend);
+        }
         self.may_keep(id, generation, settings).then_some(id)
     }
 

@@ -61,6 +61,7 @@ pub fn small() -> Sizes {
         fragments: 4_096,
         persistent: 4_096,
         pins: 1_024,
+        kin: 1_024,
     }
 }
 

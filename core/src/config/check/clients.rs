@@ -68,13 +68,25 @@ fn persistence(checker: &mut Checker<'_>, index: usize, persistence: &Persistenc
 
 /// What services of a group remember is of use to each other only if they mean the same by a client.
 fn groups(checker: &mut Checker<'_>) {
-    let mut first: BTreeMap<&str, (usize, &Persistence)> = BTreeMap::new();
+    let mut first: BTreeMap<&str, (usize, &Service)> = BTreeMap::new();
     for (index, service) in checker.config.services.iter().enumerate() {
         let Some(persistence) = &service.persistence else {
             continue;
         };
         let Some(group) = &persistence.group else { continue };
-        let (earlier, other) = *first.entry(group).or_insert((index, persistence));
+        let (earlier, other) = *first.entry(group).or_insert((index, service));
+        if other.uses_tc() != service.uses_tc() {
+            let whose = checker.service_words(earlier);
+            let message = format!(
+                "{whose} is of the group {group:?} too, and only one of them has backends of direct routing or tunnels: \
+                 nftables remembers the clients of the other"
+            );
+            let key = ServiceKey::Persistence(PersistenceKey::Group);
+            let problem = checker.at(index, key.clone(), message);
+            problem.help("give each a group of its own, or both a backend of \"dr\" or \"tun\"");
+            problem.related = Some(Place::Service(earlier, key));
+        }
+        let Some(other) = &other.persistence else { continue };
         if (other.mask, other.mask6) != (persistence.mask, persistence.mask6) {
             let whose = checker.service_words(earlier);
             let message = format!("{whose} is of the group {group:?} too, and takes other bits for a client");

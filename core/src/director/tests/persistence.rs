@@ -298,3 +298,45 @@ fn the_programs_clients_are_listed_too() {
     bench.engine.edit(&drain).unwrap();
     assert_eq!(bench.persistence(None), both[1..]);
 }
+
+#[test]
+fn a_client_of_the_programs_groups_is_each_services() {
+    let mut bench = Bench::new();
+    let service = |name: &str, port: u16, backends: &str| {
+        format!(
+            "[[service]]\nname = \"{name}\"\nlisten = [\"tcp://10.0.0.100:{port}\"]\nforward = \"dr\"\n\
+             persistence = {{ timeout = \"6m\", group = \"shop\" }}\nbackend = [{backends}]\n"
+        )
+    };
+    let both = "{ address = \"10.0.0.11\" }, { address = \"10.0.0.12\" }";
+    let one = "{ address = \"10.0.0.12\" }";
+    let services = [
+        service("http", 80, both),
+        service("https", 443, both),
+        service("less", 81, one),
+    ];
+    bench.apply(&services.concat()).unwrap();
+    let program = bench.program();
+    let group = program
+        .services
+        .values()
+        .next()
+        .unwrap()
+        .settings
+        .persistence
+        .unwrap()
+        .group;
+    let entry = PersistentEntry {
+        group,
+        client: [192, 0, 2, 7].into(),
+        backend: bench.id("https", "10.0.0.11").0,
+        generation: 0,
+        seen: 0,
+        proved: true,
+    };
+    bench.tc.0.lock().unwrap().kept = vec![(entry, Duration::ZERO)];
+    // It came to this one last, and the other has the same server; the third has not.
+    assert_eq!(bench.persistence(None), ["https 192.0.2.7/32 10.0.0.11"]);
+    assert_eq!(bench.persistence(Some("http")), ["http 192.0.2.7/32 10.0.0.11"]);
+    assert!(bench.persistence(Some("less")).is_empty());
+}

@@ -67,6 +67,7 @@ fn loading(pin_dir: &Path) -> Finding {
         fragments: SMALL,
         persistent: SMALL,
         pins: SMALL,
+        kin: SMALL,
     };
     let loaded = Forwarder::load(&place, &sizes).map(drop);
     // Whatever is left of it is nobody's.

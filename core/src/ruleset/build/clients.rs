@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use super::Builder;
 use crate::config::{Backend, Config, Persistence, Service, WhenQuiesced};
 use crate::ids::BackendIds;
-use crate::pool::{family_of, members};
+use crate::pool::{family_of, kin};
 use crate::ruleset::{Family, IdMap, Ids, Key, Rule, Statement};
-use crate::scheduler::BackendId;
 
 /// Where a service's clients are remembered, if they are.
 pub fn client_map(service: &Service) -> Option<IdMap> {
@@ -119,31 +118,12 @@ impl Builder<'_> {
         rules
     }
 
-    /// Which backend of a service every id stands for that its clients may be remembered with. The services of a
-    /// group write ids of their own backends: for the others, each stands for the backend on the same real server.
+    /// What [`kin`] says, as far as clients may stay.
     fn held(&self, config: &Config, ids: &BackendIds, service: &Service, persistence: &Persistence) -> Ids {
-        let identified = |service: &'_ Service| -> Vec<(BackendId, Backend)> {
-            members(service, self.family)
-                .filter_map(|it| Some((ids.get(&service.name, it.address)?, it.clone())))
-                .collect()
-        };
-        let mut own = identified(service);
-        own.retain(|(_, it)| persistence.when_quiesced == WhenQuiesced::Keep || takes_clients(it));
-        let mut held: Ids = own.iter().map(|(id, _)| (Key::Backend(*id), *id)).collect();
-        let shares = |other: &&Service| {
-            let group = other.persistence.as_ref().and_then(|it| it.group.as_ref());
-            other.name != service.name && group.is_some() && group == persistence.group.as_ref()
-        };
-        for (theirs, backend) in config.services.iter().filter(shares).flat_map(identified) {
-            let same_port = own.iter().find(|(_, it)| it.address == backend.address);
-            let same_server = || {
-                own.iter()
-                    .find(|(_, it)| it.address.address == backend.address.address)
-            };
-            if let Some((ours, _)) = same_port.or_else(same_server) {
-                held.insert(Key::Backend(theirs), *ours);
-            }
-        }
-        held
+        kin(config, ids, service, self.family)
+            .into_iter()
+            .filter(|(.., own)| persistence.when_quiesced == WhenQuiesced::Keep || takes_clients(own))
+            .map(|(kept, own, _)| (Key::Backend(kept), own))
+            .collect()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::subject::{Service, Slots, Subject, backend, sample_backends, sample_flow, sample_flow6};
+use super::subject::{
+    Service, Slots, Subject, backend, differences, sample_backends, sample_flow, sample_flow6,
+};
 use super::{Outcome, Promises};
 use crate::scheduler::{BackendId, CallError, Candidate, Dispatch, HashKey, Load, ParamKind};
 
@@ -390,8 +392,4 @@ pub(super) fn time(subject: &Subject<'_>) -> Outcome {
         return Outcome::note(format!("{detail}; {} ms are allowed", limit.as_millis()), fix);
     }
     Outcome::passed(detail)
-}
-
-fn differences(one: &Slots, other: &Slots) -> usize {
-    one.iter().zip(other).filter(|(one, other)| one != other).count()
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::scheduler::deadline::cpu_time;
+pub(super) use crate::scheduler::stage::backend;
 use crate::scheduler::{BackendId, CallError, Candidate, Dispatch, Instance, Load, NewFlow, Plugin};
 
 /// A dispatch table as a plugin answers it, or its choices for as many connections.
@@ -19,6 +20,11 @@ pub(super) struct Subject<'a> {
     pub(super) params: Vec<(String, String)>,
     slowest: RefCell<Slowest>,
     slowest_pick: RefCell<Slowest>,
+}
+
+/// In how many entries two tables differ.
+pub(super) fn differences(one: &Slots, other: &Slots) -> usize {
+    one.iter().zip(other).filter(|(one, other)| one != other).count()
 }
 
 /// How long a call took, and which it was.
@@ -134,19 +140,6 @@ pub fn sample_flow(n: u32) -> NewFlow {
 pub(super) fn sample_flow6(n: u32) -> NewFlow {
     let address = |net: u128| Ipv6Addr::from(0x2001_0db8 << 96 | net << 64 | u128::from(n));
     NewFlow::new((address(1), n as u16).into(), (address(2), 0).into(), n as u8, n)
-}
-
-/// A backend at an address of its own.
-pub(super) fn backend(id: u16, weight: u32) -> Candidate {
-    Candidate {
-        id: BackendId(id),
-        weight,
-        address: Ipv4Addr::from(0x0a01_0000 + u32::from(id)).into(),
-        port: 8080,
-        draining: false,
-        overloaded: false,
-        down: false,
-    }
 }
 
 /// That many backends, with the ids from `first` on and weights from 1 to 7.
