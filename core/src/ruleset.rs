@@ -41,7 +41,7 @@ use std::net::IpAddr;
 pub use hook::Hook;
 pub use ids::{IdMap, Ids, MOST_CLIENTS};
 pub use maps::{CHOSEN, Elements, Key, MapName, Slots};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, service_of};
 pub use statement::{Direction, Statement};
 
 /// The name of our table, in every family.

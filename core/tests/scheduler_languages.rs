@@ -73,6 +73,7 @@ fn services() -> Vec<Vec<Candidate>> {
 fn each_conforms_and_honours_weights() {
     let promises = Promises {
         proportional: Some(2),
+        ..Promises::default()
     };
     for language in KEPT {
         let plugin = load(language, &kept(language));

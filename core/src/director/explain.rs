@@ -18,7 +18,7 @@ use crate::api::{
 use crate::kernel::tc::{Answer, TcError};
 use crate::kernel::{ConntrackError, NftError};
 use crate::pool::{PoolKey, members};
-use crate::ruleset::build::service_of;
+use crate::ruleset::service_of;
 use crate::ruleset::{Family, Key, Protocol, walk};
 use crate::scheduler::BackendId;
 use crate::tc::frame;

@@ -22,7 +22,7 @@ use crate::kernel::NftError;
 use crate::kernel::queue::{AT_ONCE, Queue, QueueError, ROOM, Verdict, Waiting};
 use crate::plan::{Op, Plan};
 use crate::pool::PoolKey;
-use crate::ruleset::build::{asks, asked_service};
+use crate::ruleset::build::{asked_service, asks};
 use crate::ruleset::{Family, Key, MapName, Protocol, Table};
 use crate::scheduler::NewFlow;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::engine::Engine;
 use super::views::ViewError;
 use crate::ruleset::Refusal;
-use crate::ruleset::build::service_of;
+use crate::ruleset::service_of;
 
 /// How many packets were refused.
 #[derive(Debug, Default)]

@@ -44,11 +44,6 @@ pub fn service_chain(service: &str) -> String {
     format!("svc-{service}")
 }
 
-/// The service of such a chain.
-pub fn service_of(chain: &str) -> Option<&str> {
-    chain.strip_prefix("svc-")
-}
-
 /// The name of a service's slot map.
 pub fn slot_map(service: &str) -> String {
     format!("slots-{service}")

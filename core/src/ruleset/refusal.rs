@@ -11,6 +11,11 @@ pub(super) fn refuse() -> [Vec<Statement>; 3] {
     [Statement::Counter, Statement::RejectTcp, Statement::Reject].map(|it| vec![it])
 }
 
+/// The service whose chain it is that chooses.
+pub fn service_of(chain: &str) -> Option<&str> {
+    chain.strip_prefix("svc-")
+}
+
 /// Why a packet is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
@@ -49,7 +54,7 @@ impl Refusal {
             CLOSED => Some((Refusal::ClosedPort, 0)),
             "nat-prerouting" | "nat-output" => Some((Refusal::UnknownBackend, 0)),
             // The first one says how many connections it has scheduled.
-            _ if chain.starts_with("svc-") => Some((Refusal::NoBackend, 1)),
+            _ if service_of(chain).is_some() => Some((Refusal::NoBackend, 1)),
             _ if chain.starts_with("be-") => Some((Refusal::NotForwarded, 0)),
             _ => None,
         }

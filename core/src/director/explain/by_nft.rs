@@ -6,7 +6,7 @@ use super::{ExplainError, listener, pool_of, refusal};
 use crate::api::{Because, Explain, Explanation, ForService, Plane, Then};
 use crate::director::engine::Engine;
 use crate::kernel::{Flow, Nft, NftError, Remembered};
-use crate::ruleset::build::service_of;
+use crate::ruleset::service_of;
 use crate::ruleset::walk::{End, Kernel, Packet, Reason, Walk, source_of, walk};
 use crate::ruleset::{Family, IdMap, Protocol, Statement};
 use crate::scheduler::BackendId;
