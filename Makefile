@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo test test-vm test-vm-one lint bench bench-vm fuzz faults plugins build setup setup-vm
+.PHONY: help demo demo-plugin test test-languages test-vm test-vm-one lint bench bench-vm fuzz faults plugins build setup setup-vm
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -12,6 +12,9 @@ help: ## what there is to make
 demo: setup ## real requests through NAT with each scheduler, in namespaces on this machine
 	$(CARGO) build -q -p wvs -p wvs-tests --bins
 	sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -E'; $$sudo target/debug/wvs-demo
+
+demo-plugin: setup ## the same with a scheduler of your own: make demo-plugin PLUGIN=mine/mine.wasm
+	@scripts/demo-plugin $(PLUGIN)
 
 test: setup ## all tests: pure ones and, as root, the lab with real traffic
 	scripts/test
@@ -21,6 +24,9 @@ test-vm: setup-vm ## direct routing and tunnels on Debian's kernels 6.12 and 6.1
 
 test-vm-one: setup-vm
 	WVS_VM_SECONDS=150 scripts/vm-test --brief 6.12
+
+test-languages: setup ## a scheduler in every language: begun, built, checked and loaded; installs tool chains into target/
+	scripts/test-languages
 
 lint: setup ## formatting, lints and licences
 	scripts/lint

@@ -16,7 +16,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs, RunArgs};
-pub use look::ExplainArgs;
+pub use look::{EventsArgs, ExplainArgs};
 pub use plugin::{CheckPluginArgs, Language, PluginCommand, Subject, TestPluginArgs};
 pub use read::{BackendsArgs, ConnectionsArgs, Export, PersistenceArgs};
 pub use real_server::{Places, RealServerCommand, SetupArgs, StatusArgs, UndoArgs};
@@ -102,10 +102,12 @@ pub enum Command {
     Backends(BackendsArgs),
     /// Tracked connections
     Connections(ConnectionsArgs),
-    /// Clients that stay with their backends from connection to connection
-    Persistence(PersistenceArgs),
+    /// What happened lately, and what happens
+    Events(EventsArgs),
     /// Which backend a packet would get, and why
     Explain(ExplainArgs),
+    /// Clients that stay with their backends from connection to connection
+    Persistence(PersistenceArgs),
     /// Give a backend no new connections and let it keep those it has
     Drain(DrainArgs),
     /// Set a backend's weight

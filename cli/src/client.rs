@@ -1,21 +1,24 @@
 //! The director's API, one function per request.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use wvs_core::api::{
-    Applied, Apply, BackendView, Connections, Edit, Explain, Explanation, Failure, PersistentClients,
+    Applied, Apply, BackendView, Connections, Edit, Event, Explain, Explanation, Failure, PersistentClients,
     Program, Reload, ServiceView, Status, Torn,
 };
 use wvs_core::config::Config;
 
 /// How long a director may take. Loading plugins is the slowest part of a change: seconds, when none is cached.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one that is followed may be silent.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Why a request came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -145,14 +148,6 @@ impl Client {
         self.get("connections", &query)
     }
 
-    /// At most `limit` persistent clients, of all services or of one.
-    pub fn persistence(&self, service: Option<&str>, limit: usize) -> Result<PersistentClients, ClientError> {
-        let limit = limit.to_string();
-        let service = service.map(|it| ("service", it));
-        let query: Vec<_> = service.into_iter().chain([("limit", limit.as_str())]).collect();
-        self.get("persistence", &query)
-    }
-
     /// Where a packet would go, and why.
     pub fn explain(&self, packet: &Explain) -> Result<Explanation, ClientError> {
         self.post("explain", Some(packet))
@@ -161,6 +156,56 @@ impl Client {
     /// The tc program as the kernel holds it.
     pub fn program(&self) -> Result<Program, ClientError> {
         self.get("tc", &[])
+    }
+
+    /// At most `limit` persistent clients, of all services or of one.
+    pub fn persistence(&self, service: Option<&str>, limit: usize) -> Result<PersistentClients, ClientError> {
+        let limit = limit.to_string();
+        let service = service.map(|it| ("service", it));
+        let query: Vec<_> = service.into_iter().chain([("limit", limit.as_str())]).collect();
+        self.get("persistence", &query)
+    }
+
+    /// The last events, or with `follow` these and all that come, until `take` has had enough. With `sample`, one in
+    /// so many packets is among them.
+    pub fn events(
+        &self,
+        follow: bool,
+        sample: Option<u32>,
+        mut take: impl FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let name = "GET /v1/events".to_owned();
+        let (follow, sample) = (follow.to_string(), sample.map(|every| every.to_string()));
+        let sample = sample.as_ref().map(|every| ("sample", every.as_str()));
+        let query: Vec<_> = [("follow", follow.as_str())].into_iter().chain(sample).collect();
+        let request = self
+            .request(Method::GET, "events", &query)?
+            // Nothing may happen for long.
+            .timeout(if follow == "true" { FOREVER } else { PATIENCE });
+        self.runtime.block_on(async {
+            let failed = |error| self.transport(&name, error);
+            let mut answer = request.send().await.map_err(failed)?;
+            let status = answer.status();
+            if !status.is_success() {
+                let bytes = answer.bytes().await.map_err(failed)?;
+                return Err(refusal(name.clone(), status, &bytes));
+            }
+            let mut waiting = Vec::new();
+            while let Some(bytes) = answer.chunk().await.map_err(failed)? {
+                waiting.extend_from_slice(&bytes);
+                while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = waiting.drain(..=end).collect();
+                    let event = serde_json::from_slice(&line).map_err(|source| ClientError::Malformed {
+                        request: name.clone(),
+                        source,
+                    })?;
+                    if take(event).is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The running configuration.
@@ -214,22 +259,11 @@ impl Client {
     ) -> Result<(String, Vec<u8>), ClientError> {
         let name = format!("{method} /v1/{path}");
         let began = Instant::now();
+        let mut request = self.request(method, path, query)?;
+        if let Some(body) = body {
+            request = request.json(body);
+        }
         let answer = self.runtime.block_on(async {
-            // The host is never looked up: every connection goes to the socket.
-            let mut url = Url::parse("http://wvs/v1/").and_then(|base| base.join(path));
-            if let Ok(url) = &mut url
-                && !query.is_empty()
-            {
-                url.query_pairs_mut().extend_pairs(query);
-            }
-            let url = url.map_err(|error| ClientError::Setup {
-                socket: self.socket.clone(),
-                source: error.into(),
-            })?;
-            let mut request = self.http.request(method, url);
-            if let Some(body) = body {
-                request = request.json(body);
-            }
             let answer = request
                 .send()
                 .await
@@ -248,6 +282,26 @@ impl Client {
         } else {
             Err(refusal(name, status, &bytes))
         }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<RequestBuilder, ClientError> {
+        // The host is never looked up: every connection goes to the socket.
+        let mut url = Url::parse("http://wvs/v1/").and_then(|base| base.join(path));
+        if let Ok(url) = &mut url
+            && !query.is_empty()
+        {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let url = url.map_err(|error| ClientError::Setup {
+            socket: self.socket.clone(),
+            source: error.into(),
+        })?;
+        Ok(self.http.request(method, url))
     }
 
     /// Tells a director that is not there from one that breaks off.

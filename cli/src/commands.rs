@@ -33,9 +33,10 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
         Command::Services => read::services(&client()?, output)?,
         Command::Backends(args) => read::backends(&client()?, args, output)?,
         Command::Connections(args) => read::connections(&client()?, args, output)?,
-        Command::Persistence(args) => read::persistence(&client()?, args, output)?,
+        Command::Events(args) => return look::events(&client()?, args, output),
         Command::Explain(args) => look::explain(&client()?, args, output)?,
         Command::Export(Export::Tc) => look::program(&client()?, output)?,
+        Command::Persistence(args) => read::persistence(&client()?, args, output)?,
         Command::Export(Export::Config) => read::config(&client()?, output)?,
         Command::Export(Export::Nft(args)) => {
             let ruleset = match &args.config {

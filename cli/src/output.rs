@@ -68,6 +68,39 @@ impl Output {
         self.data(text.as_bytes())
     }
 
+    /// Writes one of many answers, on a line of its own where it can be. Says whether anybody reads them.
+    pub fn one_of_many<T: Serialize>(
+        &self,
+        what: &'static str,
+        value: &T,
+        for_people: impl FnOnce(&T, Paint) -> String,
+    ) -> Result<bool, CommandError> {
+        let text = match self.format {
+            Format::Table => for_people(value, self.paint),
+            Format::Json => {
+                let json = serde_json::to_string(value).map_err(|error| CommandError::Form {
+                    what,
+                    format: "JSON",
+                    source: error.into(),
+                })?;
+                escape_json(&json) + "\n"
+            }
+            Format::Yaml => {
+                let yaml = serde_yaml_ng::to_string(value).map_err(|error| CommandError::Form {
+                    what,
+                    format: "YAML",
+                    source: error.into(),
+                })?;
+                format!("---\n{yaml}")
+            }
+        };
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            written => written.map(|()| true).map_err(CommandError::Stdout),
+        }
+    }
+
     /// Writes data as it is. A reader that has gone away has had enough: that is no failure.
     pub fn data(&self, bytes: &[u8]) -> Result<(), CommandError> {
         let mut stdout = io::stdout().lock();

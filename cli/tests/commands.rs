@@ -277,3 +277,107 @@ fn completions_know_the_commands() {
         assert!(ran.stdout.contains("teardown") && ran.stdout.contains("manage-vip"), "{shell}");
     }
 }
+
+fn event(what: Value) -> String {
+    let mut event = json!({ "time": "2026-11-21T14:03:05.123Z" });
+    for (key, value) in what.as_object().unwrap() {
+        event[key] = value.clone();
+    }
+    event.to_string() + "\n"
+}
+
+#[test]
+fn a_packet_is_asked_for_as_it_was_described() {
+    let answer = json!({
+        "packet": { "from": "[2001:db8::7]:4001", "to": "[2001:db8::100]:53", "protocol": "udp", "mark": 7 },
+        "local": false,
+        "because": { "reason": "not-ours", "listeners": [{ "listener": "fwmark:9", "service": "web" }] },
+        "then": { "action": "pass" },
+    });
+    let director = FakeDirector::new([("POST /v1/explain", 200, answer.to_string())]);
+    let packet = [
+        "explain",
+        "--from",
+        "[2001:db8::7]:4001",
+        "--to",
+        "[2001:db8::100]:53",
+        "-p",
+        "udp",
+        "-m",
+        "0x7",
+    ];
+    let ran = director.wvs(&packet);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(
+        ran.stdout
+            .starts_with("udp [2001:db8::7]:4001 to [2001:db8::100]:53, firewall mark 7\n"),
+        "{ran:?}"
+    );
+    let asked = director.only_body("POST /v1/explain");
+    assert_eq!(asked, answer["packet"]);
+    let ran = director.wvs(&[&packet[..], &["-o", "json"]].concat());
+    assert_eq!(serde_json::from_str::<Value>(&ran.stdout).unwrap(), answer);
+}
+
+#[test]
+fn packets_without_ends_are_refused_with_the_reason() {
+    for (arguments, said) in [
+        (&["--from", "192.0.2.7", "--to", "10.0.0.100:80"][..], "has no port"),
+        (&["--from", "192.0.2.7:1", "--to", "web:80"], "`web` is not an IP address"),
+        (
+            &["--from", "192.0.2.7:1", "--to", "10.0.0.100:80", "-p", "icmp"],
+            "not a protocol that wvs forwards",
+        ),
+        (&["--from", "192.0.2.7:1", "--to", "10.0.0.100:80", "-m", "x"], "not a firewall mark"),
+        (&["--from", "192.0.2.7:1"], "--to"),
+    ] {
+        let ran = run(wvs("/nonexistent".as_ref()).arg("explain").args(arguments));
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains(said), "{ran:?}");
+    }
+    let ran = run(wvs("/nonexistent".as_ref()).args(["events", "--sample", "10"]));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("--follow"), "{ran:?}");
+}
+
+#[test]
+fn events_are_lines_in_every_form() {
+    let lines = [
+        event(json!({ "event": "repaired", "steps": 2 })),
+        event(json!({ "event": "missed", "events": 7 })),
+    ];
+    let director = FakeDirector::new([("GET /v1/events", 200, lines.concat())]);
+    let table = director.wvs(&["events"]);
+    assert_eq!((table.code, table.stdout.lines().count()), (0, 2), "{table:?}");
+    let json = director.wvs(&["events", "-o", "json"]);
+    let read = json
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let sent = lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert!(read.eq(sent), "{json:?}");
+    let yaml = director.wvs(&["events", "-o", "yaml"]);
+    assert_eq!(yaml.stdout.matches("---\n").count(), 2, "{yaml:?}");
+    // Whoever follows a director wants to know that it has gone.
+    let followed = director.wvs(&["events", "-f", "--sample", "9"]);
+    assert_eq!((followed.code, followed.stdout.lines().count()), (3, 2), "{followed:?}");
+    assert_eq!(followed.stderr, "the director has stopped\n");
+    let asked: Vec<_> = director
+        .requests()
+        .into_iter()
+        .map(|(request, _)| request)
+        .collect();
+    assert_eq!(asked[0], "GET /v1/events?follow=false");
+    assert_eq!(asked[3], "GET /v1/events?follow=true&sample=9");
+}
+
+#[test]
+fn without_the_program_there_is_nothing_to_export() {
+    let failure = json!({ "error": "the tc program is not loaded" }).to_string();
+    let director = FakeDirector::new([("GET /v1/tc", 404, failure)]);
+    let ran = director.wvs(&["export", "tc"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
+    assert_eq!(ran.stderr, "error: the tc program is not loaded\n");
+}

@@ -113,6 +113,46 @@ fn the_header_decides_for_each_connection_too() {
     assert_eq!((prices.code, prices.stdout.contains("PICK")), (0, true), "{prices:?}");
 }
 
+/// That they build is a matter of `make test-languages`; here, that each is whole, and named as it was asked to be.
+#[test]
+fn every_language_has_a_project() {
+    for (language, source, command) in [
+        ("zig", "my-own.zig", "Makefile"),
+        ("assemblyscript", "my-own.ts", "package.json"),
+        ("as", "my-own.ts", "package.json"),
+        ("go", "my-own.go", "Makefile"),
+        ("javascript", "my-own.js", "package.json"),
+        ("js", "my-own.js", "package.json"),
+        ("python", "my_own.py", "Makefile"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let project = begin(language, dir.path());
+        let read = |file: &str| std::fs::read_to_string(format!("{project}/{file}")).unwrap();
+        assert!(read(source).contains("\"my-own\""), "{language}");
+        assert!(read(command).contains("wvs plugin check my-own.wasm"), "{language}");
+        for entry in std::fs::read_dir(&project).unwrap() {
+            let path = entry.unwrap().path();
+            let left = path.is_file() && std::fs::read_to_string(&path).unwrap().contains("{{");
+            assert!(!left, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_packed_module_is_a_component() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = begin("wat", dir.path()) + "/my-own.wat";
+    let packed = dir.path().join("packed.wasm").to_str().unwrap().to_owned();
+    let ran = plugin(&["pack", &file, &packed]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // The version of a component, and not that of a core module.
+    assert_eq!(std::fs::read(&packed).unwrap()[4..8], [0x0d, 0, 1, 0]);
+    assert_eq!(inspect(&packed)["name"], "my-own");
+    let ran = plugin(&["pack", "/nowhere.wasm", &packed]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("cannot read /nowhere.wasm"), "{ran:?}");
+}
+
 /// That it compiles is a matter of the SDK's own tests; here, that nothing of it refers to this repository.
 #[test]
 fn rust_comes_with_the_sdk() {

@@ -6,9 +6,10 @@
 //! | `GET /v1/services` | `Vec<`[`ServiceView`]`>` |
 //! | `GET /v1/backends?service=NAME` | `Vec<`[`BackendView`]`>` |
 //! | `GET /v1/connections?service=NAME&limit=N` | [`Connections`] |
-//! | `GET /v1/persistence?service=NAME&limit=N` | [`PersistentClients`] |
 //! | `POST /v1/explain` with [`Explain`] | [`Explanation`]: where a packet would go, and why |
 //! | `GET /v1/tc` | [`Program`]: the tc program as the kernel holds it |
+//! | `GET /v1/events?follow=BOOL&sample=N` | [`Event`]s, one to a line: the last ones, and with `follow` all that come |
+//! | `GET /v1/persistence?service=NAME&limit=N` | [`PersistentClients`] |
 //! | `GET /v1/config` | the running configuration, [`Config`](crate::config::Config) |
 //! | `GET /v1/ruleset` | the ruleset as nft text |
 //! | `POST /v1/apply` with [`Apply`] | [`Applied`]: a new configuration, or what it would change |
@@ -18,11 +19,13 @@
 //!
 //! A request that fails is answered with [`Failure`] and a status of 4xx (the request's fault) or 5xx.
 
+mod event;
 mod explain;
 mod program;
 
 use std::collections::BTreeMap;
 
+pub use event::{Event, Happening, Sample};
 pub use explain::{
     Because, Chosen, Draw, Explain, Explanation, ForService, Link, Listening, Obstacle, Plane, Refusal, Then,
     Way,
@@ -62,6 +65,11 @@ pub struct Status {
     pub repairs: u64,
     /// The schedulers, one per pool.
     pub schedulers: Vec<SchedulerView>,
+    /// Packets that nftables refused, by reason, since the rules that count them were made: `no-backend` takes new
+    /// connections; nobody listens on a `closed-port`; `not-forwarded` by the tc program, which they have not passed;
+    /// to an `unknown-backend`. What the tc program has nobody for is among its own events.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
     /// The tc program of direct routing and tunnels, where a service uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tc: Option<TcView>,

@@ -9,6 +9,7 @@ mod clients;
 pub(crate) mod counting;
 pub mod engine;
 mod error;
+mod events;
 mod explain;
 mod flows;
 mod forwarding;
@@ -20,10 +21,14 @@ mod program;
 mod queued;
 mod reading;
 mod reconcile;
+mod refused;
+mod samples;
 mod server;
 mod store;
 mod swap;
+mod tc_clients;
 mod tc_views;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -54,6 +59,7 @@ use crate::scheduler::catalog::Catalog;
 use crate::scheduler::{Candidate, PluginEngine, StartHostError};
 use asked::Steps;
 use engine::Engine;
+use events::Events;
 use lock::NamespaceLock;
 use server::{Handle, Step};
 
@@ -139,12 +145,14 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
     let own_steps = Arc::new(steps.clone());
     let engine_steps = Arc::downgrade(&own_steps);
     let (ready, started) = oneshot::channel();
+    let events = Events::default();
     let engine_options = options.clone();
+    let told = events.clone();
     let engine = thread::Builder::new()
         .name("engine".into())
         // Plugins have 1 MiB of it, and the host's own calls come on top.
         .stack_size(8 << 20)
-        .spawn(move || engine_thread(&engine_options, engine_steps, &todo, ready))
+        .spawn(move || engine_thread(&engine_options, told, engine_steps, &todo, ready))
         .map_err(RunError::Start)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -153,7 +161,7 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
         .map_err(RunError::Start)?;
     let result = runtime.block_on(async {
         match started.await {
-            Ok(Ok(())) => answer_requests(listener, steps, options).await,
+            Ok(Ok(())) => answer_requests(listener, steps, events, options).await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(RunError::Start(io::Error::other("the engine ended before it began"))),
         }
@@ -170,11 +178,12 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
 async fn answer_requests(
     listener: std::os::unix::net::UnixListener,
     steps: mpsc::Sender<Step>,
+    events: Events,
     options: &RunOptions,
 ) -> Result<(), RunError> {
     let listener = UnixListener::from_std(listener).map_err(RunError::Start)?;
     let torn_down = Arc::new(Notify::new());
-    let handle = Handle::new(steps, torn_down.clone());
+    let handle = Handle::new(steps, events.clone(), torn_down.clone());
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Start)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
@@ -194,6 +203,8 @@ async fn answer_requests(
             () = torn_down.notified() => tracing::info!("all of wvs is removed from the kernel; stopping"),
         }
         notify(&[NotifyState::Stopping]);
+        // Whoever follows the events would be waited for.
+        events.close();
     };
     axum::serve(listener, server::router(handle))
         .with_graceful_shutdown(stop)
@@ -227,11 +238,12 @@ fn notify(state: &[NotifyState<'_>]) {
 /// The engine's thread: brings up the services, then works off requests and looks after the tables.
 fn engine_thread(
     options: &RunOptions,
+    events: Events,
     steps: Steps,
     todo: &Receiver<Step>,
     ready: oneshot::Sender<Result<(), RunError>>,
 ) {
-    let mut engine = match start_engine(options, steps) {
+    let mut engine = match start_engine(options, steps, events) {
         Ok(engine) => engine,
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -256,10 +268,12 @@ fn engine_thread(
         engine.reschedule(now);
         engine.look_after_tc(now);
         engine.look_after_queue(now);
+        let next_sample = engine.take_samples(now);
         engine.swap_plugins(now);
         engine.attend(Instant::now());
         let until = engine.next_schedule().min(next_look);
         let until = engine.next_attendance().map_or(until, |next| next.min(until));
+        let until = next_sample.map_or(until, |at| until.min(at));
         match todo.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(step) => step(&mut engine),
             Err(RecvTimeoutError::Timeout) => {}
@@ -268,7 +282,7 @@ fn engine_thread(
     }
 }
 
-fn start_engine(options: &RunOptions, steps: Steps) -> Result<Engine, RunError> {
+fn start_engine(options: &RunOptions, steps: Steps, events: Events) -> Result<Engine, RunError> {
     let text = reading::text_of(&options.config).map_err(|source| RunError::Read {
         path: options.config.clone(),
         source,
@@ -281,6 +295,7 @@ fn start_engine(options: &RunOptions, steps: Steps) -> Result<Engine, RunError> 
     let mut engine = Engine::new(doors, catalog, store, options.config.clone()).map_err(RunError::Apply)?;
     engine.pin_dir.clone_from(&options.pin_dir);
     engine.steps = steps;
+    engine.events = events;
     engine.resume(config, &text).map_err(RunError::Apply)?;
     Ok(engine)
 }

@@ -104,6 +104,11 @@ pub trait Nft {
     ) -> Result<BTreeMap<BackendId, BackendTraffic>, NftError>;
     /// How many connections the first rule of a chain that counts has seen: where its `numgen` stands.
     fn position(&mut self, family: Family, chain: &str) -> Result<u64, NftError>;
+    /// What each chain's rules have seen that count, in their order.
+    fn counted(&mut self, family: Family) -> Result<BTreeMap<String, Vec<u64>>, NftError>;
+    /// One client that a map remembers, if it does.
+    fn client(&mut self, family: Family, map: &IdMap, client: IpAddr)
+    -> Result<Option<Remembered>, NftError>;
     /// Clients that a map remembers, by address; none where there is no such map. Where there are more than `most`,
     /// so many and some: for every message of its answer the kernel begins at the first element again, so that
     /// 65,536 take 0.4 s and 262,144 take 6 s.
@@ -178,6 +183,14 @@ pub struct ConntrackError {
 pub trait Conntrack {
     /// Counts the connections of every backend, by one walk of the table.
     fn loads(&mut self, mask: MarkMask) -> Result<BTreeMap<BackendId, Load>, ConntrackError>;
+    /// One connection by its client's packets, without a walk.
+    fn flow(
+        &mut self,
+        mask: MarkMask,
+        protocol: Protocol,
+        client: SocketAddr,
+        target: SocketAddr,
+    ) -> Result<Option<Flow>, ConntrackError>;
     /// Lists connections, at most `limit`, and says how many there are.
     fn flows(&mut self, mask: MarkMask, limit: usize) -> Result<(Vec<Flow>, usize), ConntrackError>;
     /// Forgets all connections of some backends, so that their next packet is answered with a reset, and says

@@ -62,19 +62,21 @@ pub fn members(service: &Service, family: Family) -> impl Iterator<Item = &Backe
 }
 
 /// Which of a service's backends every id stands for that its clients may keep: the backend's own id, and those of the
-/// backends on the same real server (of the same port first) in the other services of its persistence group.
+/// backends on the same real server (of the same port first) in the other services of its persistence group. Only what
+/// stands is looked at of its own.
 pub fn kin<'c>(
     config: &'c Config,
     ids: &BackendIds,
     service: &'c Service,
     family: Family,
-) -> Vec<(BackendId, BackendId, &'c Backend)> {
+    stands: impl Fn(&Backend) -> bool,
+) -> Vec<(BackendId, BackendId)> {
     let identified = |service: &'c Service| {
         let members = members(service, family);
         members.filter_map(|it| Some((ids.get(&service.name, it.address)?, it)))
     };
-    let own: Vec<_> = identified(service).collect();
-    let mut kin: Vec<_> = own.iter().map(|(id, it)| (*id, *id, *it)).collect();
+    let own: Vec<_> = identified(service).filter(|(_, it)| stands(it)).collect();
+    let mut kin: Vec<_> = own.iter().map(|(id, _)| (*id, *id)).collect();
     let group = |service: &'c Service| service.persistence.as_ref()?.group.as_deref();
     let others = config.services.iter().filter(|other| {
         other.name != service.name && group(service).is_some() && group(other) == group(service)
@@ -85,8 +87,8 @@ pub fn kin<'c>(
             own.iter()
                 .find(|(_, it)| it.address.address == backend.address.address)
         };
-        if let Some((ours, it)) = same_port.or_else(same_server) {
-            kin.push((theirs, *ours, *it));
+        if let Some((ours, _)) = same_port.or_else(same_server) {
+            kin.push((theirs, *ours));
         }
     }
     kin

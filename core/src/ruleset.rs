@@ -27,6 +27,7 @@ mod hook;
 mod ids;
 mod maps;
 mod overlap;
+mod refusal;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ use std::net::IpAddr;
 pub use hook::Hook;
 pub use ids::{IdMap, Ids, MOST_CLIENTS};
 pub use maps::{CHOSEN, Elements, Key, MapName, Slots};
+pub use refusal::{Refusal, service_of};
 pub use statement::{Direction, Statement};
 
 /// The name of our table, in every family.

@@ -123,6 +123,20 @@ fn flows_are_listed_with_where_they_went() {
         );
         assert_eq!((flow.protocol, flow.state.as_str()), (Protocol::Tcp, "ESTABLISHED"));
         assert!(flow.expires > 1000);
+        let found = bench
+            .conntrack
+            .flow(MARK, Protocol::Tcp, flow.client, flow.target)
+            .unwrap();
+        assert_eq!(found.map(|found| (found.server, found.state)), Some((flow.server, flow.state.clone())));
+        for (protocol, client, target) in [
+            (Protocol::Udp, flow.client, flow.target),
+            (Protocol::Tcp, flow.target, flow.client),
+            // Its way back is no connection.
+            (Protocol::Tcp, flow.server, flow.client),
+        ] {
+            let found = bench.conntrack.flow(MARK, protocol, client, target).unwrap();
+            assert_eq!(found, None, "{protocol} {client} {target}");
+        }
 
         let more: Vec<_> = (0..4)
             .map(|_| TcpStream::connect(bench.service()).unwrap())

@@ -19,8 +19,9 @@ fn what_is_no_scheduler_is_refused_in_words() {
     );
     assert_eq!(
         refusal(include_str!("plugins/wasi.wat")),
-        "plugin p: imports wasi_snapshot_preview1: a plugin may import wvs:scheduler/host only; build without WASI \
-         (Rust: --target wasm32-unknown-unknown; JavaScript and Python: with the option that stubs WASI)"
+        "plugin p: imports wasi_snapshot_preview1: a plugin may import wvs:scheduler/host only; `wvs plugin pack` \
+         gives a module's runtime what it needs of WASI (or build without: Rust has the target \
+         wasm32-unknown-unknown)"
     );
     assert!(
         refusal(include_str!("plugins/wasi-component.wat"))

@@ -16,7 +16,7 @@ use declare::{InC, events, layout, numbers};
 pub use records::{Answer, Asked, Asking, KinKey, Persistent, PersistentKey, PinKey, Pinned, Report};
 
 /// Changes whenever a map's key, value or meaning does; it is part of the pin path.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// A type that C and Rust lay out alike, valid for every pattern of bits.
 ///
@@ -107,11 +107,11 @@ layout! {
 
     /// What of a packet names a service. Map `listeners`.
     struct Listener = listener {
-        /// The virtual address; with [`KIND_MARK`] the mark in the first four bytes, in the machine's order.
+        /// The virtual address; of a mark, itself in the first four bytes, in the machine's order.
         address: [u8; 16],
         /// 0 means every port.
         port: u16,
-        /// 0 with [`KIND_MARK`].
+        /// 0 of a mark.
         proto: u8,
         /// One of `KIND_*`.
         kind: u8,
@@ -254,8 +254,10 @@ layout! {
 numbers! {
     /// A listener is an address, a protocol and a port.
     KIND_ADDRESS: u8 = 0;
-    /// A listener is a firewall mark.
-    KIND_MARK: u8 = 1;
+    /// A listener is a firewall mark of packets of IPv4. The number is the family's, which saves the program a question.
+    KIND_MARK4: u8 = 4;
+    /// Of IPv6: another service, whose backends are other ones.
+    KIND_MARK6: u8 = 6;
 
     /// What a packet's priority is when nftables takes it on: this, and the backend's id in the low half. An id of 0
     /// means that no backend takes it: it is to be refused.
@@ -394,6 +396,8 @@ events! {
     Unasked = EVENT_UNASKED, false, "unasked";
     /// Too big for the way to the backend, without DF: sent in two fragments.
     Cut = EVENT_CUT, false, "cut";
+    /// Sampled, and not reported: reports came faster than they were read.
+    Unreported = EVENT_UNREPORTED, false, "unreported";
 }
 
 /// The header `src/bpf/layout.h`.

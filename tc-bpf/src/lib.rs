@@ -48,7 +48,7 @@ pub use questions::{Question, Questions};
 pub use reports::{Report, Reports, What};
 pub use service::{Kin, Persistence, Pin, ServiceSettings, WhenQuiesced};
 pub use sweep::{Counts, Sweep, Timeouts};
-pub use target::{Encapsulation, Kind, Listen, Method, Target, Way};
+pub use target::{Encapsulation, Family, Kind, Listen, Method, Target, Way};
 
 /// The forwarding program.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wvs.bpf.o"));

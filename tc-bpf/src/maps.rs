@@ -185,7 +185,7 @@ impl Maps {
         // The filter first: a listener that the filter does not pass would not be found.
         self.change_settings(|settings| match listen {
             Listen::Address(address, ..) => filter::insert(&mut settings.filter, address),
-            Listen::Mark(_) => settings.marks = 1,
+            Listen::Mark(..) => settings.marks = 1,
         })?;
         // A shortcut never outlives what it is short for, wherever we are interrupted.
         self.forget_shortcut(listen)?;
@@ -235,7 +235,7 @@ impl Maps {
             for listen in listeners.keys() {
                 match listen {
                     Listen::Address(address, ..) => filter::insert(&mut settings.filter, *address),
-                    Listen::Mark(_) => settings.marks = 1,
+                    Listen::Mark(..) => settings.marks = 1,
                 }
             }
         })

@@ -161,7 +161,7 @@ impl Model {
         for listen in self.listeners.keys() {
             match listen {
                 Listen::Address(address, ..) => filter::insert(&mut bits, *address),
-                Listen::Mark(_) => marks = true,
+                Listen::Mark(..) => marks = true,
             }
         }
         filter::passes(&bits, address) || (marks && mark != 0)
@@ -262,7 +262,7 @@ impl Model {
     fn service(&self, packet: &Packet, mark: u32) -> Option<u32> {
         let to = packet.connection.to;
         let marked = (mark != 0)
-            .then(|| self.listeners.get(&Listen::Mark(mark)))
+            .then(|| self.listeners.get(&Listen::Mark(to.into(), mark)))
             .flatten();
         let at = |port| self.listeners.get(&Listen::Address(to, packet.proto, port));
         marked

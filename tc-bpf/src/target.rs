@@ -3,19 +3,34 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::layout::{
-    BACKEND_QUIESCED, Backend, KIND_ADDRESS, KIND_MARK, Listener, METHOD_DR, METHOD_LOCAL, METHOD_NAT,
-    METHOD_TUN, SHORTCUT_BITS, SHORTCUT_HASH, SHORTCUT_USED, Shortcut, TABLE_BOTH, TABLE_CYCLE,
+    BACKEND_QUIESCED, Backend, KIND_ADDRESS, KIND_MARK4, KIND_MARK6, Listener, METHOD_DR, METHOD_LOCAL,
+    METHOD_NAT, METHOD_TUN, SHORTCUT_BITS, SHORTCUT_HASH, SHORTCUT_USED, Shortcut, TABLE_BOTH, TABLE_CYCLE,
     TABLE_DESTINATION, TABLE_FLOW, TABLE_SOURCE, TABLE_SOURCE_PORT, TUNNEL_GRE, TUNNEL_GUE, TUNNEL_IPIP,
     TUNNEL_PLAIN,
 };
+
+/// The version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl From<IpAddr> for Family {
+    fn from(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
 
 /// What of a packet names a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Listen {
     /// A virtual address, an IP protocol (6, 17, 132), and a port; port 0 means every port.
     Address(IpAddr, u8, u16),
-    /// A firewall mark, as tc programs before ours set it: nftables marks later than we look.
-    Mark(u32),
+    /// A firewall mark of packets of this family, as tc programs before ours set it: nftables marks later than we look.
+    Mark(Family, u32),
 }
 
 /// An address as the maps have it.
@@ -63,12 +78,15 @@ impl From<Listen> for Listener {
                 proto,
                 kind: KIND_ADDRESS,
             },
-            Listen::Mark(mark) => {
+            Listen::Mark(family, mark) => {
                 let mut address = [0; 16];
                 address[..4].copy_from_slice(&mark.to_ne_bytes());
                 Self {
                     address,
-                    kind: KIND_MARK,
+                    kind: match family {
+                        Family::V4 => KIND_MARK4,
+                        Family::V6 => KIND_MARK6,
+                    },
                     ..Self::default()
                 }
             }
@@ -78,9 +96,14 @@ impl From<Listen> for Listener {
 
 impl From<Listener> for Listen {
     fn from(listener: Listener) -> Self {
-        if listener.kind == KIND_MARK {
+        let family = match listener.kind {
+            KIND_MARK4 => Some(Family::V4),
+            KIND_MARK6 => Some(Family::V6),
+            _ => None,
+        };
+        if let Some(family) = family {
             let [a, b, c, d, ..] = listener.address;
-            return Self::Mark(u32::from_ne_bytes([a, b, c, d]));
+            return Self::Mark(family, u32::from_ne_bytes([a, b, c, d]));
         }
         let address = Ipv6Addr::from(listener.address).to_canonical();
         Self::Address(address, listener.proto, u16::from_be(listener.port))
@@ -355,7 +378,8 @@ mod tests {
         for listen in [
             Listen::Address([10, 0, 0, 1].into(), 6, 80),
             Listen::Address("2001:db8::1".parse().unwrap(), 17, 0),
-            Listen::Mark(0x1234_5678),
+            Listen::Mark(Family::V4, 0x1234_5678),
+            Listen::Mark(Family::V6, 0x1234_5678),
         ] {
             assert_eq!(Listen::from(Listener::from(listen)), listen);
         }

@@ -17,8 +17,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wvs_tc_bpf::model::{Model, Outcome};
 use wvs_tc_bpf::{
-    Encapsulation, Forwarder, Kin, Kind, Listen, Meta, Method, Persistence, Pin, Questions, ServiceSettings,
-    Sizes, Target, Way, WhenQuiesced,
+    Encapsulation, Family, Forwarder, Kin, Kind, Listen, Meta, Method, Persistence, Pin, Questions,
+    ServiceSettings, Sizes, Target, Way, WhenQuiesced,
 };
 
 const SEED: u32 = 0x7776_7300;
@@ -188,7 +188,7 @@ impl Both {
             verdicts: [0; 5],
         };
         both.forwarder.maps().set_limits(0, u32::MAX).unwrap();
-        let mut listeners = vec![(Listen::Mark(5), 3)];
+        let mut listeners = vec![(Listen::Mark(Family::V4, 5), 3), (Listen::Mark(Family::V6, 5), 2)];
         for vips in [VIPS4, VIPS6] {
             for proto in [TCP, UDP, 132] {
                 listeners.push((Listen::Address(address(vips[0]), proto, 80), 0));

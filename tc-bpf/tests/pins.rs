@@ -9,7 +9,7 @@ use common::packet::{ACK, Ip, SYN, TCP, tcp};
 use common::serve::{target, two, v4, v6, way, way_of};
 use common::{Sandbox, address};
 use wvs_tc_bpf::{
-    Attached, Forwarder, Hook, Kind, Listen, Maps, Method, PinLock, ServiceSettings, Target, Way,
+    Attached, Family, Forwarder, Hook, Kind, Listen, Maps, Method, PinLock, ServiceSettings, Target, Way,
 };
 
 /// What was pinned survives the loader, and what does not fit is refused in words.
@@ -160,7 +160,7 @@ fn what_is_installed_can_be_read_back() {
         maps.set_listener(Listen::Address(address("10.0.0.100"), TCP, 80 + *service as u16), *service)
             .unwrap();
     }
-    maps.set_listener(Listen::Mark(9), 7).unwrap();
+    maps.set_listener(Listen::Mark(Family::V6, 9), 7).unwrap();
     drop(sandbox.load());
 
     let again = Maps::open(&sandbox.pins()).unwrap();

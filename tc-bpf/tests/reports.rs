@@ -101,9 +101,12 @@ fn one_in_so_many_is_drawn_and_nobody_waits() {
     syns(1, 5_000);
     let mut reports = Reports::open(&sandbox.pins()).unwrap();
     assert_eq!(all(&mut reports).len(), 0, "those of before");
+    let unreported = || maps.events().unwrap()[&Event::Unreported];
+    let before = unreported();
     syns(5_001, 5_000);
     let read = all(&mut reports).len();
     assert!((3_000..4_000).contains(&read), "as many as there is room for: {read}");
+    assert_eq!(unreported() - before, 5_000 - read as u64);
     maps.set_sampling(10).unwrap();
     syns(10_001, 5_000);
     let read = all(&mut reports).len();

@@ -14,6 +14,7 @@ use serde_json::Value;
 use wvs_tests::{
     Config, Distribution, HeldConnections, HeldOptions, LabOptions, Lifetimes, LongLived, Service, Stage,
     Target, backend, backend6, client_source, client_source6, client_sources, vip, vip6, wait_for,
+    wait_until,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -309,7 +310,8 @@ fn a_firewall_mark_is_a_service() -> Result<()> {
     let config = Config::of([Service::new("marked", &["fwmark:7"])
         .unmanaged()
         .forward("dr")
-        .backends((1..=3).map(backend))])
+        .backends((1..=3).map(backend))
+        .backends((1..=3).map(backend6))])
     .director("interfaces", "[\"br-in\"]");
     let stage = Stage::prepared(LabOptions::one_arm(), config, |lab| {
         let director = lab.director_ns();
@@ -319,6 +321,7 @@ fn a_firewall_mark_is_a_service() -> Result<()> {
             "link set eth0 master br-in",
             "link set br-in up",
             "addr add 10.0.0.1/15 dev br-in",
+            "addr add fd00:a::1/31 dev br-in nodad",
         ] {
             director.ip(command)?;
         }
@@ -326,12 +329,20 @@ fn a_firewall_mark_is_a_service() -> Result<()> {
     })?;
     // The address is the real servers' alone: what comes for it finds the director by the client's route.
     let to: IpAddr = vip(1);
-    stage
-        .lab
-        .client_ns()
-        .ip(&format!("route add {to}/32 via 10.0.0.1"))?;
-    let seen = stage.client().ask_many(SocketAddr::new(to, 81), 30);
-    assert_eq!(seen, Distribution::even(3, 10));
+    // One mark, and for each family a service of its own, as their backends are.
+    for (to, director) in [(to, "10.0.0.1"), (vip6(1), "fd00:a::1")] {
+        stage
+            .lab
+            .client_ns()
+            .ip(&format!("route add {to} via {director}"))?;
+        wait_until("the service to have all its backends", SOON, || {
+            let backends = stage.director.json(&["backends"]).ok()?;
+            let up = |it: &Value| it["state"] == "up";
+            backends.as_array()?.iter().all(up).then_some(())
+        });
+        let seen = stage.client().ask_many(SocketAddr::new(to, 81), 30);
+        assert_eq!(seen, Distribution::even(3, 10), "{to}");
+    }
     // Another mark is nobody's service, and no mark is none either.
     for port in [80, 82] {
         let kind = stage

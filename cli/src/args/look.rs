@@ -44,6 +44,35 @@ impl ExplainArgs {
     }
 }
 
+/// `wvs events`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Each event is a line: the time in UTC, what happened, and of whom.
+  TIME applied|not-applied|repaired WHAT: STEPS or WHY
+  TIME backend-lost|backend-found|backend-full|backend-free SERVICE BACKEND[: WHY]
+  TIME scheduler-failed|scheduler-works|scheduler-exchanged|scheduler-refused SERVICE (FAMILY) PLUGIN[: WHY]
+  TIME scheduled|refused PACKET
+  TIME dropped|noticed REASON: PACKET
+  TIME unreported|missed HOW MANY
+A PACKET is SERVICE PROTOCOL CLIENT > TARGET [to BACKEND], BYTES on INTERFACE[, mark N] (1 in N).
+With -o json, it is an object on a line, with \"time\" and \"event\".
+
+Without --sample the tc program reports nothing. With it, it reports one in N of the packets that open a connection or
+are lost; who asks for fewer than another reader gets fewer. Whoever reads too slowly is told how many were missed.
+
+Examples:
+  wvs events
+  wvs events -f
+  wvs events -f --sample 1000 -o json")]
+pub struct EventsArgs {
+    /// Go on, with all that happens from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Also show one in so many packets that the tc program has scheduled or lost
+    #[arg(short, long, value_name = "N", requires = "follow", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample: Option<u32>,
+}
+
 fn socket(text: &str) -> Result<SocketAddr, String> {
     let Endpoint { address, port } = text.parse().map_err(|error| format!("{error}"))?;
     match port {

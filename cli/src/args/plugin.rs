@@ -21,6 +21,8 @@ pub enum PluginCommand {
     Inspect(InspectArgs),
     /// Measure what a scheduler's calls cost
     Bench(BenchArgs),
+    /// Make a component of a module, with what its language's runtime needs of WASI inside
+    Pack(PackArgs),
 }
 
 /// The scheduler, and its parameters.
@@ -105,6 +107,23 @@ pub struct BenchArgs {
     pub slots: u32,
 }
 
+/// `wvs plugin pack`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A director takes modules as they are. Those that import WASI preview 1, as Go's do, it does not: packed, they get the log
+and random numbers, a clock that only counts, and no arguments, environment or files; and import the contract only.
+
+Examples:
+  wvs plugin pack go.wasm mine.wasm")]
+pub struct PackArgs {
+    /// The module (.wasm or .wat)
+    #[arg(value_name = "MODULE")]
+    pub module: PathBuf,
+    /// The file to write
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
 /// `wvs plugin new`
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -132,6 +151,18 @@ pub enum Language {
     Rust,
     /// With a header and nothing else; needs clang and lld.
     C,
+    /// Needs zig.
+    Zig,
+    /// Like TypeScript; needs node and npm.
+    #[value(name = "assemblyscript", alias = "as")]
+    AssemblyScript,
+    /// Needs go 1.24 or newer.
+    Go,
+    /// Brings an interpreter of 2 MB along; needs node and npm.
+    #[value(name = "javascript", alias = "js")]
+    JavaScript,
+    /// Brings an interpreter of 18 MB along; needs python 3.10 or newer.
+    Python,
     /// WebAssembly as text; needs nothing.
     Wat,
 }

@@ -17,6 +17,10 @@ pub fn execute(command: &PluginCommand, output: &Output) -> Result<Exit, Command
                 output.message(&format!("wrote {}", path.display()));
             }
         }
+        PluginCommand::Pack(args) => {
+            let size = local::plugin::pack(&args.module, &args.file).map_err(LocalError::Plugin)?;
+            output.message(&format!("wrote {}, {size} bytes", args.file.display()));
+        }
         PluginCommand::Check(args) => return check(args, output),
         PluginCommand::Test(args) => return test(args, output),
         PluginCommand::Simulate(args) => simulate(args, output)?,

@@ -34,6 +34,15 @@ pub enum PluginError {
         #[source]
         source: io::Error,
     },
+    /// What was made of it cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// No plugin can be run on this machine.
     #[error(transparent)]
     Host(#[from] StartHostError),
@@ -147,6 +156,22 @@ fn read(name: &str) -> Result<(Vec<u8>, String), PluginError> {
             source,
         }),
     }
+}
+
+/// Makes a component of a module, and says how many bytes it has.
+pub fn pack(module: &Path, file: &Path) -> Result<usize, PluginError> {
+    let name = module.display().to_string();
+    let bytes = std::fs::read(module).map_err(|source| PluginError::Read {
+        path: module.to_owned(),
+        source,
+    })?;
+    let packed = wvs_core::scheduler::pack(&name, &bytes)
+        .map_err(|source| PluginError::Load { file: name, source })?;
+    std::fs::write(file, &packed).map_err(|source| PluginError::Write {
+        path: file.to_owned(),
+        source,
+    })?;
+    Ok(packed.len())
 }
 
 /// Checks a plugin as the conformance suite does.

@@ -55,17 +55,65 @@ const C: [File; 4] = [
     ("README.md", template!("templates/c/README.md")),
 ];
 
-const RUST: [File; 5] = [
+const ZIG: [File; 4] = [
+    ("{{name}}.zig", template!("templates/zig/scheduler.zig")),
+    ("wvs.zig", template!("templates/zig/wvs.zig")),
+    ("Makefile", template!("templates/zig/Makefile")),
+    ("README.md", template!("templates/zig/README.md")),
+];
+
+const ASSEMBLYSCRIPT: [File; 5] = [
+    ("{{name}}.ts", template!("templates/assemblyscript/scheduler.ts")),
+    ("wvs.ts", template!("templates/assemblyscript/wvs.ts")),
+    ("abi.ts", template!("templates/assemblyscript/abi.ts")),
+    ("package.json", template!("templates/assemblyscript/package.json")),
+    ("README.md", template!("templates/assemblyscript/README.md")),
+];
+
+const GO: [File; 7] = [
+    ("{{name}}.go", template!("templates/go/scheduler.go")),
+    ("{{name}}_test.go", template!("templates/go/scheduler_test.go")),
+    ("go.mod", template!("templates/go/go.mod.in")),
+    ("wvs/wvs.go", template!("templates/go/wvs/wvs.go")),
+    ("wvs/abi.go", template!("templates/go/wvs/abi.go")),
+    ("Makefile", template!("templates/go/Makefile")),
+    ("README.md", template!("templates/go/README.md")),
+];
+
+const JAVASCRIPT: [File; 5] = [
+    ("{{name}}.js", template!("templates/javascript/scheduler.js")),
+    ("test.js", template!("templates/javascript/test.js")),
+    ("package.json", template!("templates/javascript/package.json")),
+    ("wit/scheduler.wit", template!("wit/scheduler.wit")),
+    ("README.md", template!("templates/javascript/README.md")),
+];
+
+const PYTHON: [File; 5] = [
+    ("{{crate}}.py", template!("templates/python/scheduler.py")),
+    ("requirements.txt", template!("templates/python/requirements.txt")),
+    ("wit/scheduler.wit", template!("wit/scheduler.wit")),
+    ("Makefile", template!("templates/python/Makefile")),
+    ("README.md", template!("templates/python/README.md")),
+];
+
+const RUST: [File; 12] = [
     ("Cargo.toml", template!("templates/rust/Cargo.toml.in")),
     ("src/lib.rs", template!("templates/rust/src/lib.rs")),
     ("Makefile", template!("templates/rust/Makefile")),
     ("README.md", template!("templates/rust/README.md")),
     ("wvs-plugin/Cargo.toml", template!("templates/rust/sdk-Cargo.toml.in")),
+    ("wvs-plugin/src/bindings.rs", template!("templates/rust/bindings.rs")),
+    ("wvs-plugin/src/bindings/flows.rs", template!("templates/rust/bindings/flows.rs")),
+    ("wvs-plugin/src/bindings/latency.rs", template!("templates/rust/bindings/latency.rs")),
+    ("wvs-plugin/src/bindings/load.rs", template!("templates/rust/bindings/load.rs")),
+    ("wvs-plugin/src/bindings/policy.rs", template!("templates/rust/bindings/policy.rs")),
+    ("wvs-plugin/src/bindings/table.rs", template!("templates/rust/bindings/table.rs")),
+    ("wvs-plugin/src/bindings/timer.rs", template!("templates/rust/bindings/timer.rs")),
 ];
 
 /// The SDK comes along, so that a project needs nothing of this repository.
-const SDK: [File; 16] = sdk_files!(
-    "src/backend.rs" "src/bindings.rs" "src/destinations.rs" "src/flow.rs" "src/glue.rs" "src/hash.rs" "src/host.rs"
+const SDK: [File; 15] = sdk_files!(
+    "src/backend.rs" "src/destinations.rs" "src/flow.rs" "src/glue.rs" "src/hash.rs" "src/host.rs"
     "src/interleave.rs" "src/lib.rs" "src/lookahead.rs" "src/params.rs" "src/ramps.rs" "src/servers.rs" "src/testing.rs"
     "src/testing/world.rs" "wit/scheduler.wit"
 );
@@ -87,6 +135,11 @@ pub fn scaffold(language: Language, name: &str, dir: Option<&Path>) -> Result<Ve
     let files: Vec<File> = match language {
         Language::Wat => WAT.to_vec(),
         Language::C => C.to_vec(),
+        Language::Zig => ZIG.to_vec(),
+        Language::AssemblyScript => ASSEMBLYSCRIPT.to_vec(),
+        Language::Go => GO.to_vec(),
+        Language::JavaScript => JAVASCRIPT.to_vec(),
+        Language::Python => PYTHON.to_vec(),
         Language::Rust => RUST.into_iter().chain(SDK).collect(),
     };
     files.into_iter().map(|file| write(dir, file, name)).collect()
@@ -99,6 +152,8 @@ fn write(dir: &Path, (path, text): File, name: &str) -> Result<PathBuf, Scaffold
             .replace("{{name-length}}", &format!("{:02x}", name.len()))
             .replace("{{crate}}", &name.replace('-', "_"))
             .replace("{{version}}", env!("CARGO_PKG_VERSION"))
+            // Bindings that are written out have the unsafe code that is a macro's otherwise.
+            .replace("#![forbid(unsafe_code)]", "#![deny(unsafe_code)]")
     };
     let path = dir.join(completed(path));
     let written = path
@@ -134,6 +189,8 @@ mod tests {
         files_below(&root, "src", &mut found);
         files_below(&root, "wit", &mut found);
         found.sort();
+        // These are written out in the template.
+        found.retain(|path| path != "wvs-plugin/src/bindings.rs");
         assert_eq!(found, SDK.map(|(path, _)| path.to_owned()));
     }
 

@@ -65,11 +65,17 @@ fn because(it: &Explanation) -> (String, Vec<String>) {
             format!("{client} was there before, and is remembered for {}", duration(u64::from(*expires)))
         }
         Because::Schedule(draw) => drawn(draw),
-        Because::Asked => {
-            "the scheduler is asked for each connection; this one would get it if nobody answered".to_owned()
-        }
         Because::Program => {
             "the tc program says so; what it looks at has changed while it was asked".to_owned()
+        }
+        Because::Asked => {
+            let by = it.service.as_ref().map(|it| it.by);
+            let answer = match (&it.backend, by) {
+                (None, _) => "and answers when this one comes",
+                (Some(_), Some(Plane::Tc)) => "and said so",
+                (Some(_), _) => "and this one gets it where nobody answers",
+            };
+            format!("its scheduler is asked for each connection, {answer}")
         }
         Because::Unseen => {
             "the tc program forwards to it, and this packet has not passed the program: it came in by another interface"
@@ -158,6 +164,7 @@ fn then(then: &Then) -> String {
             format!("its destination becomes {to}, {source}")
         }
         Then::Forward(way) => format!("it is sent {}", self::way(way)),
+        Then::Ask => "it waits until the scheduler has answered".to_owned(),
         Then::Refuse {
             with: Refusal::TcpReset,
         } => "it is refused with a TCP reset".to_owned(),
@@ -179,7 +186,7 @@ pub(super) fn way(way: &Way) -> String {
             source,
             to,
             link,
-        } => format!("in an {tunnel} tunnel from {source} to {to} {}", self::link(link)),
+        } => format!("in a tunnel ({tunnel}) from {source} to {to} {}", self::link(link)),
     }
 }
 

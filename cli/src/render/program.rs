@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wvs_core::api::{Attachment, LoadedProgram, PoolView, Program, TargetView, Way};
+use wvs_core::api::{Attachment, LoadedProgram, PoolView, Program, TargetView};
 
 use super::paint::Paint;
 use super::quantity::count;
@@ -101,14 +101,8 @@ fn backend(it: &TargetView) -> String {
         (Some(service), Some(backend)) => format!("{service} {backend}"),
         _ => "unknown to the director".to_owned(),
     };
-    let method = match it.way {
-        Way::Nat => "nat",
-        Way::Local => "local",
-        Way::Dr(_) => "dr",
-        Way::Tun { .. } => "tun",
-    };
     format!(
-        "{} {name}, generation {}, {method}: {}; {}, {} packets, {} bytes",
+        "{} {name}, generation {}: {}; {}, {} packets, {} bytes",
         it.id,
         it.generation,
         super::explain::way(&it.way),

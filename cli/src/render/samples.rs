@@ -2,7 +2,9 @@
 
 mod look;
 
-pub use look::{explanations, program};
+use std::collections::BTreeMap;
+
+pub use look::{events, explanations, program};
 use wvs_core::api::{
     Applied, BackendState, BackendView, Connection, Connections, PersistentClient, PersistentClients,
     SchedulerHealth, SchedulerView, ServiceView, Status, TcView,
@@ -168,6 +170,7 @@ pub fn healthy() -> Status {
             scheduler("web", Family::V4, "wlc", Dispatch::Cycle),
             scheduler("web", Family::V6, "sh", Dispatch::Hash(HashKey::Source)),
         ],
+        refused: BTreeMap::new(),
         tc: None,
         warnings: vec![],
     }
@@ -188,6 +191,7 @@ pub fn degraded() -> Status {
         drops: counts(&[("too-big", 3), ("vlan-tag", 0)]),
         events: counts(&[("no-syn", 0), ("no-backend", 2)]),
     });
+    status.refused = counts(&[("closed-port", 4), ("no-backend", 12), ("not-forwarded", 0)]);
     status.edited = true;
     status.schedulers[0].health = SchedulerHealth::BackingOff {
         retry_in: 65,

@@ -1,5 +1,6 @@
 //! The director's state for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use wvs_core::api::{SchedulerHealth, SchedulerView, Status, TcView};
@@ -43,6 +44,7 @@ pub fn status(status: &Status, paint: Paint) -> String {
     for (name, value) in facts {
         let _ = writeln!(text, "{name:<9} {}", escape(&value));
     }
+    text += &happened("refused", &status.refused);
     if let Some(tc) = &status.tc {
         text += &program(tc);
     }
@@ -63,22 +65,25 @@ pub fn status(status: &Status, paint: Paint) -> String {
     text
 }
 
-/// The tc program of direct routing and tunnels; of what happened in it, only what did.
+/// How often what happened did; nothing of what did not.
+fn happened(what: &str, counts: &BTreeMap<String, u64>) -> String {
+    let happened = counts.iter().filter(|(_, count)| **count > 0);
+    let words: Vec<_> = happened.map(|(name, count)| format!("{name} {count}")).collect();
+    if words.is_empty() {
+        return String::new();
+    }
+    format!("{what:<9} {}\n", escape(&words.join(", ")))
+}
+
+/// The tc program of direct routing and tunnels.
 fn program(tc: &TcView) -> String {
     let interfaces = match tc.interfaces.as_slice() {
         [] => "attached nowhere".to_owned(),
         some => format!("attached to {}", some.join(", ")),
     };
     let line = format!("{interfaces}, {} connections, {} run out", tc.connections, tc.expired);
-    let mut text = format!("{:<9} {}\n", "tc", escape(&line));
-    for (what, counts) in [("drops", &tc.drops), ("events", &tc.events)] {
-        let happened = counts.iter().filter(|(_, count)| **count > 0);
-        let words: Vec<_> = happened.map(|(name, count)| format!("{name} {count}")).collect();
-        if !words.is_empty() {
-            let _ = writeln!(text, "{what:<9} {}", escape(&words.join(", ")));
-        }
-    }
-    text
+    let line = format!("{:<9} {}\n", "tc", escape(&line));
+    line + &happened("drops", &tc.drops) + &happened("events", &tc.events)
 }
 
 fn schedulers(schedulers: &[SchedulerView], paint: Paint) -> String {
@@ -111,7 +116,7 @@ fn schedulers(schedulers: &[SchedulerView], paint: Paint) -> String {
     table.render(paint)
 }
 
-fn health(health: &SchedulerHealth) -> (String, Tone) {
+pub(super) fn health(health: &SchedulerHealth) -> (String, Tone) {
     let instead = |fallback: &bool| {
         if *fallback {
             ", built-in rr serves"

@@ -107,11 +107,11 @@ pub enum Because {
     },
     /// The schedule names it.
     Schedule(Draw),
-    /// The scheduler is asked for each connection, and has not been for this one: it keeps account of those it decides.
-    /// The backend is who gets it where nobody answers.
-    Asked,
     /// The tc program says so, for a reason that cannot be told any more: what it looks at changes all the time.
     Program,
+    /// The scheduler is asked for each connection, and has not been for this one: it keeps account of those it decides.
+    /// A backend is who gets it where nobody answers.
+    Asked,
     /// No backend takes new connections.
     Nobody {
         /// All of the service for this family, and what hinders them.
@@ -201,6 +201,8 @@ pub enum Then {
     },
     /// The tc program sends it.
     Forward(Way),
+    /// It waits for the answer of the scheduler.
+    Ask,
     /// It is refused at once.
     Refuse {
         /// With what.

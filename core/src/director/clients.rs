@@ -169,6 +169,9 @@ impl Engine {
                 more = found.len() > limit || clients.len() > limit;
             }
         }
+        let by_tc = self.tc_persistence(only)?;
+        clients.extend(by_tc);
+        more |= clients.len() > limit;
         clients.truncate(limit);
         Ok(PersistentClients { more, clients })
     }

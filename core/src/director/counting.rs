@@ -102,7 +102,8 @@ impl Engine {
         let loads = self.loads()?;
         let full = self.full(&loads);
         let changed = full != self.overloaded;
-        self.overloaded = full;
+        let before = std::mem::replace(&mut self.overloaded, full);
+        self.tell_of_room(&before);
         let mut moved: Vec<PoolKey> = self
             .pools
             .iter_mut()
@@ -155,6 +156,7 @@ impl Engine {
         for key in &keys {
             self.told(key, |engine| engine.refresh_slots(key).map(drop));
         }
+        self.tell_of_schedulers();
     }
 
     /// How the tables of pools are used.

@@ -11,11 +11,13 @@ use std::time::Instant;
 use super::asked::{Answering, Steps};
 use super::counting::Clock;
 use super::error::ApplyError;
+use super::events::Events;
 use super::forwarding::TcPlane;
 use super::latency::Rounds;
 use super::ledger::Ledger;
 use super::pools::RunningPool;
 use super::queued::Queued;
+use super::refused::Refused;
 use super::store::{ManagedAddresses, Running, Store};
 use super::swap::Swaps;
 use crate::api::{Applied, Edit};
@@ -66,6 +68,10 @@ pub struct Engine {
     pub(super) tc_traffic: BTreeMap<BackendId, BackendTraffic>,
     /// The backends that have as many connections as they may.
     pub(super) overloaded: BTreeSet<BackendId>,
+    /// What was refused, by the last look.
+    pub(super) refused: Refused,
+    /// Where it tells what happens.
+    pub(super) events: Events,
     pub(super) swaps: Swaps,
 }
 
@@ -89,6 +95,8 @@ impl Engine {
             queued: Queued::default(),
             tc_traffic: BTreeMap::new(),
             overloaded: BTreeSet::new(),
+            refused: Refused::default(),
+            events: Events::default(),
             store,
             config: Config::default(),
             config_file,
@@ -167,6 +175,7 @@ impl Engine {
         self.config = config;
         ids.handed_on(&self.ids).for_each(|id| self.ledger.forget(id));
         self.ids = ids;
+        self.tell_of_schedulers();
         let forgotten = self.forget_clients(&plan);
         self.answer_questions();
         self.leave_queue();
@@ -195,6 +204,7 @@ impl Engine {
                 epoch: self.epoch,
                 config,
             })?;
+            self.tell_of_change(&applied, false);
         }
         Ok(applied)
     }
@@ -203,6 +213,7 @@ impl Engine {
     pub fn edit(&mut self, change: &Edit) -> Result<Applied, ApplyError> {
         let cut = self.to_be_cut(change);
         let mut applied = self.make(change)?;
+        self.tell_of_change(&applied, true);
         self.edited = true;
         self.store.keep_edit(self.epoch, change)?;
         if !cut.is_empty() {

@@ -18,6 +18,7 @@ use crate::api::{
 use crate::kernel::tc::{Answer, TcError};
 use crate::kernel::{ConntrackError, NftError};
 use crate::pool::{PoolKey, members};
+use crate::ruleset::service_of;
 use crate::ruleset::{Family, Key, Protocol, walk};
 use crate::scheduler::BackendId;
 use crate::tc::frame;
@@ -72,6 +73,7 @@ impl Engine {
         };
         match answer {
             Answer::NotOurs => self.by_nft(&mut explanation, None)?,
+            Answer::Asked => self.by_tc_asked(&mut explanation),
             Answer::Refused => self.by_tc_refused(&mut explanation)?,
             Answer::Backend(id) => self.by_tc(&mut explanation, id)?,
         }
@@ -129,7 +131,7 @@ impl Engine {
         listeners
             .map(|(key, chain)| Listening {
                 listener: listener(&key),
-                service: service_name(&chain).to_owned(),
+                service: service_of(&chain).unwrap_or_default().to_owned(),
             })
             .collect()
     }
@@ -195,11 +197,6 @@ fn pool_of(packet: &Explain, service: &str) -> PoolKey {
         service: service.to_owned(),
         family: Family::of(packet.to.ip()),
     }
-}
-
-/// The service of a chain.
-fn service_name(chain: &str) -> &str {
-    chain.strip_prefix("svc-").unwrap_or(chain)
 }
 
 /// A listener as a configuration has it.

@@ -9,6 +9,7 @@ use wvs_tc_bpf::Timeouts;
 use super::counting::{SHORTEST, cpu_time};
 use super::engine::Engine;
 use super::error::ApplyError;
+use crate::api::Happening;
 use crate::config::{Config, Service};
 use crate::ids::BackendIds;
 use crate::kernel::tc::{TcError, TcSettings};
@@ -41,8 +42,10 @@ pub struct TcPlane {
     /// How many connections there were then, and how many have run out since the start.
     pub(super) connections: usize,
     pub(super) expired: u64,
-    /// How many packets each service had nobody for, by the last look.
-    pub(super) refused: BTreeMap<u32, u64>,
+    /// One in how many packets it reports; 0 is none.
+    pub(super) sampling: u32,
+    /// How many reports it could not make, by the last look at them.
+    pub(super) unreported: u64,
     /// Somebody listens no more on an address that the filter still passes.
     stale_filter: bool,
     next_look: Instant,
@@ -61,7 +64,8 @@ impl TcPlane {
             counts: BTreeMap::new(),
             connections: 0,
             expired: 0,
-            refused: BTreeMap::new(),
+            sampling: 0,
+            unreported: 0,
             stale_filter: false,
             next_look: now,
             next_sweep: now,
@@ -177,6 +181,7 @@ impl Engine {
         }
         if let Some(found) = self.doors.tc.open(with)? {
             self.tc.installed = found;
+            self.tc.sampling = 0;
         }
         Ok(tc::plan(state, &self.tc.installed))
     }
@@ -267,7 +272,7 @@ impl Engine {
     }
 
     /// A fault that lasts is told once, not at every look.
-    fn say_once(&mut self, outcome: Result<(), ApplyError>) {
+    pub(super) fn say_once(&mut self, outcome: Result<(), ApplyError>) {
         let said = outcome.as_ref().err().map(|error| crate::chain(error));
         if let (Err(error), true) = (outcome, said != self.tc.trouble) {
             tracing::error!(
@@ -312,15 +317,24 @@ impl Engine {
     fn log_ways(&self, config: &Config, facts: &Facts) {
         let before = self.tc.facts.unreachable(config, &self.ids);
         let now = facts.unreachable(config, &self.ids);
-        let name = |id: BackendId| match self.ids.whose(id) {
-            Some((service, backend)) => format!("{service} {backend}"),
-            None => id.0.to_string(),
-        };
         for (id, why) in now.iter().filter(|(id, _)| !before.contains_key(id)) {
-            tracing::warn!(backend = name(*id), %why, "a backend cannot be reached; it gets no connections");
+            let Some((service, backend)) = self.ids.whose(*id) else {
+                continue;
+            };
+            tracing::warn!(service, %backend, %why, "a backend cannot be reached; it gets no connections");
+            self.events.say(Happening::BackendLost {
+                service: service.to_owned(),
+                backend,
+                why: why.to_string(),
+            });
         }
         for id in before.keys().filter(|id| !now.contains_key(id)) {
-            tracing::info!(backend = name(*id), "a backend can be reached again");
+            let Some((service, backend)) = self.ids.whose(*id) else {
+                continue;
+            };
+            tracing::info!(service, %backend, "a backend can be reached again");
+            let service = service.to_owned();
+            self.events.say(Happening::BackendFound { service, backend });
         }
     }
 

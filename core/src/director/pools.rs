@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::swap::Watch;
-use crate::api::{SchedulerHealth, SchedulerView};
+use crate::api::{Happening, SchedulerHealth, SchedulerView};
 use crate::config::{Config, DirectorSettings, SchedulerSpec, Service};
 use crate::dispatch::DispatchTable;
 use crate::pool::PoolKey;
@@ -32,6 +32,8 @@ pub struct RunningPool {
     loads: Vec<Load>,
     pub(super) table: DispatchTable,
     pub(super) watch: Watch,
+    /// What was told of its scheduler last: how often it had failed, and whether it worked.
+    told: (u64, bool),
 }
 
 /// Why a service's scheduler does not start.
@@ -111,6 +113,7 @@ impl RunningPool {
                 dispatch: Dispatch::Cycle,
                 slots: Vec::new(),
             },
+            told: (0, true),
             watch,
         };
         pool.refill(candidates, None);
@@ -183,7 +186,7 @@ impl RunningPool {
 
     /// Whether its table comes from its scheduler.
     fn works(&self) -> bool {
-        self.scheduler.status().source == Some(Source::Plugin)
+        self.scheduler.works()
     }
 
     /// Takes in counts, and says whether any of its own moved.
@@ -228,6 +231,39 @@ impl RunningPool {
         let loads: &[Load] = if self.wants_load() { &loads } else { &[] };
         let outcome = scheduler.table(&candidates, loads, self.slots, Instant::now());
         self.aligned(outcome.into_table(), position)
+    }
+
+    /// What has become of its scheduler since this was asked last, if anything.
+    pub fn news(&mut self, key: &PoolKey) -> Option<Happening> {
+        let now = (self.scheduler.failures(), self.works());
+        let before = std::mem::replace(&mut self.told, now);
+        if before == now {
+            return None;
+        }
+        let SchedulerView {
+            service,
+            family,
+            plugin,
+            health,
+            last_error,
+            ..
+        } = self.view(key);
+        let works = now == (before.0, true);
+        Some(if works {
+            Happening::SchedulerWorks {
+                service,
+                family,
+                plugin,
+            }
+        } else {
+            Happening::SchedulerFailed {
+                service,
+                family,
+                plugin,
+                error: last_error.unwrap_or_default(),
+                health,
+            }
+        })
     }
 
     /// How its scheduler is.

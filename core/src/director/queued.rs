@@ -22,7 +22,7 @@ use crate::kernel::NftError;
 use crate::kernel::queue::{AT_ONCE, Queue, QueueError, ROOM, Verdict, Waiting};
 use crate::plan::{Op, Plan};
 use crate::pool::PoolKey;
-use crate::ruleset::build::{asks, service_of};
+use crate::ruleset::build::{asked_service, asks};
 use crate::ruleset::{Family, Key, MapName, Protocol, Table};
 use crate::scheduler::NewFlow;
 
@@ -395,7 +395,7 @@ impl Engine {
         };
         let chain = marked().or_else(named)?.as_deref()?;
         Some(PoolKey {
-            service: service_of(chain)?.to_owned(),
+            service: asked_service(chain)?.to_owned(),
             family,
         })
     }

@@ -52,7 +52,9 @@ impl Engine {
             Ok(config) if check_with(&config, &self.catalog).is_empty() => {
                 tracing::info!(edits = edits.len(), "the file has not changed; its edits are still in force");
                 self.edited = true;
-                self.apply(config, false)
+                let applied = self.apply(config, false)?;
+                self.tell_of_change(&applied, false);
+                Ok(applied)
             }
             _ => {
                 tracing::error!(
@@ -67,14 +69,23 @@ impl Engine {
     /// Reads the director's file again.
     pub fn reload(&mut self, dry_run: bool) -> Result<Applied, ApplyError> {
         let name = self.config_file.display().to_string();
-        let text = text_of(&self.config_file)
-            .map_err(|error| ApplyError::Faults(format!("error: cannot read {name}: {error}\n")))?;
-        self.apply_text(&text, &name, dry_run)
+        match text_of(&self.config_file) {
+            Ok(text) => self.apply_text(&text, &name, dry_run),
+            Err(error) => {
+                let fault = ApplyError::Faults(format!("error: cannot read {name}: {error}\n"));
+                self.tell_of_failure(&fault, dry_run);
+                Err(fault)
+            }
+        }
     }
 
     /// Reads, checks and applies a configuration.
     pub fn apply_text(&mut self, text: &str, name: &str, dry_run: bool) -> Result<Applied, ApplyError> {
-        let config = checked(text, name, &self.catalog)?;
-        self.replace(config, text, dry_run)
+        let outcome =
+            checked(text, name, &self.catalog).and_then(|config| self.replace(config, text, dry_run));
+        if let Err(error) = &outcome {
+            self.tell_of_failure(error, dry_run);
+        }
+        outcome
     }
 }

@@ -3,6 +3,7 @@
 use super::engine::Engine;
 use super::error::ApplyError;
 use super::ledger::loses_counts;
+use crate::api::Happening;
 use crate::kernel::NftError;
 use crate::plan::{Observed, Op, Plan, plan, slot_changes};
 use crate::pool::PoolKey;
@@ -123,6 +124,7 @@ impl Engine {
             self.attend_soon();
             self.repairs += 1;
             let steps = repair.ops.len();
+            self.events.say(Happening::Repaired { steps });
             tracing::warn!(
                 steps,
                 ?damage,

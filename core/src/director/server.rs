@@ -1,21 +1,27 @@
 //! The API on its socket.
 
+use std::convert::Infallible;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use axum::Json;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 use tokio::sync::{Notify, oneshot};
+use tokio_stream::StreamExt;
 
 use super::engine::Engine;
 use super::error::ApplyError;
+use super::events::Events;
 use super::explain::ExplainError;
 use super::views::ViewError;
-use crate::api::{Apply, Edit, Explain, Failure, Reload};
+use crate::api::{Apply, Edit, Event, Explain, Failure, Reload};
 use crate::config::Config;
 
 /// A step for the engine's thread.
@@ -25,6 +31,7 @@ pub type Step = Box<dyn FnOnce(&mut Engine) + Send>;
 #[derive(Clone, Debug)]
 pub struct Handle {
     steps: Sender<Step>,
+    events: Events,
     torn_down: std::sync::Arc<Notify>,
 }
 
@@ -34,9 +41,13 @@ const LARGEST_BODY: usize = 8 * crate::config::read::LARGEST_FILE;
 const DEFAULT_LIMIT: usize = 1000;
 
 impl Handle {
-    /// A handle on the engine that works off `steps`. `torn_down` is told after a teardown.
-    pub fn new(steps: Sender<Step>, torn_down: std::sync::Arc<Notify>) -> Self {
-        Handle { steps, torn_down }
+    /// A handle on the engine that works off `steps` and tells `events`. `torn_down` is told after a teardown.
+    pub fn new(steps: Sender<Step>, events: Events, torn_down: std::sync::Arc<Notify>) -> Self {
+        Handle {
+            steps,
+            events,
+            torn_down,
+        }
     }
 
     /// Runs one step on the engine's thread and waits for what it gives.
@@ -72,9 +83,10 @@ pub fn router(handle: Handle) -> Router {
         .route("/v1/services", get(services))
         .route("/v1/backends", get(backends))
         .route("/v1/connections", get(connections))
-        .route("/v1/persistence", get(persistence))
         .route("/v1/explain", post(explain))
         .route("/v1/tc", get(program))
+        .route("/v1/events", get(events))
+        .route("/v1/persistence", get(persistence))
         .route("/v1/config", get(config))
         .route("/v1/ruleset", get(ruleset))
         .route("/v1/apply", post(apply))
@@ -106,6 +118,47 @@ async fn connections(State(engine): State<Handle>, Query(only): Query<Only>) -> 
     )
 }
 
+async fn explain(State(engine): State<Handle>, Json(packet): Json<Explain>) -> Response {
+    answer(engine.call(move |it| it.explain(&packet)).await)
+}
+
+async fn program(State(engine): State<Handle>) -> Response {
+    answer(engine.call(Engine::program).await)
+}
+
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    follow: bool,
+    sample: Option<u32>,
+}
+
+async fn events(State(engine): State<Handle>, Query(wanted): Query<Wanted>) -> Response {
+    let lines = match wanted.follow {
+        false => Body::from(engine.events.recent().iter().map(line).collect::<String>()),
+        true => {
+            let followed = engine.events.follow(wanted.sample.filter(|every| *every > 0));
+            // What happens from now on is told, samples too.
+            let sampled = |engine: &mut Engine| engine.take_samples(Instant::now());
+            if let Err(stopped) = engine.call(sampled).await {
+                return refuse(StatusCode::SERVICE_UNAVAILABLE, &stopped, None);
+            }
+            Body::from_stream(followed.map(|event| Ok::<_, Infallible>(line(&event))))
+        }
+    };
+    ([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response()
+}
+
+/// An event on a line.
+fn line(event: &Event) -> String {
+    let json = serde_json::to_string(event).unwrap_or_else(|error| {
+        // All of them can be written: there are neither maps nor floats in them.
+        tracing::error!(%error, ?event, "an event cannot be written");
+        "{}".to_owned()
+    });
+    json + "\n"
+}
+
 async fn persistence(State(engine): State<Handle>, Query(only): Query<Only>) -> Response {
     let limit = only.limit.unwrap_or(DEFAULT_LIMIT);
     answer(
@@ -113,14 +166,6 @@ async fn persistence(State(engine): State<Handle>, Query(only): Query<Only>) -> 
             .call(move |it| it.persistence(only.service.as_deref(), limit))
             .await,
     )
-}
-
-async fn explain(State(engine): State<Handle>, Json(packet): Json<Explain>) -> Response {
-    answer(engine.call(move |it| it.explain(&packet)).await)
-}
-
-async fn program(State(engine): State<Handle>) -> Response {
-    answer(engine.call(Engine::program).await)
 }
 
 async fn config(State(engine): State<Handle>) -> Response {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::engine::Engine;
 use super::error::ApplyError;
 use super::pools::RunningPool;
-use crate::api::SchedulerView;
+use crate::api::{Happening, SchedulerView};
 use crate::pool::PoolKey;
 use crate::scheduler::catalog::{Catalog, Version};
 use crate::scheduler::{Incumbent, Plugin};
@@ -65,10 +65,28 @@ impl Outcome {
         }
     }
 
-    fn reason(self) -> Option<String> {
+    fn why(&self) -> Option<&String> {
         match self {
             Self::Refused(reason) | Self::Later(reason) => Some(reason),
             Self::InUse | Self::Same => None,
+        }
+    }
+
+    fn event(&self, PoolKey { service, family }: &PoolKey, plugin: &str) -> Option<Happening> {
+        let (service, family, plugin) = (service.clone(), *family, plugin.to_owned());
+        match (self, self.why().cloned()) {
+            (Self::Same, _) => None,
+            (_, None) => Some(Happening::SchedulerExchanged {
+                service,
+                family,
+                plugin,
+            }),
+            (_, Some(why)) => Some(Happening::SchedulerRefused {
+                service,
+                family,
+                plugin,
+                why,
+            }),
         }
     }
 }
@@ -181,10 +199,15 @@ impl Engine {
                 continue;
             };
             outcome.tell(&key.service, &loaded.place.1);
+            // One that has to wait is tried again and again.
+            let again = outcome.why().is_some() && pool.watch.refused.as_ref() == outcome.why();
+            if let Some(news) = outcome.event(&key, &loaded.place.1).filter(|_| !again) {
+                self.events.say(news);
+            }
             if !matches!(outcome, Outcome::Later(_)) {
                 pool.watch.settled = loaded.version.clone();
             }
-            pool.watch.refused = outcome.reason();
+            pool.watch.refused = outcome.why().cloned();
         }
     }
 

@@ -7,7 +7,6 @@ use wvs_tc_bpf::{Method, Timeouts};
 
 use super::engine::Engine;
 use crate::api::TcView;
-use crate::config::Service;
 use crate::kernel::tc::{TcError, TcFlow};
 use crate::kernel::{BackendTraffic, Flow, Traffic};
 use crate::scheduler::BackendId;
@@ -84,19 +83,7 @@ impl Engine {
             (id, counted)
         });
         self.tc_traffic = traffic.collect();
-        let numbers: Vec<_> = self.tc.installed.services.keys().copied().collect();
-        self.tc.refused = self.doors.tc.refused(&numbers)?;
         Ok(())
-    }
-
-    /// Packets of a service that the program found nobody for.
-    pub(super) fn refused(&self, service: &Service) -> u64 {
-        let of = self
-            .tc
-            .numbers
-            .iter()
-            .filter(|(pool, _)| pool.service == service.name);
-        of.filter_map(|(_, number)| self.tc.refused.get(&number)).sum()
     }
 
     /// The connections that only the program knows: those to NAT backends are conntrack's too.

@@ -2,6 +2,7 @@
 
 mod explain;
 mod fakes;
+mod happen;
 mod latency;
 mod queued;
 mod swap;

@@ -75,6 +75,7 @@ impl Engine {
             commits: self.commits,
             repairs: self.repairs,
             schedulers,
+            refused: self.refused_by_nft(),
             tc: self.tc_view(),
             warnings,
         }
@@ -84,6 +85,7 @@ impl Engine {
     pub fn services(&mut self) -> Result<Vec<ServiceView>, ViewError> {
         self.read_counters()?;
         self.read_tc_counters()?;
+        self.read_refused()?;
         Ok(self
             .config
             .services
@@ -222,7 +224,12 @@ impl Engine {
                 .count(),
             backends: service.backends.len(),
             connections: total.connections + total.chosen,
-            refused: self.refused(service),
+            refused: self
+                .refused
+                .by_service
+                .get(&service.name)
+                .copied()
+                .unwrap_or_default(),
             sent: total.sent,
             received: total.received,
         }

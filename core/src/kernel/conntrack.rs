@@ -7,10 +7,12 @@ mod entry;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 
-use self::entry::{Entry, attribute};
-use super::netlink::{HEADER, Message, NetlinkError, Request, Socket};
+use self::entry::{Entry, attribute, tuple};
+use super::netlink::{HEADER, Message, NESTED, NetlinkError, Request, Socket};
 use super::{Conntrack, ConntrackError, Flow, MarkMask};
+use crate::ruleset::Protocol;
 use crate::scheduler::{BackendId, Load};
 
 // `enum cntl_msg_types`
@@ -147,6 +149,33 @@ impl Conntrack for ConntrackSocket {
         })
         .map_err(failed("count connections"))?;
         Ok(loads)
+    }
+
+    fn flow(
+        &mut self,
+        mask: MarkMask,
+        protocol: Protocol,
+        client: SocketAddr,
+        target: SocketAddr,
+    ) -> Result<Option<Flow>, ConntrackError> {
+        let family = if client.is_ipv4() {
+            libc::AF_INET
+        } else {
+            libc::AF_INET6
+        };
+        let request = Request::netfilter(kind(GET), libc::NLM_F_ACK, family as u8, 0)
+            .attribute(NESTED | attribute::ORIGINAL, &tuple(protocol, client, target));
+        let mut found = None;
+        let asked = self.socket.ask(request, |message| {
+            found = Entry::ours(mask, message.attributes()).and_then(|entry| entry.flow());
+            Ok(())
+        });
+        match asked {
+            Err(NetlinkError::Refused(why)) if why.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(failed("look a connection up")(error)),
+            // A tuple is also found where it is another connection's way back.
+            Ok(_) => Ok(found.filter(|flow: &Flow| (flow.client, flow.target) == (client, target))),
+        }
     }
 
     fn flows(&mut self, mask: MarkMask, limit: usize) -> Result<(Vec<Flow>, usize), ConntrackError> {

@@ -137,6 +137,23 @@ pub fn text(payload: &[u8]) -> String {
     String::from_utf8_lossy(&payload[..end]).into_owned()
 }
 
+/// NLA_F_NESTED: the attribute holds attributes.
+pub const NESTED: u16 = 1 << 15;
+
+/// An attribute by itself, to be put into another one.
+pub fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let length = (4 + payload.len()) as u16;
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend_from_slice(payload);
+    bytes.resize(align(bytes.len()), 0);
+    bytes
+}
+
+/// One that holds others.
+pub fn nested(kind: u16, payload: &[u8]) -> Vec<u8> {
+    attribute(NESTED | kind, payload)
+}
+
 /// A request under construction.
 #[derive(Clone, Debug)]
 pub struct Request(Vec<u8>);
@@ -162,11 +179,7 @@ impl Request {
 
     /// Adds an attribute.
     pub fn attribute(mut self, kind: u16, payload: &[u8]) -> Self {
-        let length = (4 + payload.len()) as u16;
-        self.0.extend_from_slice(&length.to_ne_bytes());
-        self.0.extend_from_slice(&kind.to_ne_bytes());
-        self.0.extend_from_slice(payload);
-        self.0.resize(align(self.0.len()), 0);
+        self.0.extend_from_slice(&attribute(kind, payload));
         self
     }
 

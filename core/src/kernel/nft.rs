@@ -4,6 +4,7 @@
 //! and newer are tested.
 
 mod batch;
+mod contents;
 mod decode;
 mod encode;
 mod expression;
@@ -15,7 +16,7 @@ mod uapi;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::ControlFlow;
+use std::net::IpAddr;
 
 use nftnl::MsgType;
 
@@ -25,7 +26,7 @@ use self::queue::QueueForm;
 use super::netlink::{Attributes, Message, NetlinkError, Request, Socket};
 use super::{BackendTraffic, Nft, NftError, Remembered};
 use crate::plan::{Observed, Op, Plan};
-use crate::ruleset::{Family, GUARD, IdMap, Key, MapName, TABLE};
+use crate::ruleset::{Family, GUARD, IdMap, TABLE};
 use crate::scheduler::BackendId;
 
 /// How often a dump is begun anew because somebody changed the ruleset under it.
@@ -360,67 +361,28 @@ impl Nft for NftSocket {
         family: Family,
         shift: u32,
     ) -> Result<BTreeMap<BackendId, BackendTraffic>, NftError> {
-        let mut traffic: BTreeMap<BackendId, BackendTraffic> = BTreeMap::new();
-        for map in [
-            MapName::Backends,
-            MapName::Chosen,
-            MapName::Sent,
-            MapName::Received,
-        ] {
-            self.walk(elements_of(family, map.as_str()), |message| {
-                decode::counters(family, map, message.attributes(), |key, counter| {
-                    let id = match key {
-                        Key::Backend(id) | Key::Chosen(id) => Some(id).filter(|id| id.0 != 0),
-                        Key::Mark(mark) => mark
-                            .checked_shr(shift)
-                            .and_then(|id| u16::try_from(id).ok())
-                            .map(BackendId),
-                        _ => None,
-                    };
-                    let Some(of) = id.map(|id| traffic.entry(id).or_default()) else {
-                        return;
-                    };
-                    match map {
-                        MapName::Backends => of.connections = counter.packets,
-                        MapName::Chosen => of.chosen = counter.packets,
-                        MapName::Sent => of.sent = counter,
-                        _ => of.received = counter,
-                    }
-                });
-            })?;
-        }
-        Ok(traffic)
+        self.read_traffic(family, shift)
     }
 
     fn position(&mut self, family: Family, chain: &str) -> Result<u64, NftError> {
-        let mut first = None;
-        let request = dump(libc::NFT_MSG_GETRULE, family)
-            .text(uapi::rule::TABLE, TABLE)
-            .text(uapi::rule::CHAIN, chain);
-        self.walk(request, |message| {
-            first = first.or_else(|| decode::rule_counter(message.attributes()));
-        })?;
-        Ok(first.map_or(0, |counter| counter.packets))
+        self.read_position(family, chain)
+    }
+
+    fn counted(&mut self, family: Family) -> Result<BTreeMap<String, Vec<u64>>, NftError> {
+        self.read_counted(family)
+    }
+
+    fn client(
+        &mut self,
+        family: Family,
+        map: &IdMap,
+        client: IpAddr,
+    ) -> Result<Option<Remembered>, NftError> {
+        self.read_client(family, map, client)
     }
 
     fn remembered(&mut self, family: Family, map: &IdMap, most: usize) -> Result<Vec<Remembered>, NftError> {
-        let mut all = BTreeMap::new();
-        // Whoever comes or goes while it is read may be in it or not. A socket of its own, to be left when there is
-        // enough.
-        let asked = Socket::open()?.ask_until(elements_of(family, &map.to_string()), |message| {
-            decode::remembered(family, map, message.attributes(), |it| {
-                all.insert(it.client, it);
-            });
-            Ok(if all.len() > most {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
-        });
-        match asked {
-            Err(error) if !is_missing(&error) => Err(error.into()),
-            _ => Ok(all.into_values().collect()),
-        }
+        self.read_clients(family, map, most)
     }
 
     fn teardown(&mut self) -> Result<bool, NftError> {

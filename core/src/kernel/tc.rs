@@ -2,6 +2,7 @@
 
 mod flows;
 mod look;
+mod reports;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,11 +12,13 @@ use std::time::Duration;
 use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{
     AttachError, Forwarder, Kind, LoadError, LockError, MapError, Maps, NewTable, OpenError, PersistentEntry,
-    PinLock, ProgramError, Questions, RunError, Sizes, Sweep, Timeouts, tick,
+    PinLock, ProgramError, Questions, Reports, RunError, Sizes, Sweep, Timeouts, tick,
 };
 
 pub use flows::TcFlow;
 pub use look::{Answer, Inventory};
+pub use reports::Report;
+pub use wvs_tc_bpf::What;
 
 use crate::dispatch::DispatchTable;
 use crate::ruleset::build::HASH_SEED;
@@ -99,6 +102,10 @@ pub trait Tc {
     fn explain(&mut self, frame: &[u8], mark: u32) -> Result<Answer, TcError>;
     /// How many packets of services were refused because nobody takes them.
     fn refused(&mut self, services: &[u32]) -> Result<BTreeMap<u32, u64>, TcError>;
+    /// Has one in so many packets reported; 0 is none. Without the program there is nothing to report.
+    fn sample(&mut self, every: u32) -> Result<(), TcError>;
+    /// The packets reported since the last look, at most so many.
+    fn reports(&mut self, most: usize) -> Result<Vec<Report>, TcError>;
     /// All that is in the kernel, read back; nothing where the program is not loaded.
     fn inventory(&mut self) -> Result<Option<Inventory>, TcError>;
     /// The connections that the program asks about, from now on; nothing where it is not loaded.
@@ -117,6 +124,8 @@ pub struct TcProgram {
 struct Loaded {
     settings: TcSettings,
     forwarder: Forwarder,
+    /// Open while packets are sampled.
+    reports: Option<Reports>,
     _lock: Arc<PinLock>,
 }
 
@@ -208,10 +217,13 @@ impl Tc for TcProgram {
         };
         let forwarder = Forwarder::load(&settings.pin_dir, &sizes)?;
         forwarder.maps().set_limits(INSERTS, TOO_BIG_MESSAGES)?;
+        // A director that was killed may have left it on.
+        forwarder.maps().set_sampling(0)?;
         let state = held(forwarder.maps())?;
         self.loaded = Some(Loaded {
             settings: settings.clone(),
             forwarder,
+            reports: None,
             _lock: lock,
         });
         Ok(Some(state))
@@ -357,6 +369,17 @@ impl Tc for TcProgram {
         };
         let of = |&service: &u32| Ok((service, forwarder.maps().service_stats(service)?.refused));
         services.iter().map(of).collect()
+    }
+
+    fn sample(&mut self, every: u32) -> Result<(), TcError> {
+        self.loaded
+            .as_mut()
+            .map_or(Ok(()), |it| reports::sample(it, every))
+    }
+
+    fn reports(&mut self, most: usize) -> Result<Vec<Report>, TcError> {
+        let reports = self.loaded.as_mut().and_then(|it| it.reports.as_mut());
+        reports.map_or_else(|| Ok(Vec::new()), |it| reports::take(it, most))
     }
 
     fn inventory(&mut self) -> Result<Option<Inventory>, TcError> {

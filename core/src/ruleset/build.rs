@@ -6,6 +6,7 @@ mod clients;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::refusal::{CLOSED, refuse};
 use super::{
     Chain, Direction, Elements, Family, Hook, Key, MapName, Protocol, Rule, Ruleset, Statement, Table,
 };
@@ -16,7 +17,7 @@ use crate::kernel::MarkMask;
 use crate::pool::{PoolKey, families, members};
 use crate::scheduler::{BackendId, Dispatch};
 
-pub use asked::{ask_chain, asks, service_of};
+pub use asked::{ask_chain, asked_service, asks};
 pub use clients::{client_bits, client_map, follows_weights};
 
 /// jhash's seed, the same on every director, so that several of them choose alike.
@@ -160,7 +161,7 @@ impl Builder<'_> {
     /// The service's chain: clients that stay where they were, else choose, or reject when there is nobody to choose.
     ///
     /// The counter stands before `numgen` and so says where the cycle is. A slot without an element ends the
-    /// first rule; a lookup that fails does not end a chain, hence the rejects.
+    /// first rule; a lookup that fails does not end a chain, hence the rejects. What comes to those is counted, too.
     fn scheduler(
         &mut self,
         service: &Service,
@@ -185,12 +186,9 @@ impl Builder<'_> {
             statements,
             comment: comment.clone(),
         };
-        let choose = [
-            vec![Statement::Counter, choose, chosen],
-            vec![Statement::RejectTcp],
-            vec![Statement::Reject],
-        ];
-        let rules = before.into_iter().chain(choose).map(rule).collect();
+        let choose = vec![Statement::Counter, choose, chosen];
+        let rules = before.into_iter().chain([choose]).chain(refuse());
+        let rules = rules.map(rule).collect();
         self.chain(service_chain(&service.name), None, rules);
     }
 
@@ -213,7 +211,7 @@ impl Builder<'_> {
         let rules = if local {
             vec![vec![Statement::ClearPriority, Statement::Accept]]
         } else if far {
-            vec![vec![Statement::RejectTcp], vec![Statement::Reject]]
+            refuse().into()
         } else if by_tc {
             self.by_tc(backend, bits)
         } else {
@@ -279,7 +277,7 @@ impl Builder<'_> {
                 port: None,
             },
         ];
-        vec![here, vec![Statement::RejectTcp], vec![Statement::Reject]]
+        [here].into_iter().chain(refuse()).collect()
     }
 
     /// The chain that gives a full-NAT service's connections their source address.
@@ -324,7 +322,8 @@ impl Builder<'_> {
             }
             rules.extend(jump(DISPATCH));
             // Only a service's chain returns from the jump, with the id of a backend.
-            rules.extend([Statement::GotoBackend, Statement::RejectTcp, Statement::Reject].map(plain));
+            rules.push(plain(Statement::GotoBackend));
+            rules.extend(refuse().map(bare));
             self.chain(name.into(), Some(hook), rules);
         }
         self.asking();
@@ -339,12 +338,13 @@ impl Builder<'_> {
             }
         }
         if has(self.table, MapName::Closed) {
-            let datagrams = Statement::Protocols(vec![Protocol::Udp, Protocol::Sctp]);
+            let any = Statement::Protocols(Protocol::ALL.to_vec());
             // A client on the director asks from the address itself: the reset that answers it comes this way
             // too, as a reply, and must not be rejected in its turn.
-            let asked = [Statement::ToClosed, Statement::Direction(Direction::Original)];
-            dispatch.push(bare([&asked[..], &[Statement::RejectTcp]].concat()));
-            dispatch.push(bare([&[datagrams][..], &asked, &[Statement::Reject]].concat()));
+            let asked = Statement::Direction(Direction::Original);
+            let goto = Statement::Goto(CLOSED.into());
+            dispatch.push(bare(vec![any, Statement::ToClosed, asked, goto]));
+            self.chain(CLOSED.into(), None, refuse().map(bare).into());
         }
         dispatch.push(plain(Statement::Accept));
         self.chain(DISPATCH.into(), None, dispatch);
@@ -443,6 +443,6 @@ mod tests {
         let own = statements("10.1.0.11");
         assert_eq!(own.first(), Some(&Statement::FromHere));
         assert!(own.iter().any(|it| matches!(it, Statement::Dnat { .. })), "{own:?}");
-        assert_eq!(statements("2001:db8::11"), [Statement::RejectTcp, Statement::Reject]);
+        assert_eq!(statements("2001:db8::11"), refuse().concat());
     }
 }

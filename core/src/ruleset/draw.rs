@@ -19,7 +19,7 @@ pub fn draw<E>(
         return Ok(None);
     }
     Ok(Some(match dispatch {
-        Dispatch::Cycle | Dispatch::Flow => {
+        Dispatch::Cycle => {
             let position = position()?;
             Draw::Cycle {
                 position,
@@ -27,7 +27,12 @@ pub fn draw<E>(
                 slots,
             }
         }
-        Dispatch::Hash(key) => {
+        Dispatch::Hash(_) | Dispatch::Flow => {
+            // Where the scheduler of such a table does not answer, the tc program goes by this.
+            let key = match dispatch {
+                Dispatch::Hash(key) => key,
+                _ => HashKey::SourceAndPort,
+            };
             let hash = jhash(&bytes(key, client, target), seed);
             Draw::Hash {
                 key,

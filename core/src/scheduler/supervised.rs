@@ -145,6 +145,18 @@ impl Supervised {
         }
     }
 
+    /// How often the plugin has failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.status.failures
+    }
+
+    /// Whether the plugin itself answered last.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        self.current.source == Some(Source::Plugin)
+    }
+
     /// A table for these backends, in any case. `loads` has one entry per candidate, or none at
     /// all. Only what changed is told to the plugin.
     ///

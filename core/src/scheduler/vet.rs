@@ -6,6 +6,9 @@ use wasmparser::{ComponentExternalKind, Encoding, ExternalKind, Parser, Payload}
 
 use super::contract::{PACKAGE, VERSION};
 
+/// The module that runtimes of languages import which were made for WASI preview 1.
+pub(super) const WASI: &str = "wasi_snapshot_preview1";
+
 /// Why a plugin was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadPluginError {
@@ -161,6 +164,16 @@ impl Outside {
         Ok(outside)
     }
 
+    /// Does without the imports from a module, because somebody else provides them; whether there were any. What a
+    /// component imports is not from modules.
+    pub(super) fn gives_up(&mut self, module: &str) -> bool {
+        let before = self.imports.len();
+        if !self.component {
+            self.imports.retain(|import| import != module);
+        }
+        self.imports.len() < before
+    }
+
     /// Whether the plugin offers an interface of the contract.
     pub(super) fn offers(&self, interface: &str) -> bool {
         self.exports
@@ -275,9 +288,11 @@ fn series(version: &str) -> &str {
 }
 
 fn hint(import: &str) -> &'static str {
-    if import.starts_with("wasi") {
-        "build without WASI (Rust: --target wasm32-unknown-unknown; JavaScript and Python: with the option that \
-         stubs WASI)"
+    if import == WASI {
+        "`wvs plugin pack` gives a module's runtime what it needs of WASI (or build without: Rust has the target \
+         wasm32-unknown-unknown)"
+    } else if import.starts_with("wasi") {
+        "build without WASI (Rust: --target wasm32-unknown-unknown; JavaScript and Python: with --stub-wasi)"
     } else if import == "env" {
         "a symbol was left undefined when it was linked"
     } else {

@@ -5,7 +5,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::contract::{PACKAGE, VERSION, WIT};
-use super::vet::{Form, Outside};
+use super::vet::{Form, Outside, WASI};
 
 /// The interfaces a plugin may export.
 const INTERFACES: [&str; 6] = ["policy", "table", "flows", "load", "timer", "latency"];
@@ -24,37 +24,69 @@ pub(super) fn to_binary(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
         })
 }
 
+/// WASI preview 1 without anything behind it, in terms of the contract's host interface.
+const WASI_MODULE: &str = include_str!("wasi.wat");
+
 pub(super) fn to_component(module: Vec<u8>, form: Form, outside: &Outside) -> anyhow::Result<Vec<u8>> {
-    let module = match form {
-        Form::Component => return Ok(module),
-        Form::CoreLong { typed: true } => module,
-        Form::CoreLong { typed: false } => add_type(module, outside)?,
-        Form::CoreBare => add_type(lengthen_names(&module)?, outside)?,
+    let Some(module) = typed(&module, form, outside)? else {
+        return Ok(module);
     };
-    ComponentEncoder::default()
-        .validate(true)
-        .module(&module)?
-        .encode()
+    encoder(&module)?.encode()
+}
+
+/// The same for a module that imports WASI preview 1, which is then inside.
+pub(super) fn to_component_with_wasi(
+    module: Vec<u8>,
+    form: Form,
+    outside: &Outside,
+) -> anyhow::Result<Vec<u8>> {
+    let Some(module) = typed(&module, form, outside)? else {
+        return Ok(module);
+    };
+    let version = outside.version().unwrap_or(VERSION);
+    let text = WASI_MODULE.replace(&format!("@{VERSION}"), &format!("@{version}"));
+    let mut wasi = wat::parse_str(text)?;
+    embed_world(&mut wasi, "wasi", version, "")?;
+    encoder(&module)?.adapter(WASI, &wasi)?.encode()
+}
+
+fn encoder(module: &[u8]) -> anyhow::Result<ComponentEncoder> {
+    ComponentEncoder::default().validate(true).module(module)
+}
+
+/// A core module that says which interfaces it has; none for what is a component already.
+fn typed(module: &[u8], form: Form, outside: &Outside) -> anyhow::Result<Option<Vec<u8>>> {
+    Ok(match form {
+        Form::Component => None,
+        Form::CoreLong { typed: true } => Some(module.to_owned()),
+        Form::CoreLong { typed: false } => Some(add_type(module.to_owned(), outside)?),
+        Form::CoreBare => Some(add_type(lengthen_names(module)?, outside)?),
+    })
 }
 
 /// Writes down which interfaces the module has, as a binding generator would have done.
 fn add_type(mut module: Vec<u8>, outside: &Outside) -> anyhow::Result<Vec<u8>> {
     // Another version of the series has the same functions, at least all that we call.
     let version = outside.version().unwrap_or(VERSION);
-    let contract = WIT.replacen(&format!("@{VERSION};"), &format!("@{version};"), 1);
     let exports = INTERFACES
         .iter()
         .filter(|interface| outside.offers(interface))
         .map(|interface| format!("export {PACKAGE}/{interface}@{version};"));
-    let world =
-        exports.fold(format!("import {PACKAGE}/host@{version};"), |world, export| world + " " + &export);
+    embed_world(&mut module, "plugin", version, &exports.collect::<String>())?;
+    Ok(module)
+}
+
+/// Writes down a world of that name with the host interface and these exports.
+fn embed_world(module: &mut Vec<u8>, name: &str, version: &str, exports: &str) -> anyhow::Result<()> {
+    let contract = WIT.replacen(&format!("@{VERSION};"), &format!("@{version};"), 1);
+    let world = format!("import {PACKAGE}/host@{version}; {exports}");
     let mut resolve = Resolve::default();
     resolve.push_str("scheduler.wit", &contract)?;
     let package =
-        resolve.push_str("plugin.wit", &format!("package wvs:plugin; world plugin {{ {world} }}"))?;
-    let world = resolve.select_world(&[package], Some("plugin"))?;
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
-    Ok(module)
+        resolve.push_str("plugin.wit", &format!("package wvs:{name}; world {name} {{ {world} }}"))?;
+    let world = resolve.select_world(&[package], Some(name))?;
+    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)?;
+    Ok(())
 }
 
 /// For languages that cannot spell `wvs:scheduler/policy@0.1.0#update`.

@@ -151,10 +151,17 @@ fn addresses(service: &Service) -> impl Iterator<Item = IpAddr> + '_ {
     })
 }
 
+fn in_program(family: Family) -> wvs_tc_bpf::Family {
+    match family {
+        Family::V4 => wvs_tc_bpf::Family::V4,
+        Family::V6 => wvs_tc_bpf::Family::V6,
+    }
+}
+
 /// A family's listeners of a service, each port for itself.
 fn listeners(service: &Service, family: Family) -> impl Iterator<Item = Key> + '_ {
     service.listen.iter().flat_map(move |listen| match listen {
-        Listen::Mark(mark) => vec![Key::Mark(*mark)],
+        Listen::Mark(mark) => vec![Key::Mark(in_program(family), *mark)],
         Listen::Socket { address, .. } if Family::of(*address) != family => Vec::new(),
         Listen::Socket {
             protocol,

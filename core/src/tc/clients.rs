@@ -82,10 +82,11 @@ pub fn pins(service: &Service, family: Family, ids: &BackendIds) -> BTreeSet<Pin
 /// What a service of a group makes of the backends that the group's clients keep.
 pub fn kin(config: &Config, service: &Service, family: Family, ids: &BackendIds) -> BTreeSet<Kin> {
     let grouped = service.persistence.as_ref().is_some_and(|it| it.group.is_some());
-    let all = grouped.then(|| pool::kin(config, ids, service, family));
+    // Whether they take clients, the program knows.
+    let all = grouped.then(|| pool::kin(config, ids, service, family, |_| true));
     all.into_iter()
         .flatten()
-        .map(|(kept, own, _)| Kin {
+        .map(|(kept, own)| Kin {
             of: kept.0,
             backend: own.0,
             generation: ids.generation(own),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use wvs_tc_bpf::{Kin, Listen, Method, Pin, ServiceSettings, Target};
+use wvs_tc_bpf::{Family, Kin, Listen, Method, Pin, ServiceSettings, Target};
 
 use super::{TcService, TcState};
 use crate::dispatch::DispatchTable;
@@ -164,7 +164,9 @@ impl fmt::Display for Words<'_, Listen> {
                 };
                 write!(f, "{protocol}://{}", std::net::SocketAddr::new(*address, *port))
             }
-            Listen::Mark(mark) => write!(f, "fwmark:{mark}"),
+            // As nft calls the families.
+            Listen::Mark(Family::V4, mark) => write!(f, "fwmark:{mark} (ip)"),
+            Listen::Mark(Family::V6, mark) => write!(f, "fwmark:{mark} (ip6)"),
         }
     }
 }

@@ -20,19 +20,37 @@ struct {
 	NUMBER(pinning, PIN_BY_NAME);
 } decap_locals SEC(".maps");
 
+/* Kernels before 6.3 know no DECAP flags: they leave no less than a header of the outer family, and hold the packet for
+ * one of that. */
+INLINE int take_off(struct __sk_buff *skb, __u8 inner, int outer_len)
+{
+	__u32 len = skb->len - outer_len;
+	int grown = inner == IPPROTO_IPIP && len < ETH_HLEN + sizeof(struct ipv6hdr);
+
+	if (grown && bpf_skb_change_tail(skb, skb->len + sizeof(struct ipv6hdr), 0))
+		return -1;
+	if (bpf_skb_adjust_room(skb, -outer_len, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
+		return -1;
+	return grown && bpf_skb_change_tail(skb, len, 0);
+}
+
 INLINE int decapsulate(struct __sk_buff *skb, __u8 inner, int outer_len)
 {
 	__be16 proto = inner == IPPROTO_IPIP ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 	/* Segments keep their size: they were cut for the inner packet's path. */
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
+	int changes = skb->protocol != proto;
 
 	flags |= inner == IPPROTO_IPIP ? DECAP_L3_IPV4 : DECAP_L3_IPV6;
-	/* Kernels before 6.3 know no DECAP flags; they are needed only where the family changes. */
-	if (bpf_skb_adjust_room(skb, -outer_len, BPF_ADJ_ROOM_MAC, flags) &&
-	    bpf_skb_adjust_room(skb, -outer_len, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
-		return TC_ACT_SHOT;
+	if (bpf_skb_adjust_room(skb, -outer_len, BPF_ADJ_ROOM_MAC, flags)) {
+		if (take_off(skb, inner, outer_len))
+			return TC_ACT_SHOT;
+	} else {
+		changes = 0;
+	}
 	bpf_skb_store_bytes(skb, 12, &proto, 2, 0);
-	return TC_ACT_UNSPEC;
+	/* Which family it is, the kernel finds out when it arrives again. */
+	return changes ? bpf_redirect(skb->ifindex, BPF_F_INGRESS) : TC_ACT_UNSPEC;
 }
 
 /* How many bytes are between the outer IP header and the packet, and of which protocol that is; -1: no tunnel of ours. */

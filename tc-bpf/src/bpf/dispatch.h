@@ -147,7 +147,7 @@ INLINE long find_service(struct __sk_buff *skb, struct packet *p, const struct s
 	const struct shortcut *short_way;
 
 	if (s->marks && mark) {
-		l.kind = KIND_MARK;
+		l.kind = p->key.family;		/* KIND_MARK4 or KIND_MARK6 */
 		__builtin_memcpy(l.address, &mark, 4);
 		service = bpf_map_lookup_elem(&listeners, &l);
 		if (service)

@@ -47,8 +47,8 @@ INLINE __u32 carry(__u32 sum)
 	return (sum & 0xffff) + (sum >> 16);
 }
 
-#define PIECE 128
-#define PIECES 80	/* more than a jumbo frame */
+#define PIECE 64
+#define PIECES 160	/* more than a jumbo frame */
 
 /* Over a whole packet. */
 ONCE int sum_all(struct __sk_buff *skb, __u32 at, __u32 len)

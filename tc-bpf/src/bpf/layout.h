@@ -4,7 +4,8 @@
 #include <linux/types.h>
 
 #define KIND_ADDRESS 0x0
-#define KIND_MARK 0x1
+#define KIND_MARK4 0x4
+#define KIND_MARK6 0x6
 #define PRIORITY_TAG 0x77760000
 #define SERVICE_ONE_PACKET 0x1
 #define SERVICE_PERSISTENT 0x2
@@ -49,7 +50,7 @@
 #define SHORTCUT_USED 0x100000000000000
 #define SHORTCUT_HASH 0x9e3779b97f4a7c15
 #define GATE_TICKS 0x5
-#define EVENTS 16
+#define EVENTS 17
 
 enum event {
 	EVENT_NO_BACKEND = 0,
@@ -68,6 +69,7 @@ enum event {
 	EVENT_ASKED = 13,
 	EVENT_UNASKED = 14,
 	EVENT_CUT = 15,
+	EVENT_UNREPORTED = 16,
 };
 
 struct flow_key4 {

@@ -11,8 +11,10 @@ INLINE void report(struct __sk_buff *skb, const struct packet *p, const struct s
 	if (bpf_get_prandom_u32() % s->report_every)
 		return;
 	r = bpf_ringbuf_reserve(&reports, sizeof(*r), 0);
-	if (!r)
+	if (!r) {
+		count(EVENT_UNREPORTED);
 		return;
+	}
 	r->key = p->key;
 	r->tick = ticks();
 	r->ifindex = skb->ifindex;

@@ -1,9 +1,9 @@
 //! What a director says of packets and of its program.
 
 use wvs_core::api::{
-    Attachment, BackendState, Because, Chosen, Draw, Explain, Explanation, ForService, Link, ListenerView,
-    Listening, LoadedProgram, MapView, Neighbour, Obstacle, Plane, PoolView, Program, Refusal, Share,
-    TargetView, Then, Way,
+    Attachment, BackendState, Because, Chosen, Draw, Event, Explain, Explanation, ForService, Happening,
+    Link, ListenerView, Listening, LoadedProgram, MapView, Neighbour, Obstacle, Plane, PoolView, Program,
+    Refusal, Sample, SchedulerHealth, Share, TargetView, Then, Way,
 };
 use wvs_core::ruleset::{Family, Protocol};
 use wvs_core::scheduler::{Dispatch, HashKey};
@@ -135,6 +135,10 @@ pub fn explanations() -> Vec<Explanation> {
         chosen(known, translate(Some("10.0.0.1-10.0.0.4")), Plane::Nftables),
         chosen(Because::Asked, translate(None), Plane::Nftables),
         chosen(Because::Program, Then::Forward(Way::Local), Plane::Tc),
+        Explanation {
+            backend: None,
+            ..chosen(Because::Asked, Then::Ask, Plane::Tc)
+        },
         chosen(Because::Unseen, refuse(Refusal::PortUnreachable), Plane::Nftables),
         nobody(obstacles()),
         nobody(obstacles().split_off(2)),
@@ -223,4 +227,100 @@ pub fn program() -> Program {
             target(3, None, Way::Nat),
         ],
     }
+}
+
+/// One of each kind.
+pub fn events() -> Vec<Event> {
+    let service = || "web".to_owned();
+    let backend = "10.1.0.11:8080".parse().unwrap();
+    let sample = || Sample {
+        protocol: "tcp".to_owned(),
+        client: "192.0.2.7:40001".parse().unwrap(),
+        target: "10.0.0.100:80".parse().unwrap(),
+        service: Some(service()),
+        backend: Some(backend),
+        interface: "eth0".to_owned(),
+        mark: 0,
+        length: 60,
+        one_in: 1000,
+    };
+    let unknown = Sample {
+        service: None,
+        backend: None,
+        mark: 7,
+        ..sample()
+    };
+    let all = [
+        Happening::Applied {
+            edit: false,
+            changed: true,
+            steps: 12,
+        },
+        Happening::Applied {
+            edit: true,
+            changed: false,
+            steps: 0,
+        },
+        Happening::Repaired { steps: 1 },
+        Happening::BackendLost {
+            service: service(),
+            backend,
+            why: "there is no route to it".to_owned(),
+        },
+        Happening::BackendFound {
+            service: service(),
+            backend,
+        },
+        Happening::BackendFull {
+            service: service(),
+            backend,
+        },
+        Happening::BackendFree {
+            service: service(),
+            backend,
+        },
+        Happening::SchedulerFailed {
+            service: service(),
+            family: Family::V4,
+            plugin: "wlc".to_owned(),
+            error: "trapped: unreachable\n\x07".to_owned(),
+            health: SchedulerHealth::Quarantined { fallback: true },
+        },
+        Happening::SchedulerWorks {
+            service: service(),
+            family: Family::V6,
+            plugin: "wlc".to_owned(),
+        },
+        Happening::Scheduled(sample()),
+        Happening::Refused(Sample {
+            backend: None,
+            ..sample()
+        }),
+        Happening::Dropped {
+            reason: "too-big".to_owned(),
+            packet: unknown,
+        },
+        Happening::Noticed {
+            reason: "asked".to_owned(),
+            packet: sample(),
+        },
+        Happening::NotApplied {
+            why: "error: no scheduler rrr".to_owned(),
+        },
+        Happening::SchedulerExchanged {
+            service: "web".to_owned(),
+            family: Family::V4,
+            plugin: "mine".to_owned(),
+        },
+        Happening::SchedulerRefused {
+            service: "web".to_owned(),
+            family: Family::V4,
+            plugin: "mine".to_owned(),
+            why: "it is no component".to_owned(),
+        },
+        Happening::Unreported { packets: 7 },
+        Happening::Missed { events: 25 },
+    ];
+    let time = || "2026-11-21T14:03:05.123Z".to_owned();
+    all.map(|what| Event { time: time(), what }).into()
 }

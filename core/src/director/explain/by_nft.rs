@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::{ExplainError, listener, pool_of, refusal, service_name};
+use super::{ExplainError, listener, pool_of, refusal};
 use crate::api::{Because, Explain, Explanation, ForService, Plane, Then};
-use crate::director::clients::LOOK_AT;
 use crate::director::engine::Engine;
 use crate::kernel::{Flow, Nft, NftError, Remembered};
+use crate::ruleset::service_of;
 use crate::ruleset::walk::{End, Kernel, Packet, Reason, Walk, source_of, walk};
-use crate::ruleset::{Family, IdMap, Statement};
+use crate::ruleset::{Family, IdMap, Protocol, Statement};
 use crate::scheduler::BackendId;
 
 /// What a walk asks of the kernel, for one family.
@@ -25,8 +25,7 @@ impl Kernel for Door<'_> {
     }
 
     fn remembered(&mut self, map: &IdMap, client: IpAddr) -> Result<Option<Remembered>, NftError> {
-        let all = self.nft.remembered(self.family, map, LOOK_AT)?;
-        Ok(all.into_iter().find(|it| it.client == client))
+        self.nft.client(self.family, map, client)
     }
 }
 
@@ -59,14 +58,17 @@ impl Engine {
         }
     }
 
-    /// The connection that a packet is of, if conntrack has it.
+    /// The connection that a packet is of, if conntrack has it. One that has ended is none: a packet that opens another
+    /// is conntrack's first of it.
     fn tracked(&mut self, packet: &Explain) -> Result<Option<Flow>, ExplainError> {
+        let Explain {
+            from, to, protocol, ..
+        } = *packet;
         let mark = self.config.director.mark();
-        let (flows, _) = self.doors.conntrack.flows(mark, usize::MAX)?;
-        let is_it = |flow: &Flow| {
-            (flow.protocol, flow.client, flow.target) == (packet.protocol, packet.from, packet.to)
-        };
-        Ok(flows.into_iter().find(is_it))
+        let flow = self.doors.conntrack.flow(mark, protocol, from, to)?;
+        let ended =
+            |flow: &Flow| protocol == Protocol::Tcp && ["TIME_WAIT", "CLOSE"].contains(&flow.state.as_str());
+        Ok(flow.filter(|flow| !ended(flow)))
     }
 
     fn walked(
@@ -101,7 +103,7 @@ impl Engine {
 
     fn tell(&mut self, explanation: &mut Explanation, walk: &Walk) -> Result<(), ExplainError> {
         let packet = explanation.packet;
-        let service = walk.service.as_deref().map(service_name);
+        let service = walk.service.as_deref().and_then(service_of);
         if let Some(name) = service {
             explanation.service = Some(ForService {
                 name: name.to_owned(),

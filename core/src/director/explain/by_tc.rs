@@ -64,6 +64,14 @@ impl Engine {
         Ok(())
     }
 
+    /// The program would ask the service's scheduler.
+    pub(super) fn by_tc_asked(&self, explanation: &mut Explanation) {
+        let found = self.listener_in_tc(&explanation.packet);
+        explanation.service = found.and_then(|(listen, number)| self.service_in_tc(&listen, number));
+        explanation.because = Because::Asked;
+        explanation.then = Then::Ask;
+    }
+
     /// The program has nobody for the packet.
     pub(super) fn by_tc_refused(&mut self, explanation: &mut Explanation) -> Result<(), ExplainError> {
         let packet = explanation.packet;
@@ -102,7 +110,7 @@ impl Engine {
     fn listener_in_tc(&self, packet: &Explain) -> Option<(Listen, u32)> {
         let address = packet.to.ip();
         let keys = [
-            Some(Listen::Mark(packet.mark)).filter(|_| packet.mark != 0),
+            Some(Listen::Mark(address.into(), packet.mark)).filter(|_| packet.mark != 0),
             Some(Listen::Address(address, packet.protocol.number(), packet.to.port())),
             Some(Listen::Address(address, packet.protocol.number(), 0)),
         ];

@@ -120,6 +120,8 @@ fn a_known_connection_stays_where_it_is() {
     let known = bench.web();
     assert_eq!((backend(&known).as_str(), &known.then), ("10.1.0.12:80", &to("10.1.0.12:80", None)));
     assert!(matches!(known.because, Because::Connection { expires: 77, .. }), "{known:?}");
+    bench.conntrack.1.lock().unwrap()[0].state = "TIME_WAIT".to_owned();
+    assert!(matches!(bench.web().because, Because::Schedule(_)));
     let another = bench.explain("192.0.2.7:40002", "10.0.0.100:80");
     assert!(matches!(another.because, Because::Schedule(_)), "{another:?}");
 }
@@ -393,33 +395,37 @@ fn the_program_is_told_as_the_kernel_has_it() {
     assert!(matches!(program.backends[0].way, Way::Dr(_)));
     let views = bench.engine.backends(None).unwrap();
     assert!(matches!(views[0].way, Some(Way::Dr(_))) && views[2].way.is_none());
-    assert_eq!(bench.engine.services().unwrap()[0].refused, 3);
+    // What the program refused, and what nftables refused of clients on the director.
+    assert_eq!(bench.engine.services().unwrap()[0].refused, 3 + 4);
+    let refused = bench.engine.status().refused;
+    // Of the rules that count, those of the service's chain, of the backends' and of the base chains.
+    let counts = ["no-backend", "not-forwarded", "unknown-backend", "closed-port"].map(|why| refused[why]);
+    assert_eq!(counts, [4, 3 * 3, 2 * 3, 0], "{refused:?}");
 }
 
 /// What nftables remembers of clients is asked of the kernel by the map that the rules look at.
 #[test]
-fn a_remembered_client_of_the_ruleset_is_found() {
-    let map = IdMap::Persist("web".into());
+fn clients_that_stay_with_nftables_are_found() {
     let mut bench = Bench::new();
+    let kept = WEB.replace(
+        "backend",
+        "persistence = { timeout = \"6m\", mask = 24 }\n\
+         pins = [{ client = \"198.51.100.0/24\", backend = \"10.1.0.12:80\" }]\nbackend",
+    );
+    bench.apply(&kept).unwrap();
+    let new = bench.web();
+    assert!(matches!(new.because, Because::Schedule(_)) && backend(&new) == "10.1.0.11:80", "{new:?}");
+    let map = IdMap::Persist("web".into());
     let ids = [(Key::Address([192, 0, 2, 0].into()), BackendId(2))].into();
-    bench
-        .kernel
-        .lock()
-        .unwrap()
-        .remembered
-        .insert((Family::V4, map.clone()), ids);
-    let table = bench.engine.desired.tables.get_mut(&Family::V4).unwrap();
-    let rules = &mut table.chains.get_mut("svc-web").unwrap().rules;
-    let mut first = rules[0].clone();
-    first.statements = vec![
-        crate::ruleset::Statement::LookUpClient { map, bits: 24 },
-        crate::ruleset::Statement::Return,
-    ];
-    rules.insert(0, first);
-    let kept = bench.web();
+    let kernel = bench.kernel.clone();
+    kernel.lock().unwrap().remembered.insert((Family::V4, map), ids);
+    let known = bench.web();
     let expected = Because::Persistence {
         client: "192.0.2.0/24".parse().unwrap(),
         expires: 60,
     };
-    assert_eq!((backend(&kept).as_str(), kept.because), ("10.1.0.12:80", expected));
+    assert_eq!((backend(&known).as_str(), known.because), ("10.1.0.12:80", expected));
+    let pinned = bench.explain("198.51.100.9:1", "10.0.0.100:80");
+    let client: Prefix = "198.51.100.0/24".parse().unwrap();
+    assert_eq!((backend(&pinned).as_str(), pinned.because), ("10.1.0.12:80", Because::Pin { client }));
 }

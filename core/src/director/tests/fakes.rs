@@ -1,7 +1,7 @@
 //! What engine tests have instead of a kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{AttachError, Counts, PersistentEntry, Questions, Sweep, Timeouts};
 
 use crate::kernel::queue::{Queue, QueueError, Queues, Verdict, Waiting};
-use crate::kernel::tc::{Answer, Inventory, Tc, TcError, TcFlow, TcSettings};
+use crate::kernel::tc::{Answer, Inventory, Report, Tc, TcError, TcFlow, TcSettings};
 use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Flow, MarkMask, Routes};
-use crate::ruleset::Family;
+use crate::ruleset::{Family, Protocol};
 use crate::scheduler::{BackendId, Load};
 use crate::tc::{Route, Step, TcState};
 
@@ -22,6 +22,18 @@ pub struct FakeConntrack(pub Arc<Mutex<BTreeMap<BackendId, Load>>>, pub Arc<Mute
 impl Conntrack for FakeConntrack {
     fn loads(&mut self, _: MarkMask) -> Result<BTreeMap<BackendId, Load>, ConntrackError> {
         Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn flow(
+        &mut self,
+        _: MarkMask,
+        protocol: Protocol,
+        client: SocketAddr,
+        target: SocketAddr,
+    ) -> Result<Option<Flow>, ConntrackError> {
+        let flows = self.1.lock().unwrap();
+        let is_it = |flow: &&Flow| (flow.protocol, flow.client, flow.target) == (protocol, client, target);
+        Ok(flows.iter().find(is_it).cloned())
     }
 
     fn flows(&mut self, _: MarkMask, _: usize) -> Result<(Vec<Flow>, usize), ConntrackError> {
@@ -122,6 +134,7 @@ pub struct FakeTc(pub Arc<Mutex<FakeProgram>>);
 #[derive(Default)]
 pub struct FakeProgram {
     pub loaded: bool,
+    pub unreported: u64,
     pub holds: TcState,
     pub connections: BTreeMap<BackendId, u32>,
     /// What it says of every packet.
@@ -129,6 +142,9 @@ pub struct FakeProgram {
     pub flows: Vec<TcFlow>,
     pub kept: Vec<(PersistentEntry, Duration)>,
     pub position: u64,
+    /// One in how many packets it reports, and what it has to report.
+    pub sampling: u32,
+    pub reports: Vec<Report>,
 }
 
 impl Tc for FakeTc {
@@ -203,7 +219,7 @@ impl Tc for FakeTc {
     }
 
     fn events(&mut self) -> Result<BTreeMap<Event, u64>, TcError> {
-        Ok(BTreeMap::new())
+        Ok([(Event::Unreported, self.0.lock().unwrap().unreported)].into())
     }
 
     fn position(&mut self, _: u32) -> Result<u64, TcError> {
@@ -216,6 +232,17 @@ impl Tc for FakeTc {
 
     fn refused(&mut self, services: &[u32]) -> Result<BTreeMap<u32, u64>, TcError> {
         Ok(services.iter().map(|service| (*service, 3)).collect())
+    }
+
+    fn sample(&mut self, every: u32) -> Result<(), TcError> {
+        self.0.lock().unwrap().sampling = every;
+        Ok(())
+    }
+
+    fn reports(&mut self, most: usize) -> Result<Vec<Report>, TcError> {
+        let reports = &mut self.0.lock().unwrap().reports;
+        let most = most.min(reports.len());
+        Ok(reports.drain(..most).collect())
     }
 
     fn inventory(&mut self) -> Result<Option<Inventory>, TcError> {

@@ -1,5 +1,9 @@
 //! What the engine does about clients that the kernel remembers.
 
+use std::time::Duration;
+
+use wvs_tc_bpf::PersistentEntry;
+
 use super::*;
 use crate::plan::plan;
 use crate::ruleset::{IdMap, Ids, Key};
@@ -246,4 +250,93 @@ fn clients_that_cannot_be_forgotten_stop_no_change() {
         "{}",
         planned.plan
     );
+}
+
+/// Of the program's clients those are listed that it would send where it sent them.
+#[test]
+fn the_programs_clients_are_listed_too() {
+    let mut bench = Bench::new();
+    let kept = super::DIRECT.replace(
+        "backend",
+        "persistence = { timeout = \"6m\", mask = 24, when_quiesced = \"expire\" }\nbackend",
+    );
+    bench.apply(&kept).unwrap();
+    let program = bench.program();
+    let service = program.services.values().next().unwrap();
+    let group = service.settings.persistence.unwrap().group;
+    let (one, two) = (bench.id("web", "10.0.0.11"), bench.id("web", "10.0.0.12"));
+    let come = |client: [u8; 4], backend: BackendId, generation: u16, proved: bool, silent: u64| {
+        let entry = PersistentEntry {
+            group,
+            client: client.into(),
+            backend: backend.0,
+            generation,
+            seen: 0,
+            proved,
+        };
+        (entry, Duration::from_secs(silent))
+    };
+    bench.tc.0.lock().unwrap().kept = vec![
+        come([192, 0, 2, 0], one, 0, false, 0),
+        come([192, 0, 2, 0], two, 0, true, 60),
+        come([192, 0, 3, 0], one, 0, false, 0),
+        // Its backend's id is another's now, its time is over, and it is of no service.
+        come([192, 0, 4, 0], one, 1, true, 0),
+        come([192, 0, 5, 0], one, 0, true, 361),
+        come([192, 0, 6, 0], BackendId(999), 0, true, 0),
+    ];
+    let both = ["web 192.0.2.0/24 10.0.0.12", "web 192.0.3.0/24 10.0.0.11"];
+    assert_eq!(bench.persistence(None), both);
+    assert_eq!(bench.persistence(Some("web")), both);
+    let found = bench.engine.persistence(None, 1).unwrap();
+    assert!(found.more && found.clients[0].expires == 300, "{found:?}");
+    let drain = Edit::Drain {
+        service: "web".into(),
+        backend: "10.0.0.12".parse().unwrap(),
+        drain: true,
+    };
+    bench.engine.edit(&drain).unwrap();
+    assert_eq!(bench.persistence(None), both[1..]);
+}
+
+#[test]
+fn a_client_of_the_programs_groups_is_each_services() {
+    let mut bench = Bench::new();
+    let service = |name: &str, port: u16, backends: &str| {
+        format!(
+            "[[service]]\nname = \"{name}\"\nlisten = [\"tcp://10.0.0.100:{port}\"]\nforward = \"dr\"\n\
+             persistence = {{ timeout = \"6m\", group = \"shop\" }}\nbackend = [{backends}]\n"
+        )
+    };
+    let both = "{ address = \"10.0.0.11\" }, { address = \"10.0.0.12\" }";
+    let one = "{ address = \"10.0.0.12\" }";
+    let services = [
+        service("http", 80, both),
+        service("https", 443, both),
+        service("less", 81, one),
+    ];
+    bench.apply(&services.concat()).unwrap();
+    let program = bench.program();
+    let group = program
+        .services
+        .values()
+        .next()
+        .unwrap()
+        .settings
+        .persistence
+        .unwrap()
+        .group;
+    let entry = PersistentEntry {
+        group,
+        client: [192, 0, 2, 7].into(),
+        backend: bench.id("https", "10.0.0.11").0,
+        generation: 0,
+        seen: 0,
+        proved: true,
+    };
+    bench.tc.0.lock().unwrap().kept = vec![(entry, Duration::ZERO)];
+    // It came to this one last, and the other has the same server; the third has not.
+    assert_eq!(bench.persistence(None), ["https 192.0.2.7/32 10.0.0.11"]);
+    assert_eq!(bench.persistence(Some("http")), ["http 192.0.2.7/32 10.0.0.11"]);
+    assert!(bench.persistence(Some("less")).is_empty());
 }

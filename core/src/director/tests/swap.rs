@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{ApplyError, Bench, SchedulerHealth, WEB};
-use crate::api::SchedulerView;
+use crate::api::{Happening, SchedulerView};
 use crate::director::StartError;
 use crate::ruleset::Family;
 use crate::scheduler::{BackendId, Dispatch, HashKey};
@@ -104,6 +104,11 @@ impl Stage {
     fn refused(&self) -> Option<String> {
         self.view().refused
     }
+
+    /// What was told last.
+    fn told(&self) -> Option<Happening> {
+        self.bench.engine.events.recent().pop().map(|event| event.what)
+    }
 }
 
 #[test]
@@ -120,6 +125,7 @@ fn a_changed_plugin_takes_over_when_its_file_has_come_to_rest() {
     stage.write("mine", &first());
     stage.until("the new version", |stage| stage.slots() == [1, 1, 1, 1]);
     assert_eq!((stage.bench.commits(), stage.refused()), (commits + 1, None));
+    assert!(matches!(stage.told(), Some(Happening::SchedulerExchanged { .. })));
     assert_eq!(stage.view().health, SchedulerHealth::Running);
     assert!(stage.bench.engine.status().warnings.is_empty());
     // It is the one that is told of changes.
@@ -152,6 +158,8 @@ fn a_version_that_cannot_be_used_leaves_the_one_before_until_the_file_changes_ag
     ] {
         stage.write("mine", version);
         stage.until(reason, |stage| stage.refused().is_some_and(|it| it.contains(reason)));
+        let told = stage.told();
+        assert!(matches!(told, Some(Happening::SchedulerRefused { why, .. }) if why.contains(reason)));
         assert_eq!((stage.slots(), stage.bench.commits()), (vec![1, 2, 1, 2], commits));
         let status = stage.bench.engine.status();
         assert_eq!(status.schedulers[0].health, SchedulerHealth::Running);

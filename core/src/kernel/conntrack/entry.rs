@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::kernel::netlink::Attributes;
+use crate::kernel::netlink::{self, Attributes};
 use crate::kernel::{Flow, MarkMask};
 use crate::ruleset::Protocol;
 use crate::scheduler::BackendId;
@@ -66,6 +66,28 @@ const SCTP_STATES: [&str; 10] = [
     "HEARTBEAT_SENT",
     "HEARTBEAT_ACKED",
 ];
+
+/// The ends of a connection as the kernel is asked for it, the inside of a tuple.
+pub fn tuple(protocol: Protocol, client: SocketAddr, target: SocketAddr) -> Vec<u8> {
+    let address = |v4, v6, of: IpAddr| match of {
+        IpAddr::V4(address) => netlink::attribute(v4, &address.octets()),
+        IpAddr::V6(address) => netlink::attribute(v6, &address.octets()),
+    };
+    let addresses = [
+        address(attribute::V4_SOURCE, attribute::V6_SOURCE, client.ip()),
+        address(attribute::V4_DESTINATION, attribute::V6_DESTINATION, target.ip()),
+    ];
+    let ports = [
+        netlink::attribute(attribute::PROTOCOL_NUMBER, &[protocol.number()]),
+        netlink::attribute(attribute::SOURCE_PORT, &client.port().to_be_bytes()),
+        netlink::attribute(attribute::DESTINATION_PORT, &target.port().to_be_bytes()),
+    ];
+    [
+        netlink::nested(attribute::TUPLE_ADDRESSES, &addresses.concat()),
+        netlink::nested(attribute::TUPLE_PROTOCOL, &ports.concat()),
+    ]
+    .concat()
+}
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,11 +10,16 @@ use crate::api::{Attachment, LoadedProgram, MapView, Neighbour};
 use crate::scheduler::BackendId;
 use crate::tc::TcState;
 
+/// TC_ACT_SHOT: what the program says where it would ask a scheduler.
+const SHOT: i32 = 2;
+
 /// What would become of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It would go to a backend.
     Backend(BackendId),
+    /// A scheduler would be asked for its backend.
+    Asked,
     /// It is a service's, and would be refused.
     Refused,
     /// It would go on as if the program were not there.
@@ -41,6 +46,7 @@ pub(super) fn ask(forwarder: &Forwarder, frame: &[u8], mark: u32) -> Result<Answ
     let outcome = forwarder.explain(frame, mark)?;
     Ok(match u16::try_from(outcome.mark) {
         Ok(id) if id != 0 => Answer::Backend(BackendId(id)),
+        _ if outcome.verdict == SHOT => Answer::Asked,
         _ if outcome.priority == PRIORITY_TAG => Answer::Refused,
         _ => Answer::NotOurs,
     })

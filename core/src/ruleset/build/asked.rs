@@ -27,7 +27,7 @@ pub fn ask_chain(service: &str) -> String {
 }
 
 /// The service of such a chain.
-pub fn service_of(chain: &str) -> Option<&str> {
+pub fn asked_service(chain: &str) -> Option<&str> {
     chain.strip_prefix("ask-")
 }
 

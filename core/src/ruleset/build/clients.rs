@@ -120,10 +120,10 @@ impl Builder<'_> {
 
     /// What [`kin`] says, as far as clients may stay.
     fn held(&self, config: &Config, ids: &BackendIds, service: &Service, persistence: &Persistence) -> Ids {
-        kin(config, ids, service, self.family)
+        let stands = |own: &Backend| persistence.when_quiesced == WhenQuiesced::Keep || takes_clients(own);
+        kin(config, ids, service, self.family, stands)
             .into_iter()
-            .filter(|(.., own)| persistence.when_quiesced == WhenQuiesced::Keep || takes_clients(own))
-            .map(|(kept, own, _)| (Key::Backend(kept), own))
+            .map(|(kept, own)| (Key::Backend(kept), own))
             .collect()
     }
 }
