@@ -15,6 +15,7 @@ mod flows;
 mod forwarding;
 mod ledger;
 mod lock;
+mod planes;
 mod pools;
 mod program;
 mod queued;

@@ -196,3 +196,19 @@ fn a_client_on_the_director() -> Result<()> {
     }
     Ok(())
 }
+
+/// Connections that only conntrack knows, because the tc program has come later.
+#[test]
+fn connections_of_nat_live_on_when_the_program_comes() -> Result<()> {
+    let mut stage = Stage::with(LabOptions::tunnels(), Service::web())?;
+    let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
+    stage.director.reload_with(Service::direct("dr"))?;
+    flows.settle();
+    stage.director.kill9()?;
+    stage.director.restart()?;
+    stage.director.reload_with(mixed())?;
+    flows.settle();
+    let report = flows.finish();
+    assert_eq!(report.broken(), 0, "{report:?}");
+    Ok(())
+}
