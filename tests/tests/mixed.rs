@@ -126,7 +126,7 @@ fn no_connection_is_lost_between_the_planes() -> Result<()> {
     for round in 0..5 {
         for config in [Service::web(), mixed(), Service::direct("dr"), mixed()] {
             stage.director.reload_with(config)?;
-            let seen = arrivals.next(12);
+            let seen = arrivals.next(30);
             assert_eq!(seen.servers.len(), 3, "{seen}");
             let all = arrivals.report();
             assert_eq!(all.failed(), 0, "round {round}: {all}");
