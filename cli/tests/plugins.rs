@@ -53,7 +53,7 @@ fn what_is_no_scheduler_is_refused_with_the_remedy() {
             "there is no file /nowhere/x.wasm, and no scheduler of that name",
         ),
         (vec!["check", &fixture("next-version.wat")], "built against wvs:scheduler 0.2.0"),
-        (vec!["inspect", &fixture("wasi.wat")], "build without WASI"),
+        (vec!["inspect", &fixture("wasi.wat")], "`wvs plugin pack` gives"),
         (vec!["check", "sh", "-p", "prot=true"], "sh has no parameter prot; did you mean port?"),
         (vec!["bench", "rendezvous", "-p", "key=moon"], "it must be one of source, "),
         (vec!["check", "/"], "cannot read /"),

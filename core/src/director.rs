@@ -16,6 +16,7 @@ mod forwarding;
 mod latency;
 mod ledger;
 mod lock;
+mod planes;
 mod pools;
 mod program;
 mod queued;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Endpoint};
+use crate::config::{Backend, Config, Endpoint};
 use crate::scheduler::BackendId;
 
 /// Who has which id.
@@ -17,6 +17,9 @@ use crate::scheduler::BackendId;
 pub struct BackendIds {
     by_backend: BTreeMap<(String, Endpoint), BackendId>,
     by_id: BTreeMap<BackendId, (String, Endpoint)>,
+    /// Those of backends of direct routing and tunnels. A connection is translated or it is not, for as long as it lives:
+    /// a backend that changes from one to the other gets another id.
+    direct: BTreeSet<BackendId>,
     /// Ids whose backends are gone, the longest gone first.
     retired: Vec<BackendId>,
     /// How often an id was handed on; 0 where it never was.
@@ -31,6 +34,8 @@ struct Entry {
     backend: Endpoint,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     retired: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    direct: bool,
     #[serde(default, skip_serializing_if = "is_first")]
     generation: u16,
 }
@@ -52,14 +57,13 @@ pub struct TooManyBackends {
 impl BackendIds {
     /// Gives every backend of a configuration an id of at most `highest`, and retires the ids of all others.
     pub fn assign(&mut self, config: &Config, highest: u16) -> Result<(), TooManyBackends> {
-        let wanted: BTreeSet<(String, Endpoint)> = config
+        let wanted: BTreeMap<(String, Endpoint), bool> = config
             .services
             .iter()
             .flat_map(|service| {
-                service
-                    .backends
-                    .iter()
-                    .map(|it| (service.name.clone(), it.address))
+                let named = |it: &Backend| (service.name.clone(), it.address);
+                let backends = service.backends.iter();
+                backends.map(move |it| (named(it), service.forward_of(it).uses_tc()))
             })
             .collect();
         if wanted.len() > usize::from(highest) {
@@ -69,25 +73,33 @@ impl BackendIds {
             });
         }
         self.forget_above(highest);
-        self.retired.retain(|id| !wanted.contains(&self.by_id[id]));
-        let gone = self
-            .by_id
-            .iter()
-            .filter(|(_, backend)| !wanted.contains(backend))
-            .map(|(&id, _)| id);
+        self.by_backend.retain(|backend, id| {
+            wanted
+                .get(backend)
+                .is_none_or(|direct| *direct == self.direct.contains(id))
+        });
+        let is_wanted = |id: &BackendId| {
+            let backend = &self.by_id[id];
+            wanted.contains_key(backend) && self.by_backend.get(backend) == Some(id)
+        };
+        self.retired.retain(|id| !is_wanted(id));
+        let gone = self.by_id.keys().copied().filter(|id| !is_wanted(id));
         let newly: Vec<_> = gone.filter(|id| !self.retired.contains(id)).collect();
         self.retired.extend(newly);
         let fresh: Vec<_> = wanted
             .into_iter()
-            .filter(|it| !self.by_backend.contains_key(it))
+            .filter(|(it, _)| !self.by_backend.contains_key(it))
             .collect();
         let mut candidate = 1;
-        for backend in fresh {
+        for (backend, direct) in fresh {
             let Some(id) = self.free_id(&mut candidate, highest) else {
                 break;
             };
             self.by_backend.insert(backend.clone(), id);
             self.by_id.insert(id, backend);
+            if direct {
+                self.direct.insert(id);
+            }
         }
         Ok(())
     }
@@ -118,7 +130,10 @@ impl BackendIds {
     }
 
     fn forget(&mut self, id: BackendId) {
-        if let Some(backend) = self.by_id.remove(&id) {
+        self.direct.remove(&id);
+        if let Some(backend) = self.by_id.remove(&id)
+            && self.by_backend.get(&backend) == Some(&id)
+        {
             self.by_backend.remove(&backend);
         }
     }
@@ -156,8 +171,14 @@ impl From<Vec<Entry>> for BackendIds {
             if ids.by_id.contains_key(&entry.id) {
                 continue;
             }
-            ids.by_backend
-                .insert((entry.service.clone(), entry.backend), entry.id);
+            let backend = (entry.service.clone(), entry.backend);
+            // One that has had another method since has two.
+            if !entry.retired || !ids.by_backend.contains_key(&backend) {
+                ids.by_backend.insert(backend, entry.id);
+            }
+            if entry.direct {
+                ids.direct.insert(entry.id);
+            }
             ids.by_id.insert(entry.id, (entry.service, entry.backend));
             if entry.generation != 0 {
                 ids.generations.insert(entry.id, entry.generation);
@@ -179,6 +200,7 @@ impl From<BackendIds> for Vec<Entry> {
                 service,
                 backend,
                 retired,
+                direct: ids.direct.contains(&id),
                 generation: ids.generation(id),
             }
         };
@@ -193,7 +215,7 @@ impl From<BackendIds> for Vec<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Backend, Service};
+    use crate::config::{Forward, Service};
 
     fn config(backends: &[u8]) -> Config {
         let backend = |last: &u8| {
@@ -221,6 +243,30 @@ mod tests {
             },
         )
         .map(|id| id.0)
+    }
+
+    #[test]
+    fn a_backend_that_changes_its_method_has_another_id() {
+        let by = |forward| {
+            let mut config = config(&[1, 2]);
+            config.services[0].forward = forward;
+            config
+        };
+        let mut ids = BackendIds::default();
+        ids.assign(&by(Forward::Nat), 255).unwrap();
+        ids.assign(&by(Forward::Dr), 255).unwrap();
+        assert_eq!((id(&ids, 1), id(&ids, 2)), (Some(3), Some(4)));
+        ids.assign(&by(Forward::Tun), 255).unwrap();
+        assert_eq!((id(&ids, 1), id(&ids, 2)), (Some(3), Some(4)));
+        assert_eq!(ids.whose(BackendId(1)), ids.whose(BackendId(3)));
+        let text = serde_json::to_string(&ids).unwrap();
+        let mut ids: BackendIds = serde_json::from_str(&text).unwrap();
+        assert_eq!((id(&ids, 1), id(&ids, 2)), (Some(3), Some(4)));
+        ids.assign(&by(Forward::FullNat), 255).unwrap();
+        assert_eq!((id(&ids, 1), id(&ids, 2)), (Some(5), Some(6)));
+        // The longest retired is handed on first.
+        ids.assign(&by(Forward::Dr), 6).unwrap();
+        assert_eq!((id(&ids, 1), id(&ids, 2)), (Some(1), Some(2)));
     }
 
     #[test]

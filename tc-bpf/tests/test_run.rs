@@ -88,7 +88,10 @@ fn the_decapsulator_is_the_inverse() {
             assert_eq!(decapsulator.run(&frame).unwrap().packet, frame);
             decapsulator.add(address(to)).unwrap();
             let outcome = decapsulator.run(&frame).unwrap();
-            assert_eq!((outcome.verdict, outcome.packet), (PASS, ethernet(&inner)));
+            assert_eq!(outcome.packet, ethernet(&inner));
+            // Before Linux 6.3, what changes its family arrives anew.
+            let again = outer.from.is_ipv4() != (inner[0] >> 4 == 4) && outcome.verdict == REDIRECT;
+            assert!(again || outcome.verdict == PASS, "{}", outcome.verdict);
         }
     }
 }

@@ -126,7 +126,7 @@ fn no_connection_is_lost_between_the_planes() -> Result<()> {
     for round in 0..5 {
         for config in [Service::web(), mixed(), Service::direct("dr"), mixed()] {
             stage.director.reload_with(config)?;
-            let seen = arrivals.next(12);
+            let seen = arrivals.next(30);
             assert_eq!(seen.servers.len(), 3, "{seen}");
             let all = arrivals.report();
             assert_eq!(all.failed(), 0, "round {round}: {all}");
@@ -194,5 +194,21 @@ fn a_client_on_the_director() -> Result<()> {
             assert_eq!(local.ask_many(to, 30), Distribution::even(3, 10), "{forward} {to}");
         }
     }
+    Ok(())
+}
+
+/// Connections that only conntrack knows, because the tc program has come later.
+#[test]
+fn connections_of_nat_live_on_when_the_program_comes() -> Result<()> {
+    let mut stage = Stage::with(LabOptions::tunnels(), Service::web())?;
+    let flows = LongLived::open(&stage.client(), stage.web(), 30)?;
+    stage.director.reload_with(Service::direct("dr"))?;
+    flows.settle();
+    stage.director.kill9()?;
+    stage.director.restart()?;
+    stage.director.reload_with(mixed())?;
+    flows.settle();
+    let report = flows.finish();
+    assert_eq!(report.broken(), 0, "{report:?}");
     Ok(())
 }

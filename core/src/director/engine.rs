@@ -147,7 +147,7 @@ impl Engine {
             .keep_ids(&ids)
             .and_then(|()| self.store.keep_service_numbers(&numbers))
             .map_err(ApplyError::from)
-            .and_then(|()| self.install(desired, state, &settings));
+            .and_then(|()| self.install(desired, state, &settings, config.director.mark()));
         let (plan, steps) = match committed {
             Ok(done) => done,
             Err(error) => {
@@ -158,7 +158,7 @@ impl Engine {
         let addresses = match self.manage_addresses(&config) {
             Ok(changes) => changes,
             Err(error) => {
-                self.install(before.0, before.1, &settings)?;
+                self.install(before.0, before.1, &settings, self.config.director.mark())?;
                 self.restore_schedulers();
                 let running = self.config.clone();
                 if let Err(error) = self.manage_addresses(&running) {

@@ -52,6 +52,9 @@ pub enum ApplyError {
     /// The change was made, but connections could not be cut.
     #[error("the change was made, but its connections could not be cut")]
     Cut(#[source] ConntrackError),
+    /// The connections that the tc program has to know could not be read.
+    #[error("the connections of NAT that the tc program has to know cannot be read")]
+    Connections(#[source] ConntrackError),
     /// Somebody else kept changing the ruleset.
     #[error("the ruleset changed under each of {0} attempts; is another program rewriting it all the time?")]
     Contended(usize),

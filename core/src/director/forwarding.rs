@@ -12,6 +12,7 @@ use super::error::ApplyError;
 use crate::api::Happening;
 use crate::config::{Config, Service};
 use crate::ids::BackendIds;
+use crate::kernel::MarkMask;
 use crate::kernel::tc::{TcError, TcSettings};
 use crate::plan::Plan;
 use crate::pool::{PoolKey, pools};
@@ -140,11 +141,12 @@ impl Engine {
         ruleset: Ruleset,
         state: TcState,
         with: &TcSettings,
+        mark: MarkMask,
     ) -> Result<(Plan, Vec<Step>), ApplyError> {
         let before = (self.desired.clone(), self.tc.desired.clone());
         let steps = self.steps_to(&state, with)?;
         self.tc.desired = state;
-        match self.change_both(ruleset, &steps) {
+        match self.change_both(ruleset, &steps, mark) {
             Ok(plan) => {
                 self.after_change(&before.1, &steps)?;
                 Ok((plan, steps))
@@ -154,22 +156,6 @@ impl Engine {
                 Err(error)
             }
         }
-    }
-
-    fn change_both(&mut self, ruleset: Ruleset, steps: &[Step]) -> Result<Plan, ApplyError> {
-        let early = steps.partition_point(|step| !step.waits(&self.tc.installed));
-        let (early, late) = steps.split_at(early);
-        self.take_steps(early)?;
-        let overlap = ruleset.overlapping(&self.desired).filter(|_| !late.is_empty());
-        let Some(overlap) = overlap else {
-            let plan = self.commit(ruleset)?;
-            self.take_steps(late)?;
-            return Ok(plan);
-        };
-        let mut plan = self.commit(overlap)?;
-        self.take_steps(late)?;
-        plan.ops.extend(self.commit(ruleset)?.ops);
-        Ok(plan)
     }
 
     /// What the program lacks to a state.
@@ -186,7 +172,7 @@ impl Engine {
         Ok(tc::plan(state, &self.tc.installed))
     }
 
-    fn take_steps(&mut self, steps: &[Step]) -> Result<(), ApplyError> {
+    pub(super) fn take_steps(&mut self, steps: &[Step]) -> Result<(), ApplyError> {
         if !steps.is_empty() {
             self.doors.tc.make(steps, &mut self.tc.installed)?;
         }

@@ -15,7 +15,7 @@ use wvs_tc_bpf::{
     PinLock, ProgramError, Questions, Reports, RunError, Sizes, Sweep, Timeouts, tick,
 };
 
-pub use flows::TcFlow;
+pub use flows::{Adopted, TcFlow};
 pub use look::{Answer, Inventory};
 pub use reports::Report;
 pub use wvs_tc_bpf::What;
@@ -80,6 +80,8 @@ pub trait Tc {
     fn attachments(&mut self) -> Result<Vec<String>, TcError>;
     /// Detaches it from an interface.
     fn detach(&mut self, interface: &str) -> Result<(), TcError>;
+    /// Has the program know connections that it has not seen begin.
+    fn adopt(&mut self, flows: &[Adopted]) -> Result<(), TcError>;
     /// Removes a backend, with the connections that are left.
     fn forget(&mut self, id: BackendId) -> Result<usize, TcError>;
     /// Lets the clients that a backend keeps be scheduled anew.
@@ -328,6 +330,11 @@ impl Tc for TcProgram {
         let maps = forwarder.maps();
         let of = |service| timeouts.get(&service).copied().unwrap_or_default();
         Ok(maps.sweep(of, maps.now()?)?)
+    }
+
+    fn adopt(&mut self, flows: &[Adopted]) -> Result<(), TcError> {
+        self.forwarder()
+            .map_or_else(|| Ok(()), |it| Ok(flows::adopt(it.maps(), flows)?))
     }
 
     fn flows(&mut self) -> Result<Vec<TcFlow>, TcError> {

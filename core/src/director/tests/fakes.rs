@@ -9,7 +9,7 @@ use wvs_tc_bpf::layout::{BackendStats, Event};
 use wvs_tc_bpf::{AttachError, Counts, PersistentEntry, Questions, Sweep, Timeouts};
 
 use crate::kernel::queue::{Queue, QueueError, Queues, Verdict, Waiting};
-use crate::kernel::tc::{Answer, Inventory, Report, Tc, TcError, TcFlow, TcSettings};
+use crate::kernel::tc::{Adopted, Answer, Inventory, Report, Tc, TcError, TcFlow, TcSettings};
 use crate::kernel::{AddressError, Addresses, Conntrack, ConntrackError, Flow, MarkMask, Routes};
 use crate::ruleset::{Family, Protocol};
 use crate::scheduler::{BackendId, Load};
@@ -171,6 +171,10 @@ impl Tc for FakeTc {
             installed.follow(step);
             self.0.lock().unwrap().holds.follow(step);
         }
+        Ok(())
+    }
+
+    fn adopt(&mut self, _: &[Adopted]) -> Result<(), TcError> {
         Ok(())
     }
 

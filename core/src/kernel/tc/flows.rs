@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use wvs_tc_bpf::layout::{
-    FlowKey, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN, STATE_TIME_WAIT,
+    Flow as Entry, FlowKey, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
+    STATE_TIME_WAIT,
 };
 use wvs_tc_bpf::{MapError, Maps, tick};
 
@@ -32,6 +33,69 @@ pub struct TcFlow {
     pub kind: u8,
     /// How long the client has been silent.
     pub silent: Duration,
+}
+
+/// A connection for the program to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The client.
+    pub client: SocketAddr,
+    /// What it asked for.
+    pub target: SocketAddr,
+    /// The backend that it has.
+    pub backend: BackendId,
+    /// The generation of its id.
+    pub generation: u16,
+    /// The service.
+    pub service: u16,
+    /// Whether it is about to end.
+    pub ending: bool,
+}
+
+/// Puts connections into the tables, as if their last packet came now.
+pub(super) fn adopt(maps: &Maps, flows: &[Adopted]) -> Result<(), MapError> {
+    let now = maps.now()?;
+    let entries: Vec<_> = flows
+        .iter()
+        .map(|it| {
+            let state = match it.protocol {
+                Protocol::Udp => STATE_DATAGRAM,
+                _ if it.ending => STATE_FIN,
+                _ => STATE_ESTABLISHED,
+            };
+            let entry = Entry {
+                backend: it.backend.0,
+                generation: it.generation,
+                seen: now,
+                service: it.service,
+                state,
+                flags: 0,
+                opened: now,
+            };
+            (key(it), entry)
+        })
+        .collect();
+    maps.restore_flows(&entries)
+}
+
+fn key(it: &Adopted) -> FlowKey {
+    let mut addresses = [0; 32];
+    for (at, end) in [it.client, it.target].into_iter().enumerate() {
+        match end.ip() {
+            IpAddr::V4(ip) => addresses[at * 4..][..4].copy_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => addresses[at * 16..][..16].copy_from_slice(&ip.octets()),
+        }
+    }
+    FlowKey {
+        sport: it.client.port().to_be(),
+        dport: it.target.port().to_be(),
+        proto: it.protocol.number(),
+        family: if it.client.is_ipv4() { 4 } else { 6 },
+        pad: [0; 2],
+        addresses,
+    }
 }
 
 /// All connections, the half-open ones too.
