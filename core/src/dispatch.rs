@@ -1,6 +1,10 @@
 //! Dispatch tables: what the data path walks or indexes to choose a backend.
 
+mod width;
+
 use crate::scheduler::{BackendId, Candidate, Dispatch};
+
+pub use width::Width;
 
 /// A scheduler's answer, checked, and how it is used.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -290,8 +290,16 @@ impl Engine {
     /// The same without sending anything.
     pub(super) fn redraw_table(&mut self, key: &PoolKey, backends: Vec<Candidate>) -> Result<(), ApplyError> {
         let position = self.position(key)?;
+        let in_program = self.tc.number(key).is_some();
         if let Some(pool) = self.pools.get_mut(key) {
-            pool.refill(backends, position);
+            let resized = pool.fit(position);
+            if resized && !in_program {
+                // Another size is another rule, whose walk begins anew.
+                pool.begin_anew();
+                pool.refill(backends, Some(0));
+            } else {
+                pool.refill(backends, position);
+            }
         }
         Ok(())
     }

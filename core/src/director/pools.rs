@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::swap::Watch;
 use crate::api::{Happening, SchedulerHealth, SchedulerView};
 use crate::config::{Config, DirectorSettings, SchedulerSpec, Service};
-use crate::dispatch::DispatchTable;
+use crate::dispatch::{DispatchTable, Width};
 use crate::pool::PoolKey;
 use crate::ruleset::build::HASH_SEED;
 use crate::scheduler::catalog::{Catalog, CatalogError};
@@ -25,6 +25,11 @@ pub struct RunningPool {
     pub(super) spec: SchedulerSpec,
     pub(super) director: DirectorSettings,
     slots: u32,
+    /// How many slots the plans of a scheduler that looks at load have.
+    width: Width,
+    /// How many connections the kernel had drawn when the last table was made.
+    drawn: Option<u64>,
+    begun: Instant,
     pub(super) plugin: Plugin,
     pub(super) params: Vec<(String, String)>,
     pub(super) scheduler: Supervised,
@@ -103,6 +108,9 @@ impl RunningPool {
         let mut pool = RunningPool {
             director: config.director.clone(),
             slots: service.slots,
+            width: Width::new(service.slots),
+            drawn: None,
+            begun: Instant::now(),
             scheduler: Supervised::new(plugin.clone(), params.clone(), HASH_SEED.into()),
             plugin,
             params,
@@ -197,6 +205,26 @@ impl RunningPool {
         moved
     }
 
+    /// Gives plans as many slots as connections come by one of them. `position` is how many the kernel has drawn so far.
+    /// Says whether the next table has another size.
+    pub fn fit(&mut self, position: Option<u64>) -> bool {
+        let before = std::mem::replace(&mut self.drawn, position);
+        // Where the kernel has a rule that is new, it has begun anew.
+        let drawn = position
+            .zip(before)
+            .and_then(|(now, before)| now.checked_sub(before));
+        let plans = self.table.dispatch == Dispatch::Cycle && self.wants_load();
+        match drawn {
+            Some(drawn) if plans => self.width.fit(drawn, self.begun.elapsed()),
+            _ => false,
+        }
+    }
+
+    /// The kernel begins anew with the next table.
+    pub fn begin_anew(&mut self) {
+        self.drawn = Some(0);
+    }
+
     /// Makes the table again. `position` is how many connections the kernel has drawn so far: the plan of a
     /// scheduler that looks at load begins at the slot it draws next.
     pub fn refill(&mut self, candidates: Vec<Candidate>, position: Option<u64>) {
@@ -207,7 +235,7 @@ impl RunningPool {
         let loads: &[Load] = if self.wants_load() { &self.loads } else { &[] };
         let outcome = self
             .scheduler
-            .table(&self.candidates, loads, self.slots, Instant::now());
+            .table(&self.candidates, loads, self.width.slots(), Instant::now());
         self.table = self.aligned(outcome.into_table(), position);
     }
 
@@ -229,7 +257,7 @@ impl RunningPool {
         let mut scheduler = Supervised::new(self.plugin.clone(), self.params.clone(), HASH_SEED.into());
         let loads = carry_loads(&self.candidates, &self.loads, &candidates);
         let loads: &[Load] = if self.wants_load() { &loads } else { &[] };
-        let outcome = scheduler.table(&candidates, loads, self.slots, Instant::now());
+        let outcome = scheduler.table(&candidates, loads, self.width.slots(), Instant::now());
         self.aligned(outcome.into_table(), position)
     }
 

@@ -8,7 +8,7 @@ use crate::kernel::NftError;
 use crate::plan::{Observed, Op, Plan, plan, slot_changes};
 use crate::pool::PoolKey;
 use crate::ruleset::Ruleset;
-use crate::ruleset::build::slot_map;
+use crate::ruleset::build::{build, slot_map};
 
 /// How often a batch is planned anew because somebody else was faster.
 const ATTEMPTS: usize = 8;
@@ -32,6 +32,9 @@ impl Engine {
             .tables
             .get(&key.family)
             .and_then(|table| table.slots.get(&map));
+        if installed.is_some_and(|installed| installed.len() != slots.len()) {
+            return self.resize();
+        }
         let changes = slot_changes(&slots, installed);
         if changes.is_empty() {
             return Ok(Plan::default());
@@ -65,6 +68,18 @@ impl Engine {
     }
 
     /// Has the kernel hold a ruleset, by one batch of what differs. Sends nothing where nothing differs.
+    /// A table of another size is another map, and another rule.
+    fn resize(&mut self) -> Result<Plan, ApplyError> {
+        let pools = self.pools.iter();
+        let tables = pools
+            .map(|(key, pool)| (key.clone(), pool.table().clone()))
+            .collect();
+        let config = self.config.clone();
+        let queue = self.take_queue(&config, &tables, false);
+        let desired = build(&config, &self.ids, &tables, &self.tc.facts.for_ruleset(queue));
+        self.commit(desired)
+    }
+
     pub(super) fn commit(&mut self, desired: Ruleset) -> Result<Plan, ApplyError> {
         let mut refused = false;
         for _ in 0..ATTEMPTS {

@@ -7,6 +7,7 @@ mod latency;
 mod queued;
 mod swap;
 mod timed;
+mod width;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};

@@ -15,6 +15,8 @@ pub struct ModelKernel {
     rules: BTreeMap<(Family, String), Vec<Rule>>,
     /// The clients of maps that the kernel fills, as a test has them come.
     pub remembered: BTreeMap<(Family, IdMap), Ids>,
+    /// How many connections each service's rule has drawn.
+    pub drawn: u64,
     /// Batches taken.
     pub commits: usize,
     /// How often the director has said that it is there.
@@ -293,7 +295,7 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
     }
 
     fn position(&mut self, _: Family, _: &str) -> Result<u64, NftError> {
-        Ok(0)
+        Ok(self.lock().unwrap().drawn)
     }
 
     /// The first rule that counts has seen three packets, the second four.

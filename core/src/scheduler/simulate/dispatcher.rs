@@ -1,7 +1,9 @@
 //! A scheduler as a director uses it, in virtual time.
 
+use std::time::Duration;
+
 use super::time::{Nanos, of, seconds};
-use crate::dispatch::DispatchTable;
+use crate::dispatch::{DispatchTable, Width};
 use crate::ruleset::build::HASH_SEED;
 use crate::ruleset::draw::draw;
 use crate::scheduler::{BackendId, CallError, Candidate, Dispatch, Instance, Load, NewFlow};
@@ -22,7 +24,9 @@ pub(super) enum Manner {
 pub(super) struct Dispatcher {
     instance: Instance,
     manner: Manner,
-    slots: u32,
+    width: Width,
+    /// How many had drawn one when the table was made.
+    drawn_before: u64,
     candidates: Vec<Candidate>,
     /// As they were counted last, in the order of the candidates.
     loads: Vec<Load>,
@@ -44,7 +48,8 @@ impl Dispatcher {
         Self {
             instance,
             manner,
-            slots,
+            width: Width::new(slots),
+            drawn_before: 0,
             candidates: Vec::new(),
             loads: Vec::new(),
             table,
@@ -114,7 +119,11 @@ impl Dispatcher {
             return Ok(());
         }
         self.tables += 1;
-        self.table.slots = self.instance.fill(self.slots)?;
+        if self.wants_load() && self.table.dispatch == Dispatch::Cycle {
+            let drawn = self.drawn - std::mem::replace(&mut self.drawn_before, self.drawn);
+            self.width.fit(drawn, Duration::from_nanos(now));
+        }
+        self.table.slots = self.instance.fill(self.width.slots())?;
         if self.manner == Manner::Director {
             self.due = self.instance.due()?.map(|pause| now + of(pause));
         }
