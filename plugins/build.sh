@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=wasm32-unknown-unknown
-plugins=(rr wrr lc wlc sed nq sh dh mh fo ovf twos rendezvous lblc lblcr)
+plugins=(rr wrr lc wlc sed nq sh dh mh fo ovf twos rendezvous lblc lblcr slow-rr slow-wlc zone peak-ewma)
 
 # Prints the standard library directory made for the given compiler, building it the first time.
 sysroot_for() {
@@ -85,7 +85,7 @@ changed=0
 for plugin in "${plugins[@]}"; do
     # One at a time: together they would share the union of their features.
     cargo build --quiet --locked --profile plugin --target $target --package "wvs-plugin-$plugin"
-    built=$CARGO_TARGET_DIR/$target/plugin/wvs_plugin_$plugin.wasm
+    built=$CARGO_TARGET_DIR/$target/plugin/wvs_plugin_${plugin//-/_}.wasm
     kept=plugins/$plugin/$plugin.wasm
     printf '%-10s %6d bytes' "$plugin" "$(stat -c %s "$built")"
     cmp -s "$built" "$kept" && echo ", unchanged" || { echo ", changed"; changed=1; }

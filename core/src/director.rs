@@ -13,6 +13,7 @@ mod events;
 mod explain;
 mod flows;
 mod forwarding;
+mod latency;
 mod ledger;
 mod lock;
 mod planes;
@@ -193,6 +194,7 @@ async fn answer_requests(
             reload_on_signal(&reloads).await;
         }
     });
+    tokio::spawn(latency::measure(handle.clone()));
     tracing::info!(socket = %options.socket.display(), "ready");
     notify(&[NotifyState::Ready]);
     let stop = async move {

@@ -37,6 +37,7 @@ pub use flow::NewFlow;
 pub use host::{HostOptions, Plugin, PluginEngine, PluginHost, StartHostError};
 pub use incumbent::Incumbent;
 pub use instance::Instance;
+pub(crate) use instance::UNKNOWN as UNKNOWN_LATENCY;
 pub use pack::pack;
 pub use sandbox::Limits;
 pub use supervise::{State, Supervision};

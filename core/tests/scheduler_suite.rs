@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use wvs_core::scheduler::conform::{Held, Promises, Report, Trial, Verdict, test};
-use wvs_core::scheduler::{BUILTIN, Limits, PluginHost};
+use wvs_core::scheduler::{BUILTIN, Limits, PluginHost, builtin};
 
 fn examine(bytes: &[u8], given: &[(&str, &str)], promises: Promises) -> Report {
     let plugin = PluginHost::new(Limits::default())
@@ -38,7 +38,9 @@ fn expected_notes(name: &str) -> &'static [&'static str] {
     match name {
         "ovf" => &["nobody turned away", "no starvation"],
         // They go by what there is to do, or send all to the heaviest, or keep who asks for the same.
-        "fo" | "lc" | "wlc" | "sed" | "nq" | "lblc" | "lblcr" => &["no starvation"],
+        "fo" | "lc" | "wlc" | "sed" | "nq" | "lblc" | "lblcr" | "slow-wlc" | "peak-ewma" => {
+            &["no starvation"]
+        }
         _ => &[],
     }
 }
@@ -46,7 +48,7 @@ fn expected_notes(name: &str) -> &'static [&'static str] {
 #[test]
 fn every_scheduler_that_is_built_in_holds_all() {
     for (name, bytes) in BUILTIN {
-        let proportional = ["rr", "sh", "wrr"].contains(&name).then_some(1);
+        let proportional = ["rr", "sh", "wrr", "zone"].contains(&name).then_some(1);
         let promises = Promises {
             proportional,
             ..Promises::default()
@@ -59,6 +61,21 @@ fn every_scheduler_that_is_built_in_holds_all() {
         notes.retain(|invariant| *invariant != "in time");
         let allowed = expected_notes(name);
         assert!(notes.iter().all(|note| allowed.contains(note)), "{name}: {notes:?}");
+    }
+}
+
+#[test]
+fn what_their_parameters_change_holds_as_well() {
+    for (name, given, allowed) in [
+        ("slow-rr", &[("least", "50")][..], &[][..]),
+        ("zone", &[("local", "10.1.0.0/29; 10.1.0.8/29"), ("minimum", "50")], &["no starvation"]),
+        ("zone", &[("subset", "3"), ("director", "65535")], &["no starvation"]),
+    ] {
+        let report = examine(builtin(name).unwrap(), given, Promises::default());
+        assert_eq!(verdicts(&report, Verdict::Failed), Vec::<&str>::new(), "{name}: {report:#?}");
+        let mut notes = verdicts(&report, Verdict::Note);
+        notes.retain(|invariant| *invariant != "in time" && !allowed.contains(invariant));
+        assert_eq!(notes, Vec::<&str>::new(), "{name}: {report:#?}");
     }
 }
 

@@ -75,6 +75,13 @@ const char *scheduler_fill(wvs_u32 *table, wvs_u32 slots);
 wvs_u32 scheduler_pick(const struct wvs_flow *flow);
 /* Define WVS_LOAD before you include this if you also have this one: connections in the order of the last update. */
 void scheduler_observe(const wvs_u32 *active, const wvs_u32 *inactive, wvs_u32 count);
+/* Define WVS_TIMER before you include this if your tables change with time alone: in so many milliseconds after a fill
+ * the next one comes, if nothing happens before; 0 if none is wanted. */
+wvs_u32 scheduler_due(void);
+/* Define WVS_LATENCY before you include this if you look at how fast backends answer: how often they are measured, in
+ * milliseconds, and the microseconds of each just now, 0xffffffff if not known, in the order of the last update. */
+wvs_u32 scheduler_interval(void);
+void scheduler_observe_latency(const wvs_u32 *micros, wvs_u32 count);
 
 /* The director's. Random numbers repeat with its seed; now is in seconds since the plugin was loaded. */
 enum { WVS_ERROR, WVS_WARN, WVS_INFO, WVS_DEBUG };
@@ -179,6 +186,19 @@ __attribute__((export_name("observe")))
 void wvs_observe(const wvs_u32 *active, wvs_u32 count, const wvs_u32 *inactive, wvs_u32 same_count) {
   (void)same_count;
   scheduler_observe(active, inactive, count);
+  wvs_forget();
+}
+#endif
+
+#ifdef WVS_TIMER
+__attribute__((export_name("due"))) wvs_u32 wvs_due(void) { return scheduler_due(); }
+#endif
+
+#ifdef WVS_LATENCY
+__attribute__((export_name("interval"))) wvs_u32 wvs_interval(void) { return scheduler_interval(); }
+
+__attribute__((export_name("observe-latency"))) void wvs_observe_latency(const wvs_u32 *micros, wvs_u32 count) {
+  scheduler_observe_latency(micros, count);
   wvs_forget();
 }
 #endif

@@ -39,6 +39,26 @@ pub mod flows {
     });
 }
 
+pub mod timer {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "timer-extension",
+        pub_export_macro: true,
+        export_macro_name: "export_timer",
+        default_bindings_module: "wvs_plugin::bindings::timer",
+    });
+}
+
+pub mod latency {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "latency-extension",
+        pub_export_macro: true,
+        export_macro_name: "export_latency",
+        default_bindings_module: "wvs_plugin::bindings::latency",
+    });
+}
+
 pub mod load {
     wit_bindgen::generate!({
         path: "wit",

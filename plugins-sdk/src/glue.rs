@@ -1,7 +1,10 @@
 //! Between the generated bindings and a [`Scheduler`]: the one instance of the plugin.
 
 use crate::bindings::{self, Description, ParamKind as WireKind, ParamSpec, Range};
-use crate::{About, Backend, CountingScheduler, Dispatch, Flow, FlowScheduler, ParamKind, Params, Scheduler};
+use crate::{
+    About, Backend, CountingScheduler, Dispatch, Flow, FlowScheduler, LatencyScheduler, ParamKind, Params,
+    Scheduler, TimedScheduler,
+};
 
 /// Where a plugin keeps its scheduler, and what every scheduler does. `__slot!` implements it.
 pub trait Slot {
@@ -133,6 +136,32 @@ where
         T::with(|slot| {
             if let Some(scheduler) = slot {
                 scheduler.observe(&active, &inactive);
+            }
+        });
+    }
+}
+
+impl<T: Slot> bindings::timer::exports::wvs::scheduler::timer::Guest for T
+where
+    T::Scheduler: TimedScheduler,
+{
+    fn due() -> u32 {
+        T::with(|slot| slot.as_ref().map_or(0, TimedScheduler::due))
+    }
+}
+
+impl<T: Slot> bindings::latency::exports::wvs::scheduler::latency::Guest for T
+where
+    T::Scheduler: LatencyScheduler,
+{
+    fn interval() -> u32 {
+        T::with(|slot| slot.as_ref().map_or(0, LatencyScheduler::interval))
+    }
+
+    fn observe_latency(micros: Vec<u32>) {
+        T::with(|slot| {
+            if let Some(scheduler) = slot {
+                scheduler.observe_latency(&micros);
             }
         });
     }

@@ -59,6 +59,29 @@ pub fn interleave(weights: &[u32], slots: u32) -> Vec<u32> {
     picks
 }
 
+/// Weights times factors, in proportion to each other; whatever had a weight keeps one. If all factors are the same, the
+/// weights stay as they are.
+#[must_use]
+pub fn scale(weights: &[u32], factors: &[f64]) -> Vec<u32> {
+    const MOST: f64 = 2_147_483_648.0;
+    let products = || {
+        weights
+            .iter()
+            .zip(factors)
+            .map(|(&weight, factor)| f64::from(weight) * factor)
+    };
+    let mut counting = weights.iter().zip(factors).filter(|(weight, _)| **weight > 0);
+    let first = counting.next().map(|(_, factor)| factor);
+    if counting.all(|(_, factor)| Some(factor) == first) {
+        return weights.to_vec();
+    }
+    let most = products().fold(f64::MIN_POSITIVE, f64::max);
+    let scaled = weights.iter().zip(products());
+    scaled
+        .map(|(&weight, product)| ((product / most * MOST) as u32).max(weight.min(1)))
+        .collect()
+}
+
 /// The largest number that divides both; the other one if one is 0.
 #[must_use]
 pub fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {

@@ -35,10 +35,11 @@
 //!
 //! What schedulers share is here: [`interleave`] and [`apportion`] for shares without bursts, [`fill_by_hash`] and
 //! [`rendezvous`] for tables that are the same on every director, and for those that go by counts [`Counts`] and
-//! [`look_ahead`].
+//! [`look_ahead`]; [`Ramps`] ease backends in that have come.
 //!
 //! A scheduler that looks at the load also implements [`CountingScheduler`] and is exported by
-//! `export!(Name, load)`. One that has to decide for each connection is a [`FlowScheduler`], exported by
+//! `export!(Name, load)`; one whose tables change with time [`TimedScheduler`], by `export!(Name, timer)`; one
+//! that looks at how fast backends answer [`LatencyScheduler`], by `export!(Name, latency)`. One that has to decide for each connection is a [`FlowScheduler`], exported by
 //! `export!(Name, flows)`; [`Destinations`] remember what was chosen before. Build it for `wasm32-unknown-unknown`; the module is the plugin.
 //! The same code compiles natively, where [`testing`] stands in for the director and [`testing::World`] lets things happen
 //! to a service.
@@ -64,6 +65,7 @@ pub mod host;
 mod interleave;
 mod lookahead;
 mod params;
+mod ramps;
 mod servers;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -71,9 +73,10 @@ pub mod testing;
 pub use bindings::{Address, Backend, BackendState, Dispatch, Flow, HashKey};
 pub use destinations::Destinations;
 pub use hash::{by_identity, fill_by_hash, mix, rendezvous};
-pub use interleave::{apportion, greatest_common_divisor, interleave};
+pub use interleave::{apportion, greatest_common_divisor, interleave, scale};
 pub use lookahead::{ACTIVE, Cost, Counted, Counts, look_ahead};
 pub use params::{About, Param, ParamKind, Params};
+pub use ramps::Ramps;
 pub use servers::{Server, Servers};
 
 /// In a table: no backend takes this connection.
@@ -164,35 +167,57 @@ pub trait CountingScheduler {
     fn observe(&mut self, active: &[u32], inactive: &[u32]);
 }
 
+/// A [`Scheduler`] whose tables change with time alone.
+pub trait TimedScheduler {
+    /// After a fill: in how many milliseconds another one is wanted, if nothing happens before; 0 if none is.
+    fn due(&self) -> u32;
+}
+
+/// Among latencies: not known.
+pub const UNKNOWN_LATENCY: u32 = 0xffff_ffff;
+
+/// A [`Scheduler`] or [`FlowScheduler`] that also looks at how fast the backends answer.
+pub trait LatencyScheduler {
+    /// How often they are to be measured, in milliseconds; 100 at least. Asked once.
+    fn interval(&self) -> u32;
+
+    /// Takes what was measured of each backend just now, in the order of the last update: the microseconds until it took
+    /// a connection or refused it, at most a second; or [`UNKNOWN_LATENCY`].
+    fn observe_latency(&mut self, micros: &[u32]);
+}
+
 /// Exports a scheduler from this crate's WebAssembly module: a [`Scheduler`] by `export!(Name)`, a [`FlowScheduler`]
-/// by `export!(Name, flows)`; and with `load` as a last word, one that is a [`CountingScheduler`], too.
+/// by `export!(Name, flows)`. Further words say what else it is: `load` a [`CountingScheduler`], `timer` a
+/// [`TimedScheduler`], `latency` a [`LatencyScheduler`].
 #[macro_export]
 macro_rules! export {
-    ($scheduler:ty) => {
-        $crate::__slot!($scheduler, Scheduler, <$scheduler as $crate::Scheduler>::configure);
-        #[cfg(target_arch = "wasm32")]
-        $crate::bindings::table::export_table!(__WvsPlugin with_types_in $crate::bindings::table);
-    };
-    ($scheduler:ty, flows) => {
+    ($scheduler:ty, flows $(, $more:ident)*) => {
         $crate::__slot!($scheduler, FlowScheduler, $crate::glue::per_flow::<$scheduler>);
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::flows::export_flows!(__WvsPlugin with_types_in $crate::bindings::flows);
+        $($crate::__also!($more);)*
     };
-    ($scheduler:ty, load) => {
-        $crate::export!($scheduler);
-        $crate::__load!();
-    };
-    ($scheduler:ty, flows, load) => {
-        $crate::export!($scheduler, flows);
-        $crate::__load!();
+    ($scheduler:ty $(, $more:ident)*) => {
+        $crate::__slot!($scheduler, Scheduler, <$scheduler as $crate::Scheduler>::configure);
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::table::export_table!(__WvsPlugin with_types_in $crate::bindings::table);
+        $($crate::__also!($more);)*
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __load {
-    () => {
+macro_rules! __also {
+    (load) => {
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::load::export_load!(__WvsPlugin with_types_in $crate::bindings::load);
+    };
+    (latency) => {
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::latency::export_latency!(__WvsPlugin with_types_in $crate::bindings::latency);
+    };
+    (timer) => {
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::timer::export_timer!(__WvsPlugin with_types_in $crate::bindings::timer);
     };
 }

@@ -215,6 +215,35 @@ fn wlc_favours_who_has_fewest() -> Result<()> {
 }
 
 #[test]
+fn a_backend_that_is_slow_to_answer_gets_few_connections_until_it_is_not() -> Result<()> {
+    let times = [("interval", "200"), ("decay", "1"), ("floor", "50000")];
+    let stage = Stage::up(Service::web().scheduler_with("peak-ewma", &times))?;
+    let slots = |n: usize| {
+        let backend = stage.director.backend("web", rs(n));
+        backend.ok().and_then(|it| it["slots"].as_u64()).unwrap_or(0)
+    };
+    let level = || (1..=3).all(|n| (70..=100).contains(&slots(n)));
+    wait_for("three that are equally near", Duration::from_secs(30), level);
+    // The third does not answer the director any more, but does its clients: as if its backlog were full.
+    let third = stage.lab.backend_ns(3);
+    third.nft(
+        "table ip slow { chain in { type filter hook input priority 0;\n\
+         ip saddr 10.1.0.1 tcp flags & (syn | ack) == syn drop\n}; };",
+    )?;
+    wait_for("the third to be avoided", Duration::from_secs(30), || slots(3) <= 8);
+    let seen = stage.client().ask_many(stage.web(), 60);
+    eprintln!("while the third is slow: {seen:?}");
+    assert_eq!(seen.failed(), 0, "{seen:?}");
+    assert!(seen.server("rs3") <= 6, "{seen:?}");
+    // It is trusted again little by little: a second falls below 50 ms in three decay times.
+    third.nft("delete table ip slow")?;
+    wait_for("the third to be trusted again", Duration::from_secs(60), level);
+    let seen = stage.client().ask_many(stage.web(), 60);
+    assert!(seen.server("rs3") >= 10, "{seen:?}");
+    Ok(())
+}
+
+#[test]
 fn schedulers_change_places_under_traffic() -> Result<()> {
     let web = Service::web();
     let stage = Stage::up(web.clone().scheduler("rr"))?;

@@ -96,7 +96,7 @@ const PYTHON: [File; 5] = [
     ("README.md", template!("templates/python/README.md")),
 ];
 
-const RUST: [File; 10] = [
+const RUST: [File; 12] = [
     ("Cargo.toml", template!("templates/rust/Cargo.toml.in")),
     ("src/lib.rs", template!("templates/rust/src/lib.rs")),
     ("Makefile", template!("templates/rust/Makefile")),
@@ -104,15 +104,17 @@ const RUST: [File; 10] = [
     ("wvs-plugin/Cargo.toml", template!("templates/rust/sdk-Cargo.toml.in")),
     ("wvs-plugin/src/bindings.rs", template!("templates/rust/bindings.rs")),
     ("wvs-plugin/src/bindings/flows.rs", template!("templates/rust/bindings/flows.rs")),
+    ("wvs-plugin/src/bindings/latency.rs", template!("templates/rust/bindings/latency.rs")),
     ("wvs-plugin/src/bindings/load.rs", template!("templates/rust/bindings/load.rs")),
     ("wvs-plugin/src/bindings/policy.rs", template!("templates/rust/bindings/policy.rs")),
     ("wvs-plugin/src/bindings/table.rs", template!("templates/rust/bindings/table.rs")),
+    ("wvs-plugin/src/bindings/timer.rs", template!("templates/rust/bindings/timer.rs")),
 ];
 
 /// The SDK comes along, so that a project needs nothing of this repository.
-const SDK: [File; 14] = sdk_files!(
+const SDK: [File; 15] = sdk_files!(
     "src/backend.rs" "src/destinations.rs" "src/flow.rs" "src/glue.rs" "src/hash.rs" "src/host.rs"
-    "src/interleave.rs" "src/lib.rs" "src/lookahead.rs" "src/params.rs" "src/servers.rs" "src/testing.rs"
+    "src/interleave.rs" "src/lib.rs" "src/lookahead.rs" "src/params.rs" "src/ramps.rs" "src/servers.rs" "src/testing.rs"
     "src/testing/world.rs" "wit/scheduler.wit"
 );
 

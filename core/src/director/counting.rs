@@ -41,11 +41,8 @@ impl Engine {
     /// When [`reschedule`](Engine::reschedule) has something to do.
     pub fn next_schedule(&self) -> Instant {
         let counted = self.counts_matter().then_some(self.clock.next);
-        let retries = self.pools.values().filter_map(|pool| pool.retry_at());
-        retries
-            .chain(counted)
-            .min()
-            .unwrap_or_else(|| Instant::now() + IDLE)
+        let due = self.pools.values().filter_map(|pool| pool.due_at());
+        due.chain(counted).min().unwrap_or_else(|| Instant::now() + IDLE)
     }
 
     /// Whether anybody wants to know how many connections there are.
@@ -65,14 +62,13 @@ impl Engine {
         })
     }
 
-    /// Counts where it is time, and has those schedulers make their tables again whose counts moved, or whose
-    /// time to be tried again has come.
+    /// Counts where it is time, and has those schedulers make their tables again whose counts moved, whose time to be
+    /// tried again has come, or whose tables change with time.
     pub fn reschedule(&mut self, now: Instant) {
         let due: Vec<PoolKey> = self
             .pools
-            .iter()
-            .filter(|(_, pool)| pool.retry_at().is_some_and(|at| at <= now))
-            .map(|(key, _)| key.clone())
+            .iter_mut()
+            .filter_map(|(key, pool)| pool.take_due(now).then(|| key.clone()))
             .collect();
         self.refill(due);
         if now >= self.clock.next && self.counts_matter() {
@@ -140,7 +136,7 @@ impl Engine {
     }
 
     /// Has the schedulers of pools make their tables again, and installs them.
-    fn refill(&mut self, keys: Vec<PoolKey>) {
+    pub(super) fn refill(&mut self, keys: Vec<PoolKey>) {
         if keys.is_empty() {
             return;
         }

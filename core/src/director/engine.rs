@@ -13,6 +13,7 @@ use super::counting::Clock;
 use super::error::ApplyError;
 use super::events::Events;
 use super::forwarding::TcPlane;
+use super::latency::Rounds;
 use super::ledger::Ledger;
 use super::pools::RunningPool;
 use super::queued::Queued;
@@ -57,6 +58,7 @@ pub struct Engine {
     pub(super) unreachable: BTreeMap<IpAddr, String>,
     pub(super) started: Instant,
     pub(super) clock: Clock,
+    pub(super) rounds: Rounds,
     pub(super) tc: TcPlane,
     /// The way back to itself, for threads that wait for the kernel.
     pub(super) steps: Steps,
@@ -110,6 +112,7 @@ impl Engine {
             unreachable: BTreeMap::new(),
             started: Instant::now(),
             clock: Clock::new(Instant::now()),
+            rounds: Rounds::default(),
             swaps: Swaps::new(Instant::now()),
         })
     }

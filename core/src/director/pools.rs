@@ -1,7 +1,8 @@
 //! The pools that run: a scheduler each, its backends and its table.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use super::swap::Watch;
 use crate::api::{Happening, SchedulerHealth, SchedulerView};
@@ -14,6 +15,9 @@ use crate::scheduler::{
     BackendId, CallError, Candidate, Dispatch, Load, NewFlow, ParamError, Pick, Plugin, Source, State,
     Supervised,
 };
+
+/// After so long a table is asked for again that could not be made when it was due.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A pool with its scheduler.
 #[derive(Debug)]
@@ -151,6 +155,33 @@ impl RunningPool {
             State::BackingOff { until } => Some(until),
             State::Running | State::Quarantined => None,
         }
+    }
+
+    /// When it is to make another table although nothing has happened: a scheduler that failed is tried again, and one
+    /// whose tables change with time says when.
+    pub fn due_at(&self) -> Option<Instant> {
+        self.retry_at().into_iter().chain(self.scheduler.due()).min()
+    }
+
+    /// Whether that is now. If nothing comes of it, it is again only after a while.
+    pub fn take_due(&mut self, now: Instant) -> bool {
+        let due = self.due_at().is_some_and(|at| at <= now);
+        if due {
+            self.scheduler.postpone(now + AGAIN);
+        }
+        due
+    }
+
+    /// How often its scheduler wants the backends to be measured, if it does.
+    pub fn interval(&self) -> Option<Duration> {
+        self.scheduler.interval()
+    }
+
+    /// Takes in how many microseconds connections to backends took, as far as that is known.
+    pub fn measured(&mut self, times: &BTreeMap<SocketAddr, u32>) {
+        let of = |it: &Candidate| Some((it.id, *times.get(&SocketAddr::new(it.address, it.port))?));
+        self.scheduler
+            .measured(self.candidates.iter().filter_map(of).collect());
     }
 
     /// Whether its table comes from its scheduler.

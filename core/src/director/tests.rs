@@ -3,8 +3,10 @@
 mod explain;
 mod fakes;
 mod happen;
+mod latency;
 mod queued;
 mod swap;
+mod timed;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};

@@ -21,7 +21,7 @@ mod bindings {
     });
 }
 
-pub(super) use bindings::exports::wvs::scheduler::{flows, load, policy, table};
+pub(super) use bindings::exports::wvs::scheduler::{flows, latency, load, policy, table, timer};
 pub(super) use bindings::wvs::scheduler::types::{
     Address, Backend, BackendState, Dispatch as WireDispatch, Flow, HashKey as WireHashKey, Param,
     ParamKind as WireParamKind,

@@ -13,8 +13,9 @@ macro_rules! built_in {
 }
 
 /// The schedulers that every director has, sorted.
-pub const BUILTIN: [(&str, &[u8]); 15] = built_in!(
-    "dh" "fo" "lblc" "lblcr" "lc" "mh" "nq" "ovf" "rendezvous" "rr" "sed" "sh" "twos" "wlc" "wrr"
+pub const BUILTIN: [(&str, &[u8]); 19] = built_in!(
+    "dh" "fo" "lblc" "lblcr" "lc" "mh" "nq" "ovf" "peak-ewma" "rendezvous" "rr" "sed" "sh" "slow-rr"
+    "slow-wlc" "twos" "wlc" "wrr" "zone"
 );
 
 const EXTENSIONS: [&str; 2] = ["wasm", "wat"];
@@ -160,7 +161,12 @@ mod tests {
         std::fs::write(dir.path().join("notes.txt"), "").unwrap();
         let error = find(dir.path(), "wcl").unwrap_err().to_string();
         assert!(error.contains("nor built in; did you mean wlc?; there are dh, fo, "), "{error}");
-        assert!(error.ends_with(", mh, mine, nq, ovf, rendezvous, rr, sed, sh, twos, wlc, wrr"), "{error}");
+        assert!(
+            error.ends_with(
+                ", mh, mine, nq, ovf, peak-ewma, rendezvous, rr, sed, sh, slow-rr, slow-wlc, twos, wlc, wrr, zone"
+            ),
+            "{error}"
+        );
         let error = find(dir.path(), "/nowhere/x.wasm").unwrap_err().to_string();
         assert_eq!(error, "cannot read plugin /nowhere/x.wasm");
     }

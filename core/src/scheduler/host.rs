@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Config, Engine};
 
-use super::contract::{World, flows, load, policy, table};
+use super::contract::{World, flows, latency, load, policy, table, timer};
 use super::description::{Description, ParamError};
 use super::instance::Instance;
 use super::sandbox::{Limits, Sandbox};
@@ -177,6 +177,8 @@ impl PluginHost {
             table: table::GuestIndices::new(&pre).ok(),
             flows: flows::GuestIndices::new(&pre).ok(),
             load: load::GuestIndices::new(&pre).ok(),
+            timer: timer::GuestIndices::new(&pre).ok(),
+            latency: latency::GuestIndices::new(&pre).ok(),
             pre,
         })
     }
@@ -218,11 +220,17 @@ impl PluginHost {
         let table = outside.offers("table").then(|| table::GuestIndices::new(&pre));
         let flows = outside.offers("flows").then(|| flows::GuestIndices::new(&pre));
         let load = outside.offers("load").then(|| load::GuestIndices::new(&pre));
+        let timer = outside.offers("timer").then(|| timer::GuestIndices::new(&pre));
+        let latency = outside
+            .offers("latency")
+            .then(|| latency::GuestIndices::new(&pre));
         let parts = Parts {
             policy: policy::GuestIndices::new(&pre)?,
             table: table.transpose()?,
             flows: flows.transpose()?,
             load: load.transpose()?,
+            timer: timer.transpose()?,
+            latency: latency.transpose()?,
             pre,
         };
         if let Some(code) = &self.0.code
@@ -262,6 +270,8 @@ pub(super) struct Parts {
     pub(super) table: Option<table::GuestIndices>,
     pub(super) flows: Option<flows::GuestIndices>,
     pub(super) load: Option<load::GuestIndices>,
+    pub(super) timer: Option<timer::GuestIndices>,
+    pub(super) latency: Option<latency::GuestIndices>,
 }
 
 impl fmt::Debug for Plugin {
@@ -302,6 +312,12 @@ impl Plugin {
     #[must_use]
     pub fn wants_load(&self) -> bool {
         self.parts.load.is_some()
+    }
+
+    /// Whether it wants to be told how fast the backends answer.
+    #[must_use]
+    pub fn wants_latency(&self) -> bool {
+        self.parts.latency.is_some()
     }
 
     /// How much it may use.

@@ -1,14 +1,26 @@
 //! The plugin in use: its instance, what that has been told, and how often it failed.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use super::supervise::Supervision;
-use super::{BackendId, CallError, Candidate, Dispatch, Instance, Load, NewFlow, Plugin, Source};
+use super::{
+    BackendId, CallError, Candidate, Dispatch, Instance, Load, NewFlow, Plugin, Source, UNKNOWN_LATENCY,
+};
 use crate::dispatch::{DispatchTable, smooth_round_robin};
+
+/// How many times what a table took the pause before the next one is, where only time passes.
+const RESPITE: u32 = 10;
 
 /// A service as it was when a table was last asked for.
 #[derive(Debug, Default)]
 pub(super) struct Service {
     pub(super) candidates: Vec<Candidate>,
     loads: Vec<Load>,
+    /// How many microseconds a connection to each backend took, as far as that is known.
+    latencies: BTreeMap<BackendId, u32>,
+    /// How often that was measured.
+    measured: u64,
     slots: u32,
     /// The director's round robin, for connections that a plugin which is asked for each cannot decide. Made when
     /// it is needed: it costs a look at each backend for each slot.
@@ -25,6 +37,20 @@ impl Service {
             self.turns = None;
         }
         self.loads = loads.to_vec();
+    }
+
+    pub(super) fn measured(&mut self, latencies: BTreeMap<BackendId, u32>) {
+        self.latencies = latencies;
+        self.measured += 1;
+    }
+
+    /// In the order of the candidates.
+    fn latencies(&self) -> Vec<u32> {
+        let known = |it: &Candidate| self.latencies.get(&it.id).copied();
+        self.candidates
+            .iter()
+            .map(|it| known(it).unwrap_or(UNKNOWN_LATENCY))
+            .collect()
     }
 
     pub(super) fn next_turn(&mut self) -> Option<BackendId> {
@@ -56,6 +82,10 @@ pub struct Incumbent {
     pub(super) instance: Option<Instance>,
     /// What the instance knows.
     pub(super) told: Option<Vec<Candidate>>,
+    /// Of which measurement it was told last.
+    heard: u64,
+    /// How often it wants one.
+    pub(super) interval: Option<Duration>,
     pub(super) supervision: Supervision,
     /// As the plugin made it, not repaired: a backend that comes back finds its entries.
     pub(super) last: Option<DispatchTable>,
@@ -65,6 +95,8 @@ pub struct Incumbent {
     pub(super) source: Option<Source>,
     /// Why it failed last, or what it refused last.
     pub(super) last_error: Option<String>,
+    /// When it wants to make another table, even if nothing happens.
+    pub(super) due: Option<Instant>,
 }
 
 impl Incumbent {
@@ -75,11 +107,14 @@ impl Incumbent {
             seed,
             instance: None,
             told: None,
+            heard: 0,
+            interval: None,
             supervision: Supervision::default(),
             last: None,
             dispatch: None,
             source: None,
             last_error: None,
+            due: None,
         }
     }
 
@@ -99,10 +134,18 @@ impl Incumbent {
         if dispatch == Dispatch::Flow {
             return Ok(service.round_robin());
         }
+        self.due = None;
+        let begun = Instant::now();
         let slots = match &mut self.instance {
             Some(instance) => instance.fill(service.slots)?,
             None => Vec::new(),
         };
+        if let Some(instance) = &mut self.instance
+            && let Some(pause) = instance.due()?
+        {
+            let now = Instant::now();
+            self.due = Some(now + pause.max((now - begun) * RESPITE));
+        }
         Ok(DispatchTable { dispatch, slots })
     }
 
@@ -135,7 +178,11 @@ impl Incumbent {
     fn prepare(&mut self, service: &Service) -> Result<Dispatch, CallError> {
         let instance = match &mut self.instance {
             Some(instance) => instance,
-            none => none.insert(self.plugin.start(&self.params, self.seed)?),
+            none => {
+                let mut instance = self.plugin.start(&self.params, self.seed)?;
+                (self.interval, self.heard) = (instance.interval()?, 0);
+                none.insert(instance)
+            }
         };
         let dispatch = instance.dispatch();
         self.dispatch = Some(dispatch);
@@ -149,6 +196,11 @@ impl Incumbent {
         if loads.len() == candidates.len() {
             instance.observe(loads)?;
         }
+        // Once each: it may average them.
+        if self.heard != service.measured {
+            self.heard = service.measured;
+            instance.observe_latency(&service.latencies())?;
+        }
         Ok(dispatch)
     }
 
@@ -158,6 +210,6 @@ impl Incumbent {
     }
 
     pub(super) fn discard_instance(&mut self) {
-        (self.instance, self.told) = (None, None);
+        (self.instance, self.told, self.due) = (None, None, None);
     }
 }

@@ -1,15 +1,25 @@
 //! One running plugin: calls into it, their limits, and the check of what it answers.
 
 use std::fmt;
+use std::time::Duration;
 
 use wasmtime::Store;
 
-use super::contract::{self, Backend, NO_BACKEND, PACKAGE, Param, WireDispatch, flows, load, policy, table};
+use super::contract::{
+    self, Backend, NO_BACKEND, PACKAGE, Param, WireDispatch, flows, latency, load, policy, table, timer,
+};
 use super::deadline::CallTime;
 use super::guard::{accepted, guarded, new_store};
 use super::host::Plugin;
 use super::sandbox::Sandbox;
 use super::{BackendId, Breach, CallError, Candidate, Dispatch, Load, NewFlow, Place};
+
+/// How soon a table may be made again although nothing has happened.
+const SOONEST: Duration = Duration::from_millis(50);
+/// How often backends are measured at most.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// Among latencies: not known.
+pub(crate) const UNKNOWN: u32 = u32::MAX;
 
 /// One running plugin.
 pub struct Instance {
@@ -27,27 +37,30 @@ struct Guests {
     table: Option<table::Guest>,
     flows: Option<flows::Guest>,
     load: Option<load::Guest>,
+    timer: Option<timer::Guest>,
+    latency: Option<latency::Guest>,
 }
 
 impl Guests {
     fn instantiate(plugin: &Plugin, store: &mut Store<Sandbox>) -> wasmtime::Result<Self> {
         let parts = &plugin.parts;
         let instance = parts.pre.instantiate(&mut *store)?;
-        let (table, flows, load) = (&parts.table, &parts.flows, &parts.load);
+        // Those that are optional; a macro, because each has a type of its own.
+        macro_rules! load {
+            ($part:ident) => {
+                match &parts.$part {
+                    Some(indices) => Some(indices.load(&mut *store, &instance)?),
+                    None => None,
+                }
+            };
+        }
         Ok(Self {
             policy: parts.policy.load(&mut *store, &instance)?,
-            table: table
-                .as_ref()
-                .map(|it| it.load(&mut *store, &instance))
-                .transpose()?,
-            flows: flows
-                .as_ref()
-                .map(|it| it.load(&mut *store, &instance))
-                .transpose()?,
-            load: load
-                .as_ref()
-                .map(|it| it.load(&mut *store, &instance))
-                .transpose()?,
+            table: load!(table),
+            flows: load!(flows),
+            load: load!(load),
+            timer: load!(timer),
+            latency: load!(latency),
         })
     }
 
@@ -200,6 +213,35 @@ impl Instance {
         })
     }
 
+    /// How often it wants to be told how fast the backends answer; `None` if it does not.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn interval(&mut self) -> Result<Option<Duration>, CallError> {
+        if self.guests.latency.is_none() {
+            return Ok(None);
+        }
+        let time = CallTime::begin(self.plugin.shared.limits.observe);
+        let millis =
+            self.call("interval", time, |guests, store| Some(guests.latency.as_ref()?.call_interval(store)))?;
+        Ok(Some(Duration::from_millis(millis.into()).max(SHORTEST_INTERVAL)))
+    }
+
+    /// Tells it how many microseconds a connection to each backend took, [`UNKNOWN`] if that is not known, in the order
+    /// of the last update. Does nothing if it does not want to know.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn observe_latency(&mut self, micros: &[u32]) -> Result<(), CallError> {
+        if self.guests.latency.is_none() {
+            return Ok(());
+        }
+        let time = CallTime::begin(self.plugin.shared.limits.observe);
+        self.call("observe-latency", time, |guests, store| {
+            Some(guests.latency.as_ref()?.call_observe_latency(store, micros))
+        })
+    }
+
     /// Asks for a table.
     ///
     /// # Errors
@@ -211,6 +253,19 @@ impl Instance {
         let table = accepted(&self.plugin, "fill", answer)?;
         self.validate(&table, slots)
             .map_err(|what| self.breach("fill", what))
+    }
+
+    /// Asks when it wants to make another table, even if nothing happens.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn due(&mut self) -> Result<Option<Duration>, CallError> {
+        if self.guests.timer.is_none() {
+            return Ok(None);
+        }
+        let time = CallTime::begin(self.plugin.shared.limits.observe);
+        let millis = self.call("due", time, |guests, store| Some(guests.timer.as_ref()?.call_due(store)))?;
+        Ok((millis > 0).then(|| Duration::from_millis(millis.into()).max(SOONEST)))
     }
 
     /// Asks who is to get a new connection; `None` is nobody, and the connection is refused.

@@ -1,5 +1,6 @@
 //! A plugin that always has an answer: its own, its last one, or the director's.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::incumbent::{Incumbent, Service};
@@ -231,6 +232,29 @@ impl Supervised {
     pub fn rehearse(&mut self) -> Result<(), CallError> {
         let mut other = self.current.anew();
         other.first_calls(&mut self.service).map(drop)
+    }
+
+    /// When the plugin wants to make another table, even if nothing happens.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.current.due
+    }
+
+    /// If the plugin is not asked for another table now, it is at that time.
+    pub fn postpone(&mut self, until: Instant) {
+        self.current.due = self.current.due.map(|_| until);
+    }
+
+    /// How often the plugin wants to be told how fast the backends answer; `None` if it does not, or is not running.
+    #[must_use]
+    pub fn interval(&self) -> Option<Duration> {
+        self.current.interval
+    }
+
+    /// How many microseconds a connection to each backend took, as far as that is known. The plugin is told when it is
+    /// asked for the next table.
+    pub fn measured(&mut self, latencies: BTreeMap<BackendId, u32>) {
+        self.service.measured(latencies);
     }
 
     /// Forgets all failures and starts the plugin anew: the operator's way out of a quarantine.

@@ -256,6 +256,8 @@ pub(super) fn bare_function(interface: &str) -> Option<&'static str> {
         "table" => Some("fill"),
         "flows" => Some("pick"),
         "load" => Some("observe"),
+        "timer" => Some("due"),
+        "latency" => Some("observe-latency"),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use super::contract::{PACKAGE, VERSION, WIT};
 use super::vet::{Form, Outside, WASI};
 
 /// The interfaces a plugin may export.
-const INTERFACES: [&str; 4] = ["policy", "table", "flows", "load"];
+const INTERFACES: [&str; 6] = ["policy", "table", "flows", "load", "timer", "latency"];
 
 /// Bytes or text of any form that the director takes, as binary WebAssembly; or what is wrong.
 pub(super) fn to_binary(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
@@ -140,6 +140,8 @@ fn long_name(name: &str) -> Option<String> {
         "fill" => "table",
         "pick" => "flows",
         "observe" => "load",
+        "due" => "timer",
+        "interval" | "observe-latency" => "latency",
         _ => return None,
     };
     Some(format!("{prefix}{PACKAGE}/{interface}@{VERSION}#{function}"))

@@ -10,6 +10,8 @@ pub use policy::wvs::scheduler::types::{
 };
 
 pub mod flows;
+pub mod latency;
 pub mod load;
 pub mod policy;
 pub mod table;
+pub mod timer;

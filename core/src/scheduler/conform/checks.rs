@@ -207,9 +207,15 @@ fn connections(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
     if !instance.wants_load() {
         return Ok(Outcome::passed("it does not look at them"));
     }
-    let backends = sample_backends(1, 5);
-    let load = |active, inactive| Load { active, inactive };
     let most = u32::MAX;
+    let backends = sample_backends(1, 5);
+    // Latencies are looked at beside connections.
+    for micros in [[most; 5], [0; 5], [most - 1; 5], [0, 1, most, most - 1, 7000]] {
+        subject.table(&mut instance, &backends, 4096)?;
+        instance.observe_latency(&micros)?;
+        subject.fill(&mut instance, 5, 4096)?;
+    }
+    let load = |active, inactive| Load { active, inactive };
     for loads in [
         [load(0, 0); 5],
         [load(most, most); 5],

@@ -1,6 +1,6 @@
 //! A scheduler as a director uses it, in virtual time.
 
-use super::time::{Nanos, seconds};
+use super::time::{Nanos, of, seconds};
 use crate::dispatch::DispatchTable;
 use crate::ruleset::build::HASH_SEED;
 use crate::ruleset::draw::draw;
@@ -31,6 +31,8 @@ pub(super) struct Dispatcher {
     drawn: u64,
     /// How often it was asked for a table.
     pub(super) tables: u64,
+    /// When it wants to make another one, even if nothing happens.
+    pub(super) due: Option<Nanos>,
 }
 
 impl Dispatcher {
@@ -48,6 +50,7 @@ impl Dispatcher {
             table,
             drawn: 0,
             tables: 0,
+            due: None,
         }
     }
 
@@ -74,7 +77,7 @@ impl Dispatcher {
         self.instance.update(candidates)?;
         self.candidates = candidates.to_vec();
         self.loads = loads;
-        self.ask()
+        self.ask(now)
     }
 
     /// Connections were counted. Says whether any count has moved.
@@ -84,7 +87,7 @@ impl Dispatcher {
         }
         self.instance.set_time(seconds(now));
         self.loads = loads;
-        self.ask()?;
+        self.ask(now)?;
         Ok(true)
     }
 
@@ -99,13 +102,22 @@ impl Dispatcher {
         candidates.iter().map(of).collect()
     }
 
-    fn ask(&mut self) -> Result<(), CallError> {
+    /// Time has come for another table.
+    pub(super) fn refill(&mut self, now: Nanos) -> Result<(), CallError> {
+        self.instance.set_time(seconds(now));
+        self.ask(now)
+    }
+
+    fn ask(&mut self, now: Nanos) -> Result<(), CallError> {
         self.instance.observe(&self.loads)?;
         if self.table.dispatch == Dispatch::Flow {
             return Ok(());
         }
         self.tables += 1;
         self.table.slots = self.instance.fill(self.slots)?;
+        if self.manner == Manner::Director {
+            self.due = self.instance.due()?.map(|pause| now + of(pause));
+        }
         if self.wants_load() && self.table.dispatch == Dispatch::Cycle {
             self.table.begin_at(self.drawn);
         }

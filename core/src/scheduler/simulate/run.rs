@@ -91,6 +91,7 @@ enum Next {
     End,
     Forget,
     Count,
+    Refill,
     Arrival,
     Sample,
 }
@@ -153,6 +154,7 @@ impl Running<'_> {
                 (self.ends.peek().map(|end| end.0.0), Next::End),
                 (self.lingering.front().map(|it| it.0), Next::Forget),
                 (self.next_count, Next::Count),
+                (self.dispatcher.due, Next::Refill),
                 (self.workload.arrivals.get(arrival).map(|it| it.at), Next::Arrival),
                 (moments.get(moment).copied(), Next::Sample),
             ];
@@ -172,6 +174,10 @@ impl Running<'_> {
                     }
                 }
                 Next::Count => self.count(now)?,
+                Next::Refill => self
+                    .dispatcher
+                    .refill(now)
+                    .map_err(|source| failed(now, source))?,
                 Next::Arrival => {
                     self.arrive(arrival, step)?;
                     arrival += 1;

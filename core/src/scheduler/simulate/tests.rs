@@ -78,7 +78,7 @@ proptest! {
 
     #[test]
     fn connections_are_conserved_and_go_to_those_who_take_them(
-        name in prop::sample::select(vec!["rr", "wlc", "ovf", "sh", "mh", "lblc", "twos"]),
+        name in prop::sample::select(vec!["rr", "wlc", "ovf", "sh", "mh", "lblc", "twos", "slow-wlc", "zone"]),
         churn in churn(),
         length in prop::sample::select(vec!["exp:2s", "fixed:0s", "pareto:1s"]),
         seed: u64,
@@ -196,6 +196,28 @@ fn a_full_service_refuses_and_says_so() {
     let peaks: Vec<u32> = result.backends.iter().map(|tally| tally.peak).collect();
     // A table is at most 20 ms old, in which two connections come; then it is made again.
     assert!(peaks[0] >= 11 && peaks[1] >= 6 && peaks[0] + peaks[1] < 30, "{peaks:?}");
+}
+
+#[test]
+fn a_backend_that_comes_is_eased_in_as_time_passes() {
+    let plugin = plugin("slow-rr");
+    let given = [("seconds", "10")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let params = plugin.check_params(&given.into_iter().collect()).unwrap();
+    let workload = workload("200/s", 20, "exp:1s", "10", 1);
+    let result = simulate(&plugin, &params, &workload, &scenario(&[1; 3], "at 5s add b4")).unwrap();
+    let share = |at: u64| {
+        let weight = (0.1 + 0.9 * (time::seconds(at) - 5.0) / 10.0).min(1.0);
+        if at < time::of(Duration::from_secs(5)) {
+            0.0
+        } else {
+            weight / (3.0 + weight)
+        }
+    };
+    let expected: f64 = workload.arrivals.iter().map(|arrival| share(arrival.at)).sum();
+    let got = result.backends[3].got as f64;
+    assert!((got - expected).abs() < expected * 0.03, "{got}, expected {expected}");
+    // A hundred milliseconds each, while it grows.
+    assert!((80..=110).contains(&result.tables), "{}", result.tables);
 }
 
 #[test]
