@@ -68,8 +68,11 @@ fn righted(packet: &Packet, inner: &[u8]) -> Vec<u8> {
         _ => return inner,
     };
     let extensions = v6 && header != 40;
+    if packet.extent != Extent::Whole || extensions {
+        return inner;
+    }
     let without = packet.proto == UDP && inner[header + 6..header + 8] == [0, 0];
-    if packet.extent != Extent::Whole || extensions || without {
+    if without {
         return inner;
     }
     let mut right = |at: usize, covered: &dyn Fn(&[u8]) -> Vec<u8>| {

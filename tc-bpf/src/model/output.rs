@@ -154,8 +154,10 @@ fn is_finished(packet: &Packet, ip: &[u8]) -> bool {
         return false;
     }
     let l4 = &ip[20..];
-    let without = packet.proto == UDP && l4[6..8] == [0, 0];
-    if packet.extent != Extent::Whole || !matches!(packet.proto, TCP | UDP) || without {
+    if packet.extent != Extent::Whole || !matches!(packet.proto, TCP | UDP) {
+        return true;
+    }
+    if packet.proto == UDP && l4[6..8] == [0, 0] {
         return true;
     }
     let length = (l4.len() as u16).to_be_bytes();
