@@ -244,6 +244,9 @@ impl Both {
             }
             Step::Asking(asking) => {
                 self.questions = None;
+                // An answer holds for the tick in which it was given, also when nobody is there any more.
+                let gone = maps.now().unwrap();
+                while maps.now().unwrap() == gone {}
                 if *asking {
                     // The model knows no time.
                     let patience = Duration::from_secs(10_000);
