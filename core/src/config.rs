@@ -33,6 +33,7 @@ pub use tunnel::{Tunnel, TunnelKind};
 pub use write::to_toml;
 
 use crate::kernel::MarkMask;
+use crate::ruleset::{Family, Protocol};
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +178,28 @@ impl Service {
     /// What packets for one of its backends are wrapped in, if that one forwards by `tun`.
     pub fn tunnel_of(&self, backend: &Backend) -> Tunnel {
         backend.tunnel.or(self.tunnel).unwrap_or_default()
+    }
+
+    /// The ports of one family that it listens on.
+    pub fn ports_of(&self, family: Family) -> impl Iterator<Item = (IpAddr, Protocol, PortRange)> + '_ {
+        let sockets = self.listen.iter().filter_map(move |listen| match listen {
+            Listen::Socket {
+                protocol,
+                address,
+                ports,
+            } if Family::of(*address) == family => Some((*address, *protocol, ports)),
+            _ => None,
+        });
+        sockets
+            .flat_map(|(address, protocol, ports)| ports.iter().map(move |range| (address, protocol, *range)))
+    }
+
+    /// The firewall marks that it listens for.
+    pub fn marks(&self) -> impl Iterator<Item = u32> + '_ {
+        self.listen.iter().filter_map(|listen| match listen {
+            Listen::Mark(mark) => Some(*mark),
+            Listen::Socket { .. } => None,
+        })
     }
 
     /// Whether packets can come to it through the tc program: some backend is `dr` or `tun`, or will be.

@@ -19,7 +19,7 @@ pub use build::{Facts, build, wanted_interfaces};
 pub use examine::examine;
 pub use frame::frame;
 pub use numbers::{ServiceNumbers, TooManyServices};
-pub use plan::{Step, Words, plan};
+pub use plan::{Step, Words, around_ruleset, plan};
 pub use route::{NoWay, Route, target};
 
 use crate::dispatch::DispatchTable;

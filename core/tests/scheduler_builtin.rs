@@ -2,25 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 
 use wvs_core::scheduler::conform::sample_flow;
+use wvs_core::scheduler::stage::backend;
 use wvs_core::scheduler::{
     BUILTIN, BackendId, Candidate, Dispatch, HashKey, Instance, Limits, Load, PluginHost, builtin,
 };
-
-fn candidate(id: u16, weight: u32) -> Candidate {
-    let address = IpAddr::V4(Ipv4Addr::from(0x0a01_0000 + u32::from(id)));
-    Candidate {
-        id: BackendId(id),
-        weight,
-        address,
-        port: 8080,
-        draining: false,
-        overloaded: false,
-        down: false,
-    }
-}
 
 fn start(name: &str, params: &[(&str, &str)]) -> Instance {
     let host = PluginHost::new(Limits::default()).unwrap();
@@ -45,14 +32,14 @@ fn rr_shares_by_weight() {
     let mut rr = start("rr", &[]);
     assert_eq!(rr.dispatch(), Dispatch::Cycle);
     assert!(!rr.wants_load());
-    let mut draining = candidate(4, 9);
+    let mut draining = backend(4, 9);
     draining.draining = true;
     rr.update(&[
-        candidate(1, 5),
-        candidate(2, 1),
-        candidate(3, 0),
+        backend(1, 5),
+        backend(2, 1),
+        backend(3, 0),
         draining,
-        candidate(5, 2),
+        backend(5, 2),
     ])
     .unwrap();
     assert_eq!(
@@ -65,7 +52,7 @@ fn rr_shares_by_weight() {
 fn wlc_levels_out_what_it_is_told() {
     let mut wlc = start("wlc", &[]);
     assert!(wlc.wants_load());
-    wlc.update(&[candidate(1, 1), candidate(2, 1)]).unwrap();
+    wlc.update(&[backend(1, 1), backend(2, 1)]).unwrap();
     wlc.observe(&[
         Load {
             active: 30,
@@ -88,7 +75,7 @@ fn sh_hashes_what_its_parameter_says() {
     assert_eq!(start("sh", &[]).dispatch(), Dispatch::Hash(HashKey::Source));
     let mut sh = start("sh", &[("port", "true")]);
     assert_eq!(sh.dispatch(), Dispatch::Hash(HashKey::SourceAndPort));
-    sh.update(&[candidate(1, 3), candidate(2, 1)]).unwrap();
+    sh.update(&[backend(1, 3), backend(2, 1)]).unwrap();
     assert_eq!(shares(&sh.fill(256).unwrap()), BTreeMap::from([(Some(1), 192), (Some(2), 64)]));
 }
 
@@ -96,7 +83,7 @@ fn sh_hashes_what_its_parameter_says() {
 fn without_a_usable_backend_no_entry_names_one() {
     for (name, _) in BUILTIN {
         let mut instance = start(name, &[]);
-        for backends in [vec![], vec![candidate(1, 0)]] {
+        for backends in [vec![], vec![backend(1, 0)]] {
             instance.update(&backends).unwrap();
             if instance.dispatch() == Dispatch::Flow {
                 assert_eq!(instance.pick(&sample_flow(7)).unwrap(), None, "{name}");
@@ -117,7 +104,7 @@ fn lblc_and_lblcr_keep_destinations_together() {
         let mut instance = start(name, &[("expiration", "3600")]);
         assert_eq!(instance.dispatch(), Dispatch::Flow);
         assert!(instance.wants_load());
-        instance.update(&[1, 2, 3].map(|id| candidate(id, 100))).unwrap();
+        instance.update(&[1, 2, 3].map(|id| backend(id, 100))).unwrap();
         let first: Vec<_> = (0..30).map(|n| instance.pick(&sample_flow(n)).unwrap()).collect();
         assert_eq!(shares(&first), BTreeMap::from([(Some(1), 10), (Some(2), 10), (Some(3), 10)]), "{name}");
         for n in 0..30 {
@@ -137,7 +124,7 @@ fn lblc_and_lblcr_keep_destinations_together() {
 /// tests run beside this one.
 #[test]
 fn large_services_are_served_within_the_deadline() {
-    let backends: Vec<Candidate> = (1..=500).map(|id| candidate(id, 1 + u32::from(id) % 7)).collect();
+    let backends: Vec<Candidate> = (1..=500).map(|id| backend(id, 1 + u32::from(id) % 7)).collect();
     let loads: Vec<Load> = (0..500)
         .map(|n| Load {
             active: n * 13 % 50,

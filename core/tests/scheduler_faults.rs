@@ -2,25 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use wvs_core::scheduler::stage::backend;
 use wvs_core::scheduler::{
     BackendId, CallError, Candidate, Dispatch, Instance, Limits, Plugin, PluginHost, Source, State,
     Supervised, TableOutcome,
 };
 
 fn candidates(ids: &[u16]) -> Vec<Candidate> {
-    let candidate = |&id: &u16| Candidate {
-        id: BackendId(id),
-        weight: 1,
-        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, id as u8)),
-        port: 80,
-        draining: false,
-        overloaded: false,
-        down: false,
-    };
-    ids.iter().map(candidate).collect()
+    ids.iter().map(|&id| backend(id, 1)).collect()
 }
 
 fn ids(slots: &[Option<BackendId>]) -> Vec<u16> {

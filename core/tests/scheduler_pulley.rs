@@ -1,12 +1,11 @@
 //! Plugins that are interpreted answer as compiled ones do, and are held to the same limits.
 #![allow(clippy::unwrap_used)]
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use wvs_core::kernel::code::CodeStore;
 use wvs_core::scheduler::conform::{sample_backends, sample_flow};
+use wvs_core::scheduler::stage::backend;
 use wvs_core::scheduler::{
-    BUILTIN, BackendId, Candidate, Dispatch, HostOptions, Instance, Load, PluginEngine, PluginHost, builtin,
+    BUILTIN, Dispatch, HostOptions, Instance, Load, PluginEngine, PluginHost, builtin,
 };
 
 fn host(engine: PluginEngine) -> PluginHost {
@@ -64,15 +63,6 @@ fn their_faults_are_caught() {
     let plugin = host(PluginEngine::Pulley)
         .load("fault", include_bytes!("plugins/fault.wat"))
         .unwrap();
-    let backend = |id: u8| Candidate {
-        id: BackendId(id.into()),
-        weight: 1,
-        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, id)),
-        port: 80,
-        draining: false,
-        overloaded: false,
-        down: false,
-    };
     for (fault, expected) in [
         (
             "trap",
@@ -89,7 +79,7 @@ fn their_faults_are_caught() {
     ] {
         let given = [("fault".to_owned(), fault.to_owned())].into();
         let mut instance = plugin.start(&plugin.check_params(&given).unwrap(), 1).unwrap();
-        instance.update(&[backend(3), backend(5)]).unwrap();
+        instance.update(&[backend(3, 1), backend(5, 1)]).unwrap();
         let error = instance.fill(4).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }

@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use wvs_core::scheduler::conform::sample_flow;
+use wvs_core::scheduler::stage::backend;
 use wvs_core::scheduler::{BackendId, Candidate, Dispatch, Limits, Plugin, PluginHost, Supervised};
 
 fn wanted() -> u64 {
@@ -34,16 +34,7 @@ fn fixture(host: &PluginHost) -> Plugin {
 }
 
 fn candidates() -> Vec<Candidate> {
-    let candidate = |id: u16| Candidate {
-        id: BackendId(id),
-        weight: 1,
-        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, id as u8)),
-        port: 80,
-        draining: false,
-        overloaded: false,
-        down: false,
-    };
-    [3, 5, 8].map(candidate).to_vec()
+    [3, 5, 8].map(|id| backend(id, 1)).to_vec()
 }
 
 /// What came of many faults.

@@ -1,12 +1,52 @@
 //! The connections in the tables: listing them, cutting them.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::layout::{Flow, FlowKey, FlowKey4};
 use crate::maps::{MapError, Maps, refused};
+use crate::service::client;
 
 /// A connection as the tables have it.
 pub type Flows = Vec<(FlowKey, Flow)>;
+
+impl FlowKey {
+    /// The connection of a client to a virtual address, both of one family.
+    #[must_use]
+    pub fn new(protocol: u8, client: SocketAddr, listener: SocketAddr) -> Self {
+        let (length, family) = if client.is_ipv4() { (4, 4) } else { (16, 6) };
+        let mut addresses = [0; 32];
+        for (place, end) in addresses.chunks_exact_mut(length).zip([client, listener]) {
+            match end.ip() {
+                IpAddr::V4(address) => place.copy_from_slice(&address.octets()),
+                IpAddr::V6(address) => place.copy_from_slice(&address.octets()),
+            }
+        }
+        Self {
+            sport: client.port().to_be(),
+            dport: listener.port().to_be(),
+            proto: protocol,
+            family,
+            pad: [0; 2],
+            addresses,
+        }
+    }
+
+    /// The client and the virtual address, with their ports.
+    #[must_use]
+    pub fn ends(&self) -> (SocketAddr, SocketAddr) {
+        let length = if self.family == 4 { 4 } else { 16 };
+        let address = |from: usize| {
+            let mut address = [0; 16];
+            address[..length].copy_from_slice(&self.addresses[from..from + length]);
+            client(&address, self.family)
+        };
+        (
+            SocketAddr::new(address(0), u16::from_be(self.sport)),
+            SocketAddr::new(address(length), u16::from_be(self.dport)),
+        )
+    }
+}
 
 /// A key of the IPv4 table as the other tables have it.
 fn widened(key: &FlowKey4) -> FlowKey {
@@ -85,5 +125,22 @@ impl Maps {
         cut!(half_open4);
         cut!(half_open6);
         Ok(cut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_survive_the_key() {
+        for (client, listener) in [
+            ("192.0.2.7:40001", "10.0.0.100:80"),
+            ("[2001:db8::7]:1", "[2001:db8::100]:65535"),
+        ] {
+            let ends = (client.parse().unwrap(), listener.parse().unwrap());
+            let key = FlowKey::new(6, ends.0, ends.1);
+            assert_eq!((key.proto, key.ends()), (6, ends));
+        }
     }
 }

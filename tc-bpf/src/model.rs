@@ -15,7 +15,6 @@ use crate::layout::{
     Event, FlowKey, PRIORITY_TAG, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
     STATE_TIME_WAIT,
 };
-use crate::questions::ends;
 use crate::service::{Kin, Pin, ServiceSettings};
 use crate::target::{Kind, Listen, Method, Target};
 use parse::{Extent, Packet, Parsed, TCP, UDP};
@@ -116,12 +115,12 @@ impl Model {
 
     /// As [`crate::Questions::note`]; the answer holds while somebody is there.
     pub fn note(&mut self, key: &FlowKey, backend: u16, generation: u16) {
-        let (from, to) = ends(key);
+        let (from, to) = key.ends();
         let name = Connection {
-            from,
-            to,
-            sport: u16::from_be(key.sport),
-            dport: u16::from_be(key.dport),
+            from: from.ip(),
+            to: to.ip(),
+            sport: from.port(),
+            dport: to.port(),
             proto: key.proto,
         };
         self.answers.insert(name, (backend, generation));

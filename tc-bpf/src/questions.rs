@@ -11,7 +11,6 @@ use crate::checksum;
 use crate::layout::{Answer, Asked, Asking, FlowKey};
 use crate::maps::{CLOCK, INJECT, MapError, OpenError, refused};
 use crate::ring::{Ring, head};
-use crate::service::client;
 use crate::sys::{self, Map};
 use crate::{flows::tick, pin};
 
@@ -58,27 +57,16 @@ impl Question {
     /// The client's address and port.
     #[must_use]
     pub fn client(&self) -> (IpAddr, u16) {
-        let (client, _) = ends(&self.key);
-        (client, u16::from_be(self.key.sport))
+        let (client, _) = self.key.ends();
+        (client.ip(), client.port())
     }
 
     /// The virtual address and port.
     #[must_use]
     pub fn listener(&self) -> (IpAddr, u16) {
-        let (_, listener) = ends(&self.key);
-        (listener, u16::from_be(self.key.dport))
+        let (_, listener) = self.key.ends();
+        (listener.ip(), listener.port())
     }
-}
-
-/// Client and virtual address.
-pub(crate) fn ends(key: &FlowKey) -> (IpAddr, IpAddr) {
-    let length = if key.family == 4 { 4 } else { 16 };
-    let part = |from: usize| {
-        let mut address = [0; 16];
-        address[..length].copy_from_slice(&key.addresses[from..from + length]);
-        client(&address, key.family)
-    };
-    (part(0), part(length))
 }
 
 /// Takes the questions. While it lives and [`Questions::wait`] is called, the program asks; it stops asking when

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::layout::{Event, FlowKey, REPORT_CHOSEN, REPORT_NO_SERVICE, Report as Record};
 use crate::maps::{MapError, Maps, OpenError, refused};
 use crate::pin;
-use crate::questions::ends;
 use crate::ring::{Ring, head};
 
 /// What happened to a packet.
@@ -62,13 +61,15 @@ impl Report {
     /// The client's address and port.
     #[must_use]
     pub fn client(&self) -> (IpAddr, u16) {
-        (ends(&self.key).0, u16::from_be(self.key.sport))
+        let (client, _) = self.key.ends();
+        (client.ip(), client.port())
     }
 
     /// The virtual address and port.
     #[must_use]
     pub fn listener(&self) -> (IpAddr, u16) {
-        (ends(&self.key).1, u16::from_be(self.key.dport))
+        let (_, listener) = self.key.ends();
+        (listener.ip(), listener.port())
     }
 }
 

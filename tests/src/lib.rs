@@ -39,6 +39,7 @@ mod bpffs;
 mod clients;
 mod config;
 mod connection;
+pub mod demo;
 mod director;
 mod distribution;
 mod flood;

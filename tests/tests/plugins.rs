@@ -161,7 +161,7 @@ fn a_director_that_interprets_serves() -> Result<()> {
     let lab = Lab::new(LabOptions::default())?;
     let _servers = lab.start_servers(&ServerOptions::default())?;
     let options = DirectorOptions {
-        config: Config::from(Service::web().scheduler("wlc")).to_string(),
+        config: Config::from(Service::web().scheduler("rr")).to_string(),
         arguments: vec!["--pulley".into()],
         ..DirectorOptions::default()
     };

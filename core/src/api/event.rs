@@ -149,21 +149,17 @@ pub enum Happening {
 impl Happening {
     /// Whether it is only for those who want samples.
     pub fn is_of_samples(&self) -> bool {
-        self.sample().is_some() || matches!(self, Happening::Unreported { .. })
+        matches!(
+            self,
+            Happening::Scheduled(_)
+                | Happening::Refused(_)
+                | Happening::Dropped { .. }
+                | Happening::Noticed { .. }
+                | Happening::Unreported { .. }
+        )
     }
 
     /// The packet, where it is one of a sample.
-    pub fn sample(&self) -> Option<&Sample> {
-        match self {
-            Happening::Scheduled(packet)
-            | Happening::Refused(packet)
-            | Happening::Dropped { packet, .. }
-            | Happening::Noticed { packet, .. } => Some(packet),
-            _ => None,
-        }
-    }
-
-    /// The same.
     pub fn sample_mut(&mut self) -> Option<&mut Sample> {
         match self {
             Happening::Scheduled(packet)

@@ -146,16 +146,14 @@ impl Engine {
         let before = (self.desired.clone(), self.tc.desired.clone());
         let steps = self.steps_to(&state, with)?;
         self.tc.desired = state;
-        match self.change_both(ruleset, &steps, mark) {
-            Ok(plan) => {
-                self.after_change(&before.1, &steps)?;
-                Ok((plan, steps))
-            }
-            Err(error) => {
-                self.take_back(before);
-                Err(error)
-            }
+        let changed = self.change_both(ruleset, steps.clone(), mark).and_then(|plan| {
+            self.after_change(&before.1, &steps)?;
+            Ok((plan, steps))
+        });
+        if changed.is_err() {
+            self.take_back(before);
         }
+        changed
     }
 
     /// What the program lacks to a state.

@@ -13,27 +13,29 @@ use crate::kernel::{Flow, MarkMask};
 use crate::plan::Plan;
 use crate::ruleset::{Protocol, Ruleset};
 use crate::scheduler::BackendId;
-use crate::tc::Step;
+use crate::tc::{self, Step};
 
 impl Engine {
     /// Changes the program and the ruleset, in the order that [`install`](Engine::install) names.
     pub(super) fn change_both(
         &mut self,
         ruleset: Ruleset,
-        steps: &[Step],
+        steps: Vec<Step>,
         mark: MarkMask,
     ) -> Result<Plan, ApplyError> {
-        let early = steps.partition_point(|step| !step.waits(&self.tc.installed));
-        let (early, late) = steps.split_at(early);
-        self.take_steps_and_adopt(early, mark)?;
-        let overlap = ruleset.overlapping(&self.desired).filter(|_| !late.is_empty());
+        let (before, after) = tc::around_ruleset(steps, &self.tc.installed);
+        self.take_steps_and_adopt(&before, mark)?;
+        // Most changes leave nothing to nftables, and need no second ruleset.
+        let overlap = (!after.is_empty())
+            .then(|| ruleset.overlapping(&self.desired))
+            .flatten();
         let Some(overlap) = overlap else {
             let plan = self.commit(ruleset)?;
-            self.take_steps(late)?;
+            self.take_steps(&after)?;
             return Ok(plan);
         };
         let mut plan = self.commit(overlap)?;
-        self.take_steps(late)?;
+        self.take_steps(&after)?;
         plan.ops.extend(self.commit(ruleset)?.ops);
         Ok(plan)
     }

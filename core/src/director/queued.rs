@@ -51,11 +51,9 @@ impl Queued {
     }
 
     fn number(&self) -> Option<u16> {
-        let alive = self
-            .thread
-            .as_ref()
-            .filter(|it| !it.thread.as_ref().is_none_or(JoinHandle::is_finished));
-        alive.map(|it| it.number)
+        let answering = self.thread.as_ref()?;
+        let thread = answering.thread.as_ref()?;
+        (!thread.is_finished()).then_some(answering.number)
     }
 }
 

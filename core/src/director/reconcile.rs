@@ -67,7 +67,6 @@ impl Engine {
         }
     }
 
-    /// Has the kernel hold a ruleset, by one batch of what differs. Sends nothing where nothing differs.
     /// A table of another size is another map, and another rule.
     fn resize(&mut self) -> Result<Plan, ApplyError> {
         let pools = self.pools.iter();
@@ -80,6 +79,7 @@ impl Engine {
         self.commit(desired)
     }
 
+    /// Has the kernel hold a ruleset, by one batch of what differs. Sends nothing where nothing differs.
     pub(super) fn commit(&mut self, desired: Ruleset) -> Result<Plan, ApplyError> {
         let mut refused = false;
         for _ in 0..ATTEMPTS {

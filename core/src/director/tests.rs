@@ -308,6 +308,13 @@ impl Bench {
         self.tc.0.lock().unwrap().holds.clone()
     }
 
+    /// The persistence group of the program's first service.
+    fn first_group(&self) -> u16 {
+        let program = self.program();
+        let first = program.services.values().next().unwrap();
+        first.settings.persistence.unwrap().group
+    }
+
     fn states(&mut self) -> Vec<BackendState> {
         let views = self.engine.backends(None).unwrap();
         views.into_iter().map(|it| it.state).collect()

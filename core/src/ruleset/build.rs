@@ -125,35 +125,21 @@ impl Builder<'_> {
     /// Leads a service's addresses, ports and marks to its chain.
     fn listeners(&mut self, service: &Service) {
         let target = Some(service_chain(&service.name));
-        for listen in &service.listen {
-            match listen {
-                Listen::Mark(mark) => {
-                    self.elements(MapName::Marks)
-                        .insert(Key::Mark(*mark), target.clone());
-                }
-                Listen::Socket { address, .. } if Family::of(*address) != self.family => {}
-                Listen::Socket {
-                    protocol,
-                    address,
-                    ports,
-                } => {
-                    for &PortRange { first, last } in ports {
-                        let (map, key) = if first == last {
-                            (MapName::Services, Key::Service(*address, *protocol, first))
-                        } else {
-                            (MapName::ServiceRanges, Key::ServiceRange(*address, *protocol, first, last))
-                        };
-                        self.elements(map).insert(key, target.clone());
-                    }
-                    if service
-                        .manage_vip
-                        .as_ref()
-                        .is_some_and(|vip| vip.reject_other_ports)
-                    {
-                        self.elements(MapName::Closed)
-                            .insert(Key::Address(*address), None);
-                    }
-                }
+        for mark in service.marks() {
+            self.elements(MapName::Marks)
+                .insert(Key::Mark(mark), target.clone());
+        }
+        let vip = service.manage_vip.as_ref();
+        let closes = vip.is_some_and(|vip| vip.reject_other_ports);
+        for (address, protocol, PortRange { first, last }) in service.ports_of(self.family) {
+            let (map, key) = if first == last {
+                (MapName::Services, Key::Service(address, protocol, first))
+            } else {
+                (MapName::ServiceRanges, Key::ServiceRange(address, protocol, first, last))
+            };
+            self.elements(map).insert(key, target.clone());
+            if closes {
+                self.elements(MapName::Closed).insert(Key::Address(address), None);
             }
         }
     }

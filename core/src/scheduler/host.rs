@@ -314,12 +314,6 @@ impl Plugin {
         self.parts.load.is_some()
     }
 
-    /// Whether it wants to be told how fast the backends answer.
-    #[must_use]
-    pub fn wants_latency(&self) -> bool {
-        self.parts.latency.is_some()
-    }
-
     /// How much it may use.
     #[must_use]
     pub fn limits(&self) -> Limits {

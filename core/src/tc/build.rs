@@ -8,7 +8,7 @@ use wvs_tc_bpf::Listen as Key;
 use super::clients::{groups, kin, pins, settings};
 use super::route::{NoWay, Route, in_tunnel, target};
 use super::{ServiceNumbers, TcService, TcState};
-use crate::config::{Config, Listen, PortRange, Service};
+use crate::config::{Config, Listen, Service};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::pool::{PoolKey, families, members};
@@ -160,17 +160,11 @@ fn in_program(family: Family) -> wvs_tc_bpf::Family {
 
 /// A family's listeners of a service, each port for itself.
 fn listeners(service: &Service, family: Family) -> impl Iterator<Item = Key> + '_ {
-    service.listen.iter().flat_map(move |listen| match listen {
-        Listen::Mark(mark) => vec![Key::Mark(in_program(family), *mark)],
-        Listen::Socket { address, .. } if Family::of(*address) != family => Vec::new(),
-        Listen::Socket {
-            protocol,
-            address,
-            ports,
-        } => {
-            let all = ports.iter().flat_map(|&PortRange { first, last }| first..=last);
-            all.map(|port| Key::Address(*address, protocol.number(), port))
-                .collect()
-        }
-    })
+    let marks = service
+        .marks()
+        .map(move |mark| Key::Mark(in_program(family), mark));
+    let ports = service.ports_of(family).flat_map(|(address, protocol, range)| {
+        (range.first..=range.last).map(move |port| Key::Address(address, protocol.number(), port))
+    });
+    marks.chain(ports)
 }

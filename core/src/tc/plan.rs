@@ -36,8 +36,6 @@ pub enum Step {
 ///
 /// What packets are led to is there before they are led. Backends that are not wanted any more stay while their
 /// connections live, and so do the interfaces that these come in by: both go when the connections have gone.
-///
-/// Last come the steps that [wait](Step::waits) for nftables.
 pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
     let mut steps = Vec::new();
     for (id, target) in &desired.backends {
@@ -81,27 +79,27 @@ pub fn plan(desired: &TcState, installed: &TcState) -> Vec<Step> {
         .keys()
         .filter(|it| !desired.services.contains_key(it));
     steps.extend(gone.copied().map(Step::RemoveService));
-    steps.sort_by_key(|step| step.waits(installed));
     steps
 }
 
-impl Step {
-    /// Whether the new ruleset has to be there before: by this step nftables gets packets that the program has
-    /// forwarded until now, or for backends that it may not know yet. It would reject them.
-    pub fn waits(&self, installed: &TcState) -> bool {
-        let in_use = |number: &u32| installed.listeners.values().any(|it| it == number);
-        match self {
-            Step::Unlisten(_) | Step::RemoveService(_) => true,
-            Step::Listen(listen, _) => installed.listeners.contains_key(listen),
-            Step::Table(number, _) | Step::Pins(number, _) | Step::Kin(number, _) => in_use(number),
-            Step::Backend(id, target) => {
-                let before = installed.backends.get(id);
-                !target.method.is_direct() && before.is_some_and(|it| it.method.is_direct())
-            }
-            Step::Service(..) | Step::Attach(_) => false,
+/// The steps that come before a new ruleset, and those that have to wait for it: by these nftables gets packets that the
+/// program has forwarded until now, or for backends that it may not know yet. It would reject them.
+pub fn around_ruleset(steps: Vec<Step>, installed: &TcState) -> (Vec<Step>, Vec<Step>) {
+    let in_use: BTreeSet<u32> = installed.listeners.values().copied().collect();
+    let waits = |step: &Step| match step {
+        Step::Unlisten(_) | Step::RemoveService(_) => true,
+        Step::Listen(listen, _) => installed.listeners.contains_key(listen),
+        Step::Table(number, _) | Step::Pins(number, _) | Step::Kin(number, _) => in_use.contains(number),
+        Step::Backend(id, target) => {
+            let before = installed.backends.get(id);
+            !target.method.is_direct() && before.is_some_and(|it| it.method.is_direct())
         }
-    }
+        Step::Service(..) | Step::Attach(_) => false,
+    };
+    steps.into_iter().partition(|step| !waits(step))
+}
 
+impl Step {
     /// The table that it sets.
     pub fn table(&self) -> Option<(u32, &DispatchTable)> {
         match self {
@@ -227,10 +225,9 @@ mod tests {
     }
 
     fn told(desired: &TcState, installed: &TcState) -> Vec<(String, bool)> {
-        plan(desired, installed)
-            .iter()
-            .map(|step| (step.to_string(), step.waits(installed)))
-            .collect()
+        let (before, after) = around_ruleset(plan(desired, installed), installed);
+        let told = |steps: Vec<Step>, waits| steps.into_iter().map(move |step| (step.to_string(), waits));
+        told(before, false).chain(told(after, true)).collect()
     }
 
     #[test]

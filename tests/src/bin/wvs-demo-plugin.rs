@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use wvs_tests::demo::{say, show};
 use wvs_tests::{Client, Config, Director, Lab, LabOptions, ServerOptions, Service, rs};
 
 /// How many connections are opened at a time: a multiple of the weights' sum.
@@ -74,15 +75,4 @@ fn ask(lab: &Lab, client: &Client) -> Result<()> {
     println!("{seen}\n");
     ensure!(seen.answered() > 0, "no request was answered: the plugin names nobody");
     Ok(())
-}
-
-fn show(director: &Director, arguments: &[&str]) -> Result<()> {
-    say(&format!("wvs {}", arguments.join(" ")));
-    let output = director.wvs(arguments)?;
-    println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
-fn say(what: &str) {
-    println!("── {what}");
 }

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
+use wvs_tests::demo::{say, show};
 use wvs_tests::{Client, Director, Distribution, Lab, LabOptions, LongLived, ServerOptions, client_sources};
 
 const CONFIG: &str = r#"
@@ -223,15 +224,4 @@ fn answered(seen: Distribution, wanted: usize) -> Result<()> {
     println!("{seen}\n");
     ensure!(seen.answered() == wanted && seen.failed() == 0, "not every request was answered");
     Ok(())
-}
-
-fn show(director: &Director, arguments: &[&str]) -> Result<()> {
-    say(&format!("wvs {}", arguments.join(" ")));
-    let output = director.wvs(arguments)?;
-    println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
-fn say(what: &str) {
-    println!("── {what}");
 }

@@ -351,15 +351,7 @@ fn clients_that_stay_are_told_by_what() {
     bench.apply(&kept).unwrap();
     let program = bench.program();
     let ids: Vec<_> = program.backends.keys().copied().collect();
-    let group = program
-        .services
-        .values()
-        .next()
-        .unwrap()
-        .settings
-        .persistence
-        .unwrap()
-        .group;
+    let group = bench.first_group();
     let entry = PersistentEntry {
         group,
         client: [192, 0, 2, 0].into(),

@@ -316,16 +316,7 @@ fn a_client_of_the_programs_groups_is_each_services() {
         service("less", 81, one),
     ];
     bench.apply(&services.concat()).unwrap();
-    let program = bench.program();
-    let group = program
-        .services
-        .values()
-        .next()
-        .unwrap()
-        .settings
-        .persistence
-        .unwrap()
-        .group;
+    let group = bench.first_group();
     let entry = PersistentEntry {
         group,
         client: [192, 0, 2, 7].into(),

@@ -1,6 +1,6 @@
 //! The program's connections, for listings.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use wvs_tc_bpf::layout::{
@@ -74,28 +74,10 @@ pub(super) fn adopt(maps: &Maps, flows: &[Adopted]) -> Result<(), MapError> {
                 flags: 0,
                 opened: now,
             };
-            (key(it), entry)
+            (FlowKey::new(it.protocol.number(), it.client, it.target), entry)
         })
         .collect();
     maps.restore_flows(&entries)
-}
-
-fn key(it: &Adopted) -> FlowKey {
-    let mut addresses = [0; 32];
-    for (at, end) in [it.client, it.target].into_iter().enumerate() {
-        match end.ip() {
-            IpAddr::V4(ip) => addresses[at * 4..][..4].copy_from_slice(&ip.octets()),
-            IpAddr::V6(ip) => addresses[at * 16..][..16].copy_from_slice(&ip.octets()),
-        }
-    }
-    FlowKey {
-        sport: it.client.port().to_be(),
-        dport: it.target.port().to_be(),
-        proto: it.protocol.number(),
-        family: if it.client.is_ipv4() { 4 } else { 6 },
-        pad: [0; 2],
-        addresses,
-    }
 }
 
 /// All connections, the half-open ones too.
@@ -103,7 +85,7 @@ pub(super) fn list(maps: &Maps) -> Result<Vec<TcFlow>, MapError> {
     let (now, tick) = (maps.now()?, tick());
     let flows = maps.flows()?;
     let shown = flows.iter().filter_map(|(key, flow)| {
-        let (client, target) = ends(key);
+        let (client, target) = key.ends();
         let ticks = now.wrapping_sub(flow.seen) as i32;
         Some(TcFlow {
             protocol: Protocol::from_number(key.proto)?,
@@ -118,23 +100,6 @@ pub(super) fn list(maps: &Maps) -> Result<Vec<TcFlow>, MapError> {
         })
     });
     Ok(shown.collect())
-}
-
-/// Client and virtual address of an entry.
-fn ends(key: &FlowKey) -> (SocketAddr, SocketAddr) {
-    let bytes = &key.addresses;
-    let address = |at: usize| -> IpAddr {
-        if key.family == 4 {
-            let at = at / 4;
-            IpAddr::from([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        } else {
-            let mut octets = [0; 16];
-            octets.copy_from_slice(&bytes[at..at + 16]);
-            IpAddr::from(octets)
-        }
-    };
-    let (source, destination) = (u16::from_be(key.sport), u16::from_be(key.dport));
-    (SocketAddr::new(address(0), source), SocketAddr::new(address(16), destination))
 }
 
 /// LVS's names (`ipvsadm -lnc`).

@@ -6,11 +6,11 @@
 //! answered in time.
 
 use super::{Builder, bare, plain};
-use crate::config::{Listen, PortRange, Service};
+use crate::config::{PortRange, Service};
 use crate::dispatch::DispatchTable;
 use crate::ids::BackendIds;
 use crate::pool::members;
-use crate::ruleset::{Family, Hook, IdMap, Key, MapName, Protocol, Rule, Statement};
+use crate::ruleset::{Hook, IdMap, Key, MapName, Protocol, Rule, Statement};
 use crate::scheduler::{BackendId, Dispatch};
 
 /// The chain that leads to those of the services that are asked for.
@@ -69,24 +69,13 @@ impl Builder<'_> {
     /// Leads a service's addresses, ports and marks to where it is asked for.
     fn ask_for(&mut self, service: &Service) {
         let target = Some(ask_chain(&service.name));
-        for listen in &service.listen {
-            match listen {
-                Listen::Mark(mark) => {
-                    self.elements(MapName::AskedMarks)
-                        .insert(Key::Mark(*mark), target.clone());
-                }
-                Listen::Socket { address, .. } if Family::of(*address) != self.family => {}
-                Listen::Socket {
-                    protocol,
-                    address,
-                    ports,
-                } => {
-                    for &PortRange { first, last } in ports {
-                        self.elements(MapName::Asked)
-                            .insert(Key::ServiceRange(*address, *protocol, first, last), target.clone());
-                    }
-                }
-            }
+        for mark in service.marks() {
+            self.elements(MapName::AskedMarks)
+                .insert(Key::Mark(mark), target.clone());
+        }
+        for (address, protocol, PortRange { first, last }) in service.ports_of(self.family) {
+            self.elements(MapName::Asked)
+                .insert(Key::ServiceRange(address, protocol, first, last), target.clone());
         }
     }
 
