@@ -123,7 +123,7 @@ fn the_text_form_takes_turns() {
 fn each_starts_from_kept_code_within_5_ms() {
     let state = tempfile::tempdir().unwrap();
     for language in KEPT {
-        let cost = start(language, &kept(language), &[], &state.path().join(language)).unwrap();
+        let cost = start(language, &kept(language), None, &[], &state.path().join(language)).unwrap();
         eprintln!("{language}: {:.2} ms", cost.kept.best_ns as f64 / 1e6);
         assert!(cost.kept.best_ns <= 5_000_000, "{language}: {cost:?}");
     }

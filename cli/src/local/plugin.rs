@@ -270,8 +270,9 @@ pub fn bench(subject: &Subject, slots: u32) -> Result<Prices, PluginError> {
         .check_params(&loaded.params)
         .map_err(PluginError::Params)?;
     let scratch = Scratch::new();
+    let file = Some(Path::new(&subject.file)).filter(|path| path.is_file());
     Ok(Prices {
-        start: start(&subject.file, &loaded.bytes, &params, &scratch.0)?,
+        start: start(&subject.file, &loaded.bytes, file, &params, &scratch.0)?,
         prices: measure(&loaded.plugin, &params, slots)?,
     })
 }

@@ -1,36 +1,42 @@
-//! Compiled plugins on disk, so that a director that starts compiles nothing.
+//! Compiled plugins on disk, so that a director that starts compiles nothing, and reads little.
 //!
 //! What lies here runs with the director's rights. The directory belongs to its user alone, and a file is used only if
-//! it does, too, and is whole: made from that plugin, by an engine like this one, with the digest that it says. Any
-//! other file is left out and replaced.
+//! it does, too. Code is mapped, not read: of a runtime of 40 MB, a start needs a few pages. So its digest is looked at
+//! only where the file is not the one for which it was found right before (by inode, size and times); as with a
+//! program's own file, nobody looks for damage afterwards. What cannot be used is left out and replaced.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::hash::{Hash as _, Hasher};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+mod own;
+mod seal;
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::scheduler::CONTRACT;
+use crate::file::Stamp;
+use crate::scheduler::Description;
+use seal::{Key, Seal, hex};
 
-/// The first bytes of each file, with a number that changes with the layout.
-const MAGIC: &[u8; 16] = b"wvs-plugin-code1";
-/// Magic, plugin, engine, digest of the code.
-const HEADER: usize = 16 + 3 * 32;
-const EXTENSION: &str = "code";
-/// No more files than this, and no more bytes, the longest unused go first.
+/// Compiled code, as the engine writes it.
+const CODE: &str = "code";
+/// What it is.
+const SEAL: &str = "seal";
+/// Which plugin a file was.
+const SEEN: &str = "seen";
+/// No more plugins and no more known files than this, and no more bytes of code; the longest unused go first.
 const MOST_FILES: usize = 64;
 const MOST_BYTES: u64 = 256 << 20;
+/// What is beside code is small.
+const MOST_BYTES_BESIDE: u64 = 4 << 20;
 /// What a director that died while it wrote has left.
 const ABANDONED: Duration = Duration::from_secs(3600);
-
-/// How many files this process has written.
-static WRITTEN: AtomicU64 = AtomicU64::new(0);
 
 /// Why compiled plugins cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -48,11 +54,12 @@ pub struct CodeStore {
     dir: PathBuf,
 }
 
-/// What a file was made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
+/// A file with a plugin, as it was read.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    path: PathBuf,
+    stamp: Stamp,
     plugin: [u8; 32],
-    engine: [u8; 32],
 }
 
 impl CodeStore {
@@ -61,53 +68,29 @@ impl CodeStore {
     /// # Errors
     /// If it cannot be made, or belongs to somebody else.
     pub fn open(dir: &Path) -> Result<Self, CodeStoreError> {
-        let fail = |action| {
-            move |source| CodeStoreError {
+        let dir = dir.to_owned();
+        match own::directory(&dir) {
+            Ok(()) => Ok(Self { dir }),
+            Err((action, source)) => Err(CodeStoreError {
                 action,
-                path: dir.to_owned(),
+                path: dir,
                 source,
-            }
-        };
-        if let Some(parent) = dir.parent() {
-            fs::create_dir_all(parent).map_err(fail("create the directory above"))?;
+            }),
         }
-        match DirBuilder::new().mode(0o700).create(dir) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(fail("create the directory")(error));
-            }
-            _ => {}
-        }
-        let found = fs::symlink_metadata(dir).map_err(fail("look at"))?;
-        if !found.is_dir() || found.uid() != own_user() {
-            let problem = "it must be a directory of the user that the director runs as; remove it";
-            return Err(fail("use")(io::Error::other(problem)));
-        }
-        if found.mode() & 0o077 != 0 {
-            fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(fail("close to others"))?;
-        }
-        Ok(Self { dir: dir.to_owned() })
     }
 
-    /// The compiled form of a plugin, by the SHA-256 of its file, if it is kept for an engine like this one. A file
-    /// that cannot be used is removed, and that is said.
+    /// The compiled form of a plugin and what it says of itself, by the SHA-256 of its file, if it is kept for an engine
+    /// like this one. What cannot be used is removed, and that is said.
     #[must_use]
-    pub fn load(&self, engine: &Engine, plugin: [u8; 32]) -> Option<Component> {
+    pub fn load(&self, engine: &Engine, plugin: [u8; 32]) -> Option<(Component, Description)> {
         let key = Key::new(engine, plugin);
-        let path = self.path(&key);
-        let loaded = read(&path, &key).and_then(|code| {
-            let Some(code) = code else { return Ok(None) };
-            // SAFETY: `read` has found the file to be ours, writable by nobody else, and whole by its digest, and its
-            // header to name this plugin and an engine whose compatibility hash is this one's. So it is what `keep`
-            // has written, which is what `serialize` gave there.
-            let component = unsafe { Component::deserialize(engine, code) };
-            component.map(Some).map_err(|error| format!("{error:#}"))
-        });
-        match loaded {
-            Ok(component) => component,
+        match self.use_kept(engine, &key) {
+            Ok(kept) => kept,
             Err(problem) => {
-                let path = path.display();
-                tracing::warn!(%path, "a compiled plugin cannot be used and is made anew: {problem}");
-                let _ = fs::remove_file(self.path(&key));
+                let path = self.path(&key, CODE);
+                tracing::warn!(path = %path.display(), "a compiled plugin cannot be used and is made anew: {problem}");
+                let _ = fs::remove_file(path);
+                let _ = fs::remove_file(self.path(&key, SEAL));
                 None
             }
         }
@@ -122,157 +105,178 @@ impl CodeStore {
         engine: &Engine,
         plugin: [u8; 32],
         component: &Component,
+        description: &Description,
     ) -> Result<(), CodeStoreError> {
         let key = Key::new(engine, plugin);
-        let path = self.path(&key);
-        let fail = |source| CodeStoreError {
-            action: "write",
-            path: path.clone(),
-            source,
-        };
-        let code = component
+        let path = self.path(&key, CODE);
+        let written = component
             .serialize()
-            .map_err(|error| fail(io::Error::other(format!("{error:#}"))))?;
-        // Two threads may have compiled the same plugin.
-        let turn = WRITTEN.fetch_add(1, Ordering::Relaxed);
-        let aside = path.with_extension(format!("{}-{turn}.new", std::process::id()));
-        // Left over from a process of the same number.
-        let _ = fs::remove_file(&aside);
-        let written = write(&aside, &key, &code).and_then(|()| fs::rename(&aside, &path));
-        if let Err(error) = written {
-            let _ = fs::remove_file(&aside);
-            return Err(fail(error));
-        }
+            .map_err(|error| io::Error::other(format!("{error:#}")))
+            .and_then(|code| {
+                let stamp = Stamp::of(&own::write(&path, &code)?);
+                let seal = Seal::new(key.clone(), &code, stamp, description.clone());
+                write_json(&self.path(&key, SEAL), &seal)
+            });
         self.prune();
-        Ok(())
+        written.map_err(|source| CodeStoreError {
+            action: "write",
+            path,
+            source,
+        })
     }
 
-    fn path(&self, key: &Key) -> PathBuf {
-        let engine = &hex(&key.engine)[..16];
-        self.dir
-            .join(format!("{}-{engine}.{EXTENSION}", hex(&key.plugin)))
+    /// The plugin in a file that is still what it was when it was seen, by its SHA-256.
+    #[must_use]
+    pub fn seen(&self, path: &Path, stamp: &Stamp) -> Option<[u8; 32]> {
+        let record = self.path_of_seen(path);
+        let (seen, file): (Seen, _) = read_json(&record).ok()??;
+        if seen.path != path || seen.stamp != *stamp {
+            return None;
+        }
+        touch(&file);
+        Some(seen.plugin)
+    }
+
+    /// Notes the plugin that was read from a file. `stamp` is from before it was read.
+    pub fn saw(&self, path: &Path, stamp: Stamp, plugin: [u8; 32]) {
+        if !stamp.is_settled(SystemTime::now()) {
+            return;
+        }
+        let seen = Seen {
+            path: path.to_owned(),
+            stamp,
+            plugin,
+        };
+        // It would only have saved time.
+        if let Err(error) = write_json(&self.path_of_seen(path), &seen) {
+            tracing::debug!(path = %path.display(), "what this file is cannot be kept: {error}");
+        }
+    }
+
+    fn use_kept(&self, engine: &Engine, key: &Key) -> Result<Option<(Component, Description)>, String> {
+        let path = self.path(key, SEAL);
+        let Some((mut seal, seal_file)) = read_json::<Seal>(&path)? else {
+            return Ok(None);
+        };
+        seal.check(key)?;
+        let Some((mut file, found)) = own::open(&self.path(key, CODE))? else {
+            return Err("its code is gone".into());
+        };
+        let stamp = Stamp::of(&found);
+        if !seal.knows(&stamp) {
+            seal.verify(&read(&mut file, MOST_BYTES)?, stamp)?;
+            // It would only have saved time.
+            let _ = write_json(&path, &seal);
+        }
+        // The next to go are those that were not used for longest.
+        touch(&seal_file);
+        // SAFETY: `own::open` has found the file to be ours and writable by nobody else, and the seal, of which the same
+        // is true, says that it was made from this plugin, for an engine whose compatibility hash is this one's, and is
+        // whole. So it is what `keep` has written, which is what `serialize` gave there. Nobody changes it while it is
+        // mapped: here, files are only replaced and removed.
+        let component = unsafe { Component::deserialize_file(engine, by_number(&file)) };
+        match component {
+            Ok(component) => Ok(Some((component, seal.description))),
+            Err(error) => Err(format!("{error:#}")),
+        }
+    }
+
+    fn path(&self, key: &Key, extension: &str) -> PathBuf {
+        let engine = &key.engine[..16];
+        self.dir.join(format!("{}-{engine}.{extension}", key.plugin))
+    }
+
+    fn path_of_seen(&self, path: &Path) -> PathBuf {
+        let name = hex(&Sha256::digest(path.as_os_str().as_bytes()));
+        self.dir.join(format!("{name}.{SEEN}"))
     }
 
     /// Removes what there is too much of. What cannot be removed now is tried again next time.
     fn prune(&self) {
         let now = SystemTime::now();
-        let mut kept = Vec::new();
+        let (mut codes, mut seen) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let path = entry.path();
             let Ok(found) = entry.metadata() else { continue };
-            let used = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            let used = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some(EXTENSION) => kept.push((used, found.len(), path)),
-                Some("new") if now.duration_since(used).is_ok_and(|age| age > ABANDONED) => {
+                Some(CODE) => {
+                    let used = used(&path.with_extension(SEAL)).unwrap_or(SystemTime::UNIX_EPOCH);
+                    codes.push((used, found.len(), path));
+                }
+                Some(SEEN) => seen.push((used(&path).unwrap_or(SystemTime::UNIX_EPOCH), 0, path)),
+                Some(own::UNFINISHED)
+                    if used(&path)
+                        .is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > ABANDONED)) =>
+                {
                     let _ = fs::remove_file(path);
                 }
                 _ => {}
             }
         }
-        kept.sort_by(|one, other| other.cmp(one));
-        let mut bytes = 0;
-        for (at, (_, size, path)) in kept.into_iter().enumerate() {
-            bytes += size;
-            if at >= MOST_FILES || bytes > MOST_BYTES {
-                let _ = fs::remove_file(path);
-            }
+        for path in longest_unused(codes) {
+            let _ = fs::remove_file(path.with_extension(SEAL));
+            let _ = fs::remove_file(path);
+        }
+        for path in longest_unused(seen) {
+            let _ = fs::remove_file(path);
         }
     }
 }
 
-impl Key {
-    fn new(engine: &Engine, plugin: [u8; 32]) -> Self {
-        let mut digest = Digest(Sha256::new());
-        engine.precompile_compatibility_hash().hash(&mut digest);
-        // A plugin is compiled after it has been vetted, so what is kept depends on the rules, too.
-        digest.write(env!("CARGO_PKG_VERSION").as_bytes());
-        digest.write(CONTRACT.as_bytes());
-        Self {
-            plugin,
-            engine: digest.0.finalize().into(),
-        }
-    }
-}
-
-/// All of a hash, not 64 bits of it.
-struct Digest(Sha256);
-
-impl Hasher for Digest {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        0
-    }
-}
-
-/// The code in a file, if there is one; or why it cannot be trusted.
-fn read(path: &Path, key: &Key) -> Result<Option<Vec<u8>>, String> {
-    let opened = OpenOptions::new()
-        .read(true)
-        // Neither led elsewhere nor made to wait.
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
+/// Those beyond what may be kept, by when they were used and how large they are.
+fn longest_unused(mut files: Vec<(SystemTime, u64, PathBuf)>) -> impl Iterator<Item = PathBuf> {
+    files.sort_by(|one, other| other.cmp(one));
+    let mut bytes = 0;
+    let beyond = move |(at, (_, size, path)): (usize, (_, u64, _))| {
+        bytes += size;
+        (at >= MOST_FILES || bytes > MOST_BYTES).then_some(path)
     };
-    let found = file.metadata().map_err(|error| error.to_string())?;
-    if !found.is_file() || found.uid() != own_user() || found.mode() & 0o022 != 0 {
-        return Err("it is not a file that only the director's user can write".into());
-    }
-    if found.len() > MOST_BYTES {
-        return Err(format!("it has {} bytes", found.len()));
-    }
-    let mut bytes = Vec::with_capacity(found.len() as usize);
-    (&file)
-        .take(MOST_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
-    let code = check(&bytes, key)?.len();
-    // The next to go are those that were not used for longest.
+    files.into_iter().enumerate().filter_map(beyond)
+}
+
+/// An open file's name, whatever lies under its own by now.
+fn by_number(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// Its time of change is that of its last use.
+fn touch(file: &File) {
     let _ = file.set_modified(SystemTime::now());
-    bytes.drain(..bytes.len() - code);
-    Ok(Some(bytes))
 }
 
-fn check<'a>(bytes: &'a [u8], key: &Key) -> Result<&'a [u8], String> {
-    let (header, code) = bytes.split_at_checked(HEADER).ok_or("it is too short")?;
-    let (magic, digests) = header.split_at(MAGIC.len());
-    if magic != MAGIC {
-        return Err("it does not begin as it should".into());
+fn read(file: &mut File, most: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = file.take(most + 1).read_to_end(&mut bytes);
+    read.map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > most {
+        return Err(format!("it has more than {most} bytes"));
     }
-    let (plugin, rest) = digests.split_at(32);
-    let (engine, digest) = rest.split_at(32);
-    if plugin != key.plugin || engine != key.engine {
-        return Err("it was made from another plugin, or for another engine".into());
+    Ok(bytes)
+}
+
+/// What was written by [`write_json`]: its digest, and on the next line the value.
+fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<(T, File)>, String> {
+    let Some((mut file, _)) = own::open(path)? else {
+        return Ok(None);
+    };
+    let bytes = read(&mut file, MOST_BYTES_BESIDE)?;
+    let (digest, json) = bytes
+        .split_at_checked(65)
+        .ok_or("what is said of it is too short")?;
+    if digest != digest_line(json).as_bytes() {
+        return Err("what is said of it is damaged".into());
     }
-    if Sha256::digest(code).as_slice() != digest {
-        return Err("it is damaged".into());
-    }
-    Ok(code)
+    let value = serde_json::from_slice(json).map_err(|error| format!("what is said of it: {error}"))?;
+    Ok(Some((value, file)))
 }
 
-fn write(path: &Path, key: &Key, code: &[u8]) -> io::Result<()> {
-    let mut file: File = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(MAGIC)?;
-    file.write_all(&key.plugin)?;
-    file.write_all(&key.engine)?;
-    file.write_all(&Sha256::digest(code))?;
-    file.write_all(code)?;
-    file.sync_data()
+fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let json = serde_json::to_vec(value)?;
+    let whole = [digest_line(&json).as_bytes(), &json].concat();
+    own::write(path, &whole).map(drop)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn own_user() -> u32 {
-    nix::unistd::geteuid().as_raw()
+fn digest_line(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes)) + "\n"
 }

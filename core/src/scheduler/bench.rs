@@ -8,6 +8,7 @@ use super::{
     CallError, Dispatch, HostOptions, Instance, Limits, Load, LoadPluginError, Plugin, PluginHost,
     StartHostError,
 };
+use crate::file::Stamp;
 use crate::kernel::code::{CodeStore, CodeStoreError};
 
 /// The services that are measured: so many backends.
@@ -44,13 +45,15 @@ pub enum StartCostError {
     Call(#[from] CallError),
 }
 
-/// Measures a plugin's start. What is compiled is kept in `scratch` meanwhile, a directory that nobody else has.
+/// Measures a plugin's start, as a director that finds it in `file`, or built in. What is compiled is kept in `scratch`
+/// meanwhile, a directory that nobody else has.
 ///
 /// # Errors
 /// If it cannot be started, or its code cannot be kept.
 pub fn start(
     name: &str,
     bytes: &[u8],
+    file: Option<&Path>,
     params: &[(String, String)],
     scratch: &Path,
 ) -> Result<StartCost, StartCostError> {
@@ -59,9 +62,20 @@ pub fn start(
         code: Some(CodeStore::open(scratch)?),
         ..HostOptions::default()
     })?;
-    keeping.load(name, bytes)?;
+    let file = file.and_then(|path| Some((path, Stamp::of(&path.metadata().ok()?))));
+    let kept = keeping.load(name, bytes)?;
+    if let Some((path, stamp)) = &file {
+        keeping.saw(path, stamp, &kept);
+    }
     let started = |host: &PluginHost| -> Result<(), StartCostError> {
-        host.load(name, bytes)?.start(params, 1)?;
+        let seen = file
+            .as_ref()
+            .and_then(|(path, stamp)| host.load_seen(name, path, stamp));
+        let plugin = match seen {
+            Some(plugin) => plugin,
+            None => host.load(name, bytes)?,
+        };
+        plugin.start(params, 1)?;
         Ok(())
     };
     Ok(StartCost {

@@ -1,7 +1,6 @@
 //! The schedulers at hand: found, compiled once, and checked against configurations.
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +10,7 @@ use super::{
 };
 use crate::config::check::{PluginProblem, Plugins};
 use crate::config::{DirectorSettings, SchedulerSpec};
+use crate::file::Stamp;
 use crate::kernel::code::CodeStore;
 
 /// Where compiled plugins are kept, below the state directory.
@@ -29,19 +29,9 @@ pub struct Catalog {
 /// What was compiled, by plugin directory and name, and from which version of its file.
 type Compiled = HashMap<(PathBuf, String), (Version, Plugin)>;
 
-/// What tells one version of a plugin from the next without reading it.
+/// What tells one version of a plugin from the next without reading it: nothing of what is built in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version(Option<Stamp>);
-
-/// What is known of a file; nothing of what is built in. A file that is put in the place of another may have its
-/// size and time of change, but not its inode and the time when that changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    path: PathBuf,
-    size: u64,
-    inode: (u64, u64),
-    changed: [(i64, i64); 2],
-}
+pub struct Version(Option<(PathBuf, Stamp)>);
 
 /// Why there is no such scheduler to start.
 #[derive(Debug, thiserror::Error)]
@@ -102,10 +92,24 @@ impl Catalog {
             return Ok(plugin.clone());
         }
         // Without the lock: compiling may take seconds, and others need only what is compiled already.
+        let loaded = self.load(plugin_dir, plugin, &version)?;
+        self.compiled().insert(key, (version, loaded.clone()));
+        Ok(loaded)
+    }
+
+    /// Of a file that was seen before not even the plugin is read.
+    fn load(&self, plugin_dir: &Path, plugin: &str, version: &Version) -> Result<Plugin, CatalogError> {
+        if let Version(Some((path, stamp))) = version
+            && let Some(known) = self.host.load_seen(plugin, path, stamp)
+        {
+            return Ok(known);
+        }
         let (bytes, _) = find(plugin_dir, plugin)?;
-        let plugin = self.host.load(plugin, &bytes)?;
-        self.compiled().insert(key, (version, plugin.clone()));
-        Ok(plugin)
+        let loaded = self.host.load(plugin, &bytes)?;
+        if let Version(Some((path, stamp))) = version {
+            self.host.saw(path, stamp, &loaded);
+        }
+        Ok(loaded)
     }
 
     fn compiled(&self) -> MutexGuard<'_, Compiled> {
@@ -114,21 +118,11 @@ impl Catalog {
 }
 
 fn version(plugin_dir: &Path, plugin: &str) -> Version {
-    let path = locate(plugin_dir, plugin);
-    Version(path.as_deref().and_then(stamp))
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let found = path.metadata().ok()?;
-    Some(Stamp {
-        path: path.to_owned(),
-        size: found.len(),
-        inode: (found.dev(), found.ino()),
-        changed: [
-            (found.mtime(), found.mtime_nsec()),
-            (found.ctime(), found.ctime_nsec()),
-        ],
-    })
+    let stamped = |path: PathBuf| {
+        let found = path.metadata().ok()?;
+        Some((path, Stamp::of(&found)))
+    };
+    Version(locate(plugin_dir, plugin).and_then(stamped))
 }
 
 impl Plugins for Catalog {

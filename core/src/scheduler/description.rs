@@ -6,7 +6,7 @@ use std::fmt;
 use super::contract::{WireParamKind, policy};
 
 /// What a plugin says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Description {
     /// The name it has for itself.
     pub name: String,
@@ -19,7 +19,7 @@ pub struct Description {
 }
 
 /// A parameter that a plugin takes.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ParamSpec {
     /// Its name.
     pub key: String,
@@ -32,7 +32,7 @@ pub struct ParamSpec {
 }
 
 /// What a parameter may be.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ParamKind {
     /// Anything.

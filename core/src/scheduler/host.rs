@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -15,6 +16,7 @@ use super::sandbox::{Limits, Sandbox};
 use super::ticker::Ticker;
 use super::vet::{LoadPluginError, Outside};
 use super::{CallError, wrap};
+use crate::file::Stamp;
 use crate::kernel::code::CodeStore;
 
 /// How plugins run.
@@ -138,17 +140,15 @@ impl PluginHost {
             });
         }
         let hash = Sha256::digest(bytes).into();
-        let kept = self.kept(hash);
-        let was_kept = kept.is_some();
-        let parts = match kept {
-            Some(parts) => parts,
-            None => self.compile(name, bytes, hash)?,
-        };
+        if let Some(plugin) = self.load_kept(name, hash) {
+            return Ok(plugin);
+        }
+        let (component, parts) = self.compile(name, bytes)?;
         let mut plugin = Plugin {
             shared: Arc::clone(&self.0),
             name: name.into(),
             hash,
-            was_kept,
+            was_kept: false,
             parts,
             description: Description {
                 name: owned(),
@@ -165,25 +165,56 @@ impl PluginHost {
             name: owned(),
             reason,
         })?;
+        self.keep(&plugin, &component);
         Ok(plugin)
     }
 
-    /// A plugin that was vetted and compiled before. Which interfaces it has is seen from what it was compiled to.
-    fn kept(&self, hash: [u8; 32]) -> Option<Parts> {
-        let component = self.0.code.as_ref()?.load(&self.0.engine, hash)?;
+    /// The plugin in a file that has been [seen](Self::saw) as it is, if its code is kept. The file is not read.
+    pub(super) fn load_seen(&self, name: &str, path: &Path, stamp: &Stamp) -> Option<Plugin> {
+        let hash = self.0.code.as_ref()?.seen(path, stamp)?;
+        self.load_kept(name, hash)
+    }
+
+    /// Notes which plugin a file is. `stamp` is from before it was read.
+    pub(super) fn saw(&self, path: &Path, stamp: &Stamp, plugin: &Plugin) {
+        if let Some(code) = &self.0.code {
+            code.saw(path, stamp.clone(), plugin.hash);
+        }
+    }
+
+    /// A plugin that was vetted, compiled and asked for its description before. Which interfaces it has is seen from
+    /// what it was compiled to.
+    fn load_kept(&self, name: &str, hash: [u8; 32]) -> Option<Plugin> {
+        let (component, description) = self.0.code.as_ref()?.load(&self.0.engine, hash)?;
         let pre = self.0.linker.instantiate_pre(&component).ok()?;
-        Some(Parts {
-            policy: policy::GuestIndices::new(&pre).ok()?,
-            table: table::GuestIndices::new(&pre).ok(),
-            flows: flows::GuestIndices::new(&pre).ok(),
-            load: load::GuestIndices::new(&pre).ok(),
-            timer: timer::GuestIndices::new(&pre).ok(),
-            latency: latency::GuestIndices::new(&pre).ok(),
-            pre,
+        Some(Plugin {
+            shared: Arc::clone(&self.0),
+            name: name.into(),
+            hash,
+            was_kept: true,
+            parts: Parts {
+                policy: policy::GuestIndices::new(&pre).ok()?,
+                table: table::GuestIndices::new(&pre).ok(),
+                flows: flows::GuestIndices::new(&pre).ok(),
+                load: load::GuestIndices::new(&pre).ok(),
+                timer: timer::GuestIndices::new(&pre).ok(),
+                latency: latency::GuestIndices::new(&pre).ok(),
+                pre,
+            },
+            description,
         })
     }
 
-    fn compile(&self, name: &str, bytes: &[u8], hash: [u8; 32]) -> Result<Parts, LoadPluginError> {
+    /// A director that cannot keep a plugin compiles it again at its next start.
+    fn keep(&self, plugin: &Plugin, component: &Component) {
+        let Some(code) = &self.0.code else { return };
+        if let Err(error) = code.keep(&self.0.engine, plugin.hash, component, &plugin.description) {
+            let error = crate::chain(&error);
+            tracing::warn!(plugin = plugin.name(), "the compiled plugin is not kept: {error}");
+        }
+    }
+
+    fn compile(&self, name: &str, bytes: &[u8]) -> Result<(Component, Parts), LoadPluginError> {
         let not_wasm = |reason: String| LoadPluginError::NotWasm {
             name: name.to_owned(),
             reason,
@@ -196,24 +227,17 @@ impl PluginHost {
                 name: name.to_owned(),
                 reason: format!("{error:#}"),
             })?;
-        self.compile_component(name, &component, &outside, hash)
-            .map_err(|error| {
-                let reason = format!("{error:#}");
-                let hint = hint(&reason);
-                LoadPluginError::Compile {
-                    name: name.to_owned(),
-                    reason: reason + hint,
-                }
-            })
+        self.compile_component(&component, &outside).map_err(|error| {
+            let reason = format!("{error:#}");
+            let hint = hint(&reason);
+            LoadPluginError::Compile {
+                name: name.to_owned(),
+                reason: reason + hint,
+            }
+        })
     }
 
-    fn compile_component(
-        &self,
-        name: &str,
-        component: &[u8],
-        outside: &Outside,
-        hash: [u8; 32],
-    ) -> wasmtime::Result<Parts> {
+    fn compile_component(&self, component: &[u8], outside: &Outside) -> wasmtime::Result<(Component, Parts)> {
         let component = Component::from_binary(&self.0.engine, component)?;
         let pre = self.0.linker.instantiate_pre(&component)?;
         // What is there must be right; what is not there is not missed.
@@ -233,13 +257,7 @@ impl PluginHost {
             latency: latency.transpose()?,
             pre,
         };
-        if let Some(code) = &self.0.code
-            && let Err(error) = code.keep(&self.0.engine, hash, &component)
-        {
-            let error = crate::chain(&error);
-            tracing::warn!(plugin = name, "the compiled plugin is not kept: {error}");
-        }
-        Ok(parts)
+        Ok((component, parts))
     }
 }
 
