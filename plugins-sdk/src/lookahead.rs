@@ -116,11 +116,16 @@ impl Cost {
         }
     }
 
-    /// Products of two u32 are exact in u64; WebAssembly has no wider product, and emulating one
-    /// makes a plan four times as slow.
-    fn compare(&self, other: &Self) -> Ordering {
-        let mine = u64::from(self.load) * u64::from(other.weight);
-        mine.cmp(&(u64::from(other.load) * u64::from(self.weight)))
+    /// Both loads, each times the other's weight. Products of two u32 are exact in u64; WebAssembly has no wider
+    /// product, and emulating one makes a plan four times as slow.
+    fn products(&self, other: &Self) -> (u64, u64) {
+        let product = |load: u32, weight: u32| u64::from(load) * u64::from(weight);
+        (product(self.load, other.weight), product(other.load, self.weight))
+    }
+
+    fn is_below(&self, other: &Self) -> bool {
+        let (mine, theirs) = self.products(other);
+        mine < theirs
     }
 }
 
@@ -131,18 +136,49 @@ struct Level {
     index: u32,
 }
 
-impl Ord for Level {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.cost
-            .compare(&other.cost)
-            .then_with(|| other.cost.weight.cmp(&self.cost.weight))
-            .then_with(|| self.index.cmp(&other.index))
+impl Level {
+    /// Of two that cost the same, the heavier; of two that weigh the same, the earlier.
+    fn is_before(&self, other: &Self) -> bool {
+        let (mine, theirs) = self.cost.products(&other.cost);
+        let (heavier, lighter) = (self.cost.weight, other.cost.weight);
+        // Without branches: which way one goes is as good as random.
+        (mine < theirs)
+            | ((mine == theirs) & ((heavier > lighter) | ((heavier == lighter) & (self.index < other.index))))
     }
 }
 
+impl Ord for Level {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.is_before(other) {
+            Ordering::Less
+        } else if other.is_before(self) {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    }
+}
+
+/// A heap only asks for these, and WebAssembly has no comparison with three outcomes.
 impl PartialOrd for Level {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+
+    fn lt(&self, other: &Self) -> bool {
+        self.is_before(other)
+    }
+
+    fn le(&self, other: &Self) -> bool {
+        !other.is_before(self)
+    }
+
+    fn gt(&self, other: &Self) -> bool {
+        other.is_before(self)
+    }
+
+    fn ge(&self, other: &Self) -> bool {
+        !self.is_before(other)
     }
 }
 
@@ -164,12 +200,13 @@ pub fn look_ahead(backends: &[Counted], slots: u32, cost: impl Fn(&Counted) -> C
             index: index as u32,
         }));
     }
-    let dearest = levels.iter().map(|level| level.0.cost).max_by(Cost::compare);
+    let costs = levels.iter().map(|level| level.0.cost);
+    let dearest = costs.reduce(|dearest, cost| if cost.is_below(&dearest) { dearest } else { cost });
     let mut levels = BinaryHeap::from(levels);
     let mut table = Vec::with_capacity(slots as usize);
     while table.len() < slots as usize
         && let (Some(mut least), Some(dearest)) = (levels.peek_mut(), &dearest)
-        && least.0.cost.compare(dearest) == Ordering::Less
+        && least.0.cost.is_below(dearest)
     {
         table.push(backends[least.0.index as usize].id);
         least.0.cost.load = least.0.cost.load.saturating_add(least.0.cost.step);

@@ -96,6 +96,10 @@ impl Usable {
         Self(known)
     }
 
+    fn takes(&self, id: u32) -> bool {
+        self.0.get(id as usize) == Some(&Some(true))
+    }
+
     /// The id, if that backend takes connections; or what is wrong with it.
     fn check(&self, place: Place, id: u32) -> Result<BackendId, Breach> {
         match self.0.get(id as usize).copied().flatten() {
@@ -295,11 +299,15 @@ impl Instance {
                 came: table.len(),
             });
         }
-        let check = |(slot, &id): (usize, &u32)| match id {
-            NO_BACKEND => Ok(None),
-            id => self.usable.check(Place::Slot(slot), id).map(Some),
-        };
-        table.iter().enumerate().map(check).collect()
+        let wrong = |id: &u32| *id != NO_BACKEND && !self.usable.takes(*id);
+        if let Some(slot) = table.iter().position(wrong) {
+            self.usable.check(Place::Slot(slot), table[slot])?;
+        }
+        // Checked before, so that this is of a known length and done for many at once.
+        Ok(table
+            .iter()
+            .map(|&id| (id != NO_BACKEND).then_some(BackendId(id as u16)))
+            .collect())
     }
 
     fn breach(&self, call: &'static str, what: Breach) -> CallError {
