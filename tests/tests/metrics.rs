@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use wvs_tests::{
-    Arrivals, Config, Director, DirectorOptions, Lab, LabOptions, Service, Stage, Target, rs, wait_for,
+    Arrivals, Config, Director, DirectorOptions, Lab, LabOptions, Service, Stage, Target, backend, rs,
+    wait_for,
 };
 
 const HERE: &str = "127.0.0.1:9107";
@@ -100,6 +101,39 @@ fn counters_are_those_of_the_command_line() -> Result<()> {
         assert!(head.starts_with("http/1.1 404"), "{path}: {head}");
     }
     assert_eq!(stage.director.says(&["metrics", "-o", "json"])?.code, 2);
+    Ok(())
+}
+
+#[test]
+fn the_tc_program_is_told_of() -> Result<()> {
+    let stage = Stage::with(LabOptions::one_arm(), told(Service::direct("dr"), HERE))?;
+    assert_eq!(stage.client().ask_many(stage.web(), 30).answered(), 30);
+    let first = backend(1);
+    let web = "wvs_service_connections_total{service=\"web\"}";
+    let of = |of: &str| format!("wvs_backend_{of}{{service=\"web\",backend=\"{first}\",forward=\"dr\"");
+    let seen = scrape(&stage)?;
+    assert_eq!((seen[web], seen[&(of("connections_total") + "}")]), (30.0, 10.0));
+    let packets = of("packets_total") + ",direction=\"sent\"}";
+    assert!(seen[&packets] >= 50.0, "{packets}: {}", seen[&packets]);
+    assert!(
+        seen.keys()
+            .any(|it| it.starts_with("wvs_tc_dropped_packets_total{reason="))
+    );
+    let swept = || scrape(&stage).is_ok_and(|it| it["wvs_tc_connections"] > 0.0);
+    wait_for("a sweep", Duration::from_secs(10), swept);
+
+    // One that goes and comes back neither takes its counts along nor brings them twice.
+    stage
+        .director
+        .ok(&["remove", "backend", "web", &first.to_string(), "--cut"])?;
+    assert_eq!(scrape(&stage)?[web], 30.0);
+    stage
+        .director
+        .ok(&["add", "backend", "web", &first.to_string()])?;
+    let back = scrape(&stage)?;
+    assert_eq!((back[web], back[&(of("connections_total") + "}")]), (30.0, 10.0));
+    assert_eq!(stage.client().ask_many(stage.web(), 6).answered(), 6);
+    assert_eq!(scrape(&stage)?[web], 36.0);
     Ok(())
 }
 
@@ -249,7 +283,7 @@ fn many_services_are_told_of_while_connections_come() -> Result<()> {
     assert_eq!(steps.len(), 5, "{said}");
     let steps: Vec<_> = steps.into_iter().map(|(_, took)| took).collect();
     eprintln!(
-        "scrapes of 1,000 services with 10 backends each, wall clock: {spent:?}; of the director's thread: {steps:?}"
+        "scrapes of 1,000 services with 10 backends each, wall clock with pauses: {spent:?}; of the director's thread: {steps:?}"
     );
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -18,7 +18,7 @@ use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::Moves;
 use crate::director::engine::Engine;
@@ -29,11 +29,16 @@ const MOST: usize = 16;
 /// So long a scrape may take, its answer's way included.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How many times what a scrape took the pause after it is: however many come, four fifths of the engine's time are for
+/// all else.
+const RESPITE: u32 = 4;
+
 #[derive(Clone)]
 struct Scrapes {
     engine: Handle,
-    /// One scrape after the other: in between, the engine does all else that waits.
-    turn: Arc<Mutex<()>>,
+    /// When the next scrape may begin. They come one after the other, and in between the engine does all else that
+    /// waits, such as connections that schedulers are asked for.
+    turn: Arc<Mutex<Option<Instant>>>,
 }
 
 /// `GET /metrics`.
@@ -45,17 +50,27 @@ pub fn routes(engine: Handle) -> Router {
 }
 
 async fn metrics(State(Scrapes { engine, turn }): State<Scrapes>) -> Response {
-    let _turn = turn.lock().await;
     let step = |engine: &mut Engine| {
         let begun = Instant::now();
         let scrape = engine.scrape();
-        tracing::debug!(took = ?begun.elapsed(), "scraped");
-        scrape
+        (scrape, begun.elapsed())
     };
+    let mut not_before = turn.lock().await;
+    if let Some(time) = *not_before {
+        tokio::time::sleep_until(time).await;
+    }
     let scrape = match engine.call(step).await {
-        Ok(Ok(scrape)) => scrape,
-        Ok(Err(error)) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, &error, None),
+        Ok((scrape, took)) => {
+            tracing::debug!(?took, "scraped");
+            *not_before = Some(Instant::now() + took * RESPITE);
+            scrape
+        }
         Err(stopped) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &stopped, None),
+    };
+    drop(not_before);
+    let scrape = match scrape {
+        Ok(scrape) => scrape,
+        Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, &error, None),
     };
     // Megabytes, where there are thousands of backends.
     match tokio::task::spawn_blocking(|| scrape.text()).await {
