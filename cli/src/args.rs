@@ -100,6 +100,14 @@ pub enum Command {
     Services,
     /// The backends, their connections and their traffic
     Backends(BackendsArgs),
+    /// All counters and states for Prometheus, as OpenMetrics text
+    #[command(after_help = "\
+The same text is at GET /metrics of the control socket and, where director.metrics names an address, there on TCP.
+For node_exporter's textfile collector, write it aside and rename it, so that it is never seen cut off.
+
+Examples:
+  wvs metrics")]
+    Metrics,
     /// Tracked connections
     Connections(ConnectionsArgs),
     /// What happened lately, and what happens
@@ -149,6 +157,7 @@ impl Command {
                 | Command::Completions(_)
                 | Command::Man(_)
                 | Command::Config(_)
+                | Command::Metrics
                 | Command::Plugin(PluginCommand::New(_))
                 | Command::Export(Export::Nft(_))
         )

@@ -219,6 +219,12 @@ impl Client {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// All metrics, as OpenMetrics text.
+    pub fn metrics(&self) -> Result<String, ClientError> {
+        let (_, bytes) = self.send(Method::GET, "/metrics", &[], None::<&()>)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Gives the director a new configuration, or asks what it would change.
     pub fn apply(&self, apply: &Apply) -> Result<Applied, ClientError> {
         self.post("apply", Some(apply))
@@ -257,7 +263,9 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&impl Serialize>,
     ) -> Result<(String, Vec<u8>), ClientError> {
-        let name = format!("{method} /v1/{path}");
+        // A path of its own is not one of the API's versions'.
+        let version = if path.starts_with('/') { "" } else { "/v1/" };
+        let name = format!("{method} {version}{path}");
         let began = Instant::now();
         let mut request = self.request(method, path, query)?;
         if let Some(body) = body {

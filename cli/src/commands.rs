@@ -32,6 +32,10 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
         Command::Status => return read::status(&client()?, output),
         Command::Services => read::services(&client()?, output)?,
         Command::Backends(args) => read::backends(&client()?, args, output)?,
+        Command::Metrics => {
+            let metrics = client()?.metrics()?;
+            output.data(render::escape_block(&metrics).as_bytes())?;
+        }
         Command::Connections(args) => read::connections(&client()?, args, output)?,
         Command::Events(args) => return look::events(&client()?, args, output),
         Command::Explain(args) => look::explain(&client()?, args, output)?,

@@ -69,6 +69,16 @@ fn tables_round_and_json_and_yaml_are_exact() {
 }
 
 #[test]
+fn metrics_come_as_they_are_and_in_one_form() {
+    let text = "# TYPE wvs_commits counter\nwvs_commits_total 3\n# EOF\n";
+    let director = FakeDirector::new([("GET /metrics", 200, text.to_owned())]);
+    let ran = director.wvs(&["metrics"]);
+    assert_eq!((ran.code, &*ran.stdout), (0, text), "{ran:?}");
+    assert_eq!(director.wvs(&["metrics", "-o", "json"]).code, 2);
+    assert_eq!(director.requests().len(), 1);
+}
+
+#[test]
 fn names_reach_the_director_as_they_are() {
     let connections = json!({ "total": 5, "connections": [] }).to_string();
     let clients = json!({ "more": true, "clients": [] }).to_string();

@@ -15,6 +15,7 @@
 //! | `POST /v1/apply` with [`Apply`] | [`Applied`]: a new configuration, or what it would change |
 //! | `POST /v1/reload` with [`Reload`] | [`Applied`]: the director's own file again |
 //! | `POST /v1/edit` with [`Edit`] | [`Applied`]: one change of the running configuration |
+//! | `GET /metrics` | all counters and states for Prometheus, as OpenMetrics text |
 //! | `POST /v1/teardown` | [`Torn`]: everything removed from the kernel, the director stops |
 //!
 //! A request that fails is answered with [`Failure`] and a status of 4xx (the request's fault) or 5xx.
@@ -65,7 +66,7 @@ pub struct Status {
     pub repairs: u64,
     /// The schedulers, one per pool.
     pub schedulers: Vec<SchedulerView>,
-    /// Packets that nftables refused, by reason, since the rules that count them were made: `no-backend` takes new
+    /// Packets that nftables refused, by reason, since the director started and the rules' counters began: `no-backend` takes new
     /// connections; nobody listens on a `closed-port`; `not-forwarded` by the tc program, which they have not passed;
     /// to an `unknown-backend`. What the tc program has nobody for is among its own events.
     #[serde(default)]
@@ -167,9 +168,9 @@ pub struct ServiceView {
     pub available: usize,
     /// How many backends there are.
     pub backends: usize,
-    /// Connections since the counters began.
+    /// Connections since the counters began, also to backends that were removed.
     pub connections: u64,
-    /// Packets refused because no backend took them, since the service was set up in the kernel.
+    /// Packets refused because no backend took them, since the counters began.
     #[serde(default)]
     pub refused: u64,
     /// From clients.

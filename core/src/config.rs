@@ -71,6 +71,8 @@ pub struct DirectorSettings {
     /// The number of the queue in which new connections of services through NAT wait whose scheduler is asked for each
     /// (`NFQUEUE`). Nobody else may use it. Default 7776.
     pub queue: u16,
+    /// Where metrics are told by HTTP on TCP, besides the control socket: `127.0.0.1:9107`. Default: nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl DirectorSettings {
@@ -92,6 +94,7 @@ impl Default for DirectorSettings {
             pin_dir: "/sys/fs/bpf/wvs".into(),
             max_flows: 262_144,
             queue: 7776,
+            metrics: None,
         }
     }
 }

@@ -16,6 +16,7 @@ mod forwarding;
 mod latency;
 mod ledger;
 mod lock;
+mod metrics;
 mod planes;
 mod pools;
 mod program;
@@ -32,6 +33,7 @@ mod tc_views;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod views;
 mod ways;
 
@@ -147,13 +149,14 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
     let engine_steps = Arc::downgrade(&own_steps);
     let (ready, started) = oneshot::channel();
     let events = Events::default();
+    let (addresses, moves) = metrics::Addresses::new();
     let engine_options = options.clone();
     let told = events.clone();
     let engine = thread::Builder::new()
         .name("engine".into())
         // Plugins have 1 MiB of it, and the host's own calls come on top.
         .stack_size(8 << 20)
-        .spawn(move || engine_thread(&engine_options, told, engine_steps, &todo, ready))
+        .spawn(move || engine_thread(&engine_options, told, addresses, engine_steps, &todo, ready))
         .map_err(RunError::Start)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -162,7 +165,7 @@ fn serve(options: &RunOptions, listener: std::os::unix::net::UnixListener) -> Re
         .map_err(RunError::Start)?;
     let result = runtime.block_on(async {
         match started.await {
-            Ok(Ok(())) => answer_requests(listener, steps, events, options).await,
+            Ok(Ok(())) => answer_requests(listener, steps, events, moves, options).await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(RunError::Start(io::Error::other("the engine ended before it began"))),
         }
@@ -180,6 +183,7 @@ async fn answer_requests(
     listener: std::os::unix::net::UnixListener,
     steps: mpsc::Sender<Step>,
     events: Events,
+    moves: metrics::Moves,
     options: &RunOptions,
 ) -> Result<(), RunError> {
     let listener = UnixListener::from_std(listener).map_err(RunError::Start)?;
@@ -195,6 +199,8 @@ async fn answer_requests(
         }
     });
     tokio::spawn(latency::measure(handle.clone()));
+    let scrapes = metrics::routes(handle.clone());
+    tokio::spawn(metrics::serve(moves, scrapes.clone()));
     tracing::info!(socket = %options.socket.display(), "ready");
     notify(&[NotifyState::Ready]);
     let stop = async move {
@@ -207,7 +213,7 @@ async fn answer_requests(
         // Whoever follows the events would be waited for.
         events.close();
     };
-    axum::serve(listener, server::router(handle))
+    axum::serve(listener, server::router(handle).merge(scrapes))
         .with_graceful_shutdown(stop)
         .await
         .map_err(RunError::Start)
@@ -240,11 +246,12 @@ fn notify(state: &[NotifyState<'_>]) {
 fn engine_thread(
     options: &RunOptions,
     events: Events,
+    addresses: metrics::Addresses,
     steps: Steps,
     todo: &Receiver<Step>,
     ready: oneshot::Sender<Result<(), RunError>>,
 ) {
-    let mut engine = match start_engine(options, steps, events) {
+    let mut engine = match start_engine(options, steps, events, addresses) {
         Ok(engine) => engine,
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -283,7 +290,12 @@ fn engine_thread(
     }
 }
 
-fn start_engine(options: &RunOptions, steps: Steps, events: Events) -> Result<Engine, RunError> {
+fn start_engine(
+    options: &RunOptions,
+    steps: Steps,
+    events: Events,
+    addresses: metrics::Addresses,
+) -> Result<Engine, RunError> {
     let text = reading::text_of(&options.config).map_err(|source| RunError::Read {
         path: options.config.clone(),
         source,
@@ -297,6 +309,7 @@ fn start_engine(options: &RunOptions, steps: Steps, events: Events) -> Result<En
     engine.pin_dir.clone_from(&options.pin_dir);
     engine.steps = steps;
     engine.events = events;
+    engine.metrics.addresses = addresses;
     engine.resume(config, &text).map_err(RunError::Apply)?;
     Ok(engine)
 }

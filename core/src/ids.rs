@@ -156,6 +156,13 @@ impl BackendIds {
         self.by_id.iter().filter(other).map(|(id, _)| *id)
     }
 
+    /// All ids and their services, also of retired ones.
+    pub fn services(&self) -> impl Iterator<Item = (BackendId, &str)> {
+        self.by_id
+            .iter()
+            .map(|(id, (service, _))| (*id, service.as_str()))
+    }
+
     /// Whose id it is: service and backend, present or retired.
     pub fn whose(&self, id: BackendId) -> Option<(&str, Endpoint)> {
         self.by_id

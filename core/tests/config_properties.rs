@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use proptest::collection::{btree_map, vec};
@@ -56,6 +56,11 @@ fn any_listen() -> impl Strategy<Value = Listen> {
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
     (any_address(), option::of(1..=u16::MAX)).prop_map(|(address, port)| Endpoint { address, port })
+}
+
+/// Somewhere to listen, or nowhere.
+fn socket() -> impl Strategy<Value = Option<SocketAddr>> {
+    option::of((any_address(), 1..=u16::MAX).prop_map(SocketAddr::from))
 }
 
 fn pool() -> impl Strategy<Value = SourcePool> {
@@ -266,16 +271,28 @@ fn service(number: u8) -> impl Strategy<Value = Service> {
 fn config() -> impl Strategy<Value = Config> {
     let mask =
         (8u32..=16).prop_flat_map(|bits| (0..=32 - bits).prop_map(move |low| ((1 << bits) - 1) << low));
-    let director =
-        (odd_text(), odd_text(), mask, 0u8..4, "/[ -~é]{0,12}", 1u32 << 10..=1 << 24, any::<u16>()).prop_map(
-            |(plugin_dir, state_dir, ct_mark_mask, interfaces, pin_dir, max_flows, queue)| DirectorSettings {
-                plugin_dir: plugin_dir.into(),
-                state_dir: state_dir.into(),
-                ct_mark_mask,
-                interfaces: (0..interfaces).map(|number| format!("eth{number}")).collect(),
-                pin_dir: pin_dir.into(),
-                max_flows,
-                queue,
+    let director = (
+        odd_text(),
+        odd_text(),
+        mask,
+        0u8..4,
+        "/[ -~é]{0,12}",
+        1u32 << 10..=1 << 24,
+        any::<u16>(),
+        socket(),
+    )
+        .prop_map(
+            |(plugin_dir, state_dir, ct_mark_mask, interfaces, pin_dir, max_flows, queue, metrics)| {
+                DirectorSettings {
+                    plugin_dir: plugin_dir.into(),
+                    state_dir: state_dir.into(),
+                    ct_mark_mask,
+                    interfaces: (0..interfaces).map(|number| format!("eth{number}")).collect(),
+                    pin_dir: pin_dir.into(),
+                    max_flows,
+                    queue,
+                    metrics,
+                }
             },
         );
     let director = prop_oneof![Just(DirectorSettings::default()), director];
@@ -443,5 +460,6 @@ fn defaults_are_not_written() {
     config.director.ct_mark_mask = 0x00ff_0000;
     config.director.interfaces = vec!["eth0".to_owned()];
     config.director.max_flows = 1 << 20;
+    config.director.metrics = Some("[::1]:9107".parse().unwrap());
     insta::assert_snapshot!(to_toml(&config));
 }

@@ -65,6 +65,20 @@ impl FromStr for Endpoint {
     }
 }
 
+/// Reads an address to listen on.
+pub(super) fn parse_socket(text: &str) -> Result<SocketAddr, TextError> {
+    const SOCKET: &str = "`127.0.0.1:9107`, `[::1]:9107`, or `[::]:9107` for all addresses of this host";
+    // A backend's address is written alike.
+    let Endpoint { address, port } = text.parse().map_err(|error| TextError {
+        expected: SOCKET,
+        ..error
+    })?;
+    match port {
+        Some(port) => Ok(SocketAddr::new(address, port)),
+        None => Err(TextError::new(format!("{} has no port", quoted(text)), "", SOCKET)),
+    }
+}
+
 fn refuse_port(port: &str) -> Result<Endpoint, TextError> {
     Err(match parse_port(port, ENDPOINT) {
         Err(error) => error,

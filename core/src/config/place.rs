@@ -28,6 +28,8 @@ pub enum DirectorKey {
     MaxFlows,
     /// `queue`
     Queue,
+    /// `metrics`
+    Metrics,
 }
 
 /// What a service has.
@@ -215,6 +217,7 @@ fn director_words(key: DirectorKey, config: &Config) -> String {
         DirectorKey::PinDir => "pin_dir",
         DirectorKey::MaxFlows => "max_flows",
         DirectorKey::Queue => "queue",
+        DirectorKey::Metrics => "metrics",
     };
     name.to_owned()
 }

@@ -14,6 +14,7 @@ pub fn default_file() -> String {
         pin_dir,
         max_flows,
         queue,
+        metrics: _,
     } = DirectorSettings::default();
     let SchedulerSpec {
         plugin: scheduler, ..
@@ -43,6 +44,8 @@ pub fn default_file() -> String {
 # For schedulers that are asked for each connection, through NAT: the number of the queue (NFQUEUE) in which the
 # connections wait. Nobody else may use it.
 #queue = {queue}
+# Where metrics are told to Prometheus besides the control socket: at http://127.0.0.1:9107/metrics. None: nowhere.
+# metrics = "127.0.0.1:9107"
 
 # A virtual service. Repeat [[service]] for more.
 [[service]]

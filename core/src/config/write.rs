@@ -73,6 +73,9 @@ fn director(text: &mut String, director: &DirectorSettings) {
     if director.queue != default.queue {
         line(text, "queue", director.queue);
     }
+    if let Some(address) = director.metrics {
+        line(text, "metrics", string(address));
+    }
 }
 
 fn service(text: &mut String, service: &Service) {

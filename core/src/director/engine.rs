@@ -14,19 +14,20 @@ use super::error::ApplyError;
 use super::events::Events;
 use super::forwarding::TcPlane;
 use super::latency::Rounds;
-use super::ledger::Ledger;
+use super::metrics::Memory;
 use super::pools::RunningPool;
 use super::queued::Queued;
 use super::refused::Refused;
 use super::store::{ManagedAddresses, Running, Store};
 use super::swap::Swaps;
+use super::totals::Totals;
 use crate::api::{Applied, Edit};
 use crate::config::check::check_with;
 use crate::config::{Config, HIGHEST_WEIGHT};
 use crate::dispatch::DispatchTable;
 use crate::edit::edit;
 use crate::ids::BackendIds;
-use crate::kernel::{BackendTraffic, Doors};
+use crate::kernel::Doors;
 use crate::plan::{Observed, Plan, plan};
 use crate::pool::PoolKey;
 use crate::ruleset::Ruleset;
@@ -52,7 +53,7 @@ pub struct Engine {
     pub(super) desired: Ruleset,
     pub(super) observed: Observed,
     pub(super) managed: ManagedAddresses,
-    pub(super) ledger: Ledger,
+    pub(super) totals: Totals,
     pub(super) commits: u64,
     pub(super) repairs: u64,
     pub(super) unreachable: BTreeMap<IpAddr, String>,
@@ -64,8 +65,6 @@ pub struct Engine {
     pub(super) steps: Steps,
     pub(super) answering: Option<Answering>,
     pub(super) queued: Queued,
-    /// What the program's counters said last.
-    pub(super) tc_traffic: BTreeMap<BackendId, BackendTraffic>,
     /// The backends that have as many connections as they may.
     pub(super) overloaded: BTreeSet<BackendId>,
     /// What was refused, by the last look.
@@ -73,6 +72,7 @@ pub struct Engine {
     /// Where it tells what happens.
     pub(super) events: Events,
     pub(super) swaps: Swaps,
+    pub(super) metrics: Memory,
 }
 
 impl Engine {
@@ -93,7 +93,6 @@ impl Engine {
             steps: Steps::new(),
             answering: None,
             queued: Queued::default(),
-            tc_traffic: BTreeMap::new(),
             overloaded: BTreeSet::new(),
             refused: Refused::default(),
             events: Events::default(),
@@ -106,7 +105,7 @@ impl Engine {
             pools: BTreeMap::new(),
             desired: Ruleset::default(),
             observed,
-            ledger: Ledger::default(),
+            totals: Totals::default(),
             commits: 0,
             repairs: 0,
             unreachable: BTreeMap::new(),
@@ -114,6 +113,7 @@ impl Engine {
             clock: Clock::new(Instant::now()),
             rounds: Rounds::default(),
             swaps: Swaps::new(Instant::now()),
+            metrics: Memory::default(),
         })
     }
 
@@ -124,6 +124,7 @@ impl Engine {
         let mut numbers = self.tc.numbers.clone();
         numbers.assign(&config)?;
         self.preflight(&config)?;
+        let address = self.metrics.addresses.prepare(config.director.metrics)?;
         let facts = self.facts(&config)?;
         let (tables, fresh) = self.tables(&config, &ids, &facts, dry_run)?;
         let queue = self.take_queue(&config, &tables, dry_run);
@@ -167,13 +168,14 @@ impl Engine {
                 return Err(error);
             }
         };
+        self.metrics.addresses.make(address);
         self.pools.retain(|key, _| tables.contains_key(key));
         self.pools.extend(fresh);
         self.tc.numbers = numbers;
         self.tc.facts = facts;
         let changed = self.config != config;
         self.config = config;
-        ids.handed_on(&self.ids).for_each(|id| self.ledger.forget(id));
+        self.forget_counts(&ids);
         self.ids = ids;
         self.tell_of_schedulers();
         let forgotten = self.forget_clients(&plan);
@@ -219,6 +221,7 @@ impl Engine {
         if !cut.is_empty() {
             let mark = self.config.director.mark();
             applied.cut = self.doors.conntrack.cut(mark, &cut).map_err(ApplyError::Cut)?;
+            self.read_tc_counters()?;
             for id in cut {
                 applied.cut += self.forget_tc(id)?;
             }

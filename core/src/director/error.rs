@@ -46,6 +46,9 @@ pub enum ApplyError {
     /// A virtual address could not be managed.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// Metrics cannot be told where they should be.
+    #[error(transparent)]
+    Metrics(#[from] super::metrics::AddressError),
     /// The state directory failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -105,7 +105,7 @@ impl Engine {
         };
         let backends = members(service, family).filter_map(|backend| {
             let id = self.ids.get(&service.name, backend.address)?;
-            let state = self.state(backend, id);
+            let state = self.state(backend, id, &unreachable);
             let load = loads.get(&id).copied().unwrap_or_default();
             let detail = match state {
                 BackendState::Full => backend.max_connections.map(|most| {

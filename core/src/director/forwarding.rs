@@ -376,6 +376,10 @@ impl Engine {
             .filter(|id| !self.tc.desired.backends.contains_key(id))
             .copied()
             .collect();
+        if !lingering.is_empty() {
+            // What they have sent since the last look belongs to their services' counts.
+            self.read_tc_counters()?;
+        }
         let mut left = lingering.len();
         for id in lingering {
             if !self.tc.counts.contains_key(&id) {

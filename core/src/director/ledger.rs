@@ -41,6 +41,13 @@ impl Ledger {
         self.last = now;
     }
 
+    /// Takes in what some counters say now; the others are as they were.
+    pub fn update(&mut self, now: BTreeMap<BackendId, BackendTraffic>) {
+        let mut all = self.last.clone();
+        all.extend(now);
+        self.record(all);
+    }
+
     /// What a plan has added counts from 0, even where it has counted past the old count at the next look.
     pub fn follow(&mut self, plan: &Plan, mark: MarkMask) {
         for op in &plan.ops {

@@ -139,7 +139,9 @@ impl RunningPool {
 
     /// Whether it can go on for a service of a configuration, perhaps with other backends.
     pub fn serves(&self, service: &Service, config: &Config) -> bool {
-        self.spec == service.scheduler && self.slots == service.slots && self.director == config.director
+        self.spec == service.scheduler
+            && self.slots == service.slots
+            && self.director.plugin_dir == config.director.plugin_dir
     }
 
     /// The table in use.

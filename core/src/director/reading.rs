@@ -42,6 +42,7 @@ impl Engine {
         let last = self.store.running()?.unwrap_or_default();
         self.epoch = last.epoch;
         let edits = self.store.edits(last.epoch)?;
+        self.metrics.reload.note(true, false);
         if edits.is_empty() || last.digest != Store::digest(text) {
             return self.replace(from_file, text, false);
         }
@@ -72,6 +73,7 @@ impl Engine {
         match text_of(&self.config_file) {
             Ok(text) => self.apply_text(&text, &name, dry_run),
             Err(error) => {
+                self.metrics.reload.note(false, dry_run);
                 let fault = ApplyError::Faults(format!("error: cannot read {name}: {error}\n"));
                 self.tell_of_failure(&fault, dry_run);
                 Err(fault)
@@ -83,6 +85,7 @@ impl Engine {
     pub fn apply_text(&mut self, text: &str, name: &str, dry_run: bool) -> Result<Applied, ApplyError> {
         let outcome =
             checked(text, name, &self.catalog).and_then(|config| self.replace(config, text, dry_run));
+        self.metrics.reload.note(outcome.is_ok(), dry_run);
         if let Err(error) = &outcome {
             self.tell_of_failure(error, dry_run);
         }

@@ -97,7 +97,7 @@ impl Engine {
             match self.doors.nft.commit(&plan, self.observed.generation) {
                 Ok(generation) => {
                     self.commits += 1;
-                    self.ledger.follow(&plan, self.config.director.mark());
+                    self.totals.nft.follow(&plan, self.config.director.mark());
                     let before = std::mem::take(&mut self.observed);
                     self.observed = Observed::after(&desired, before, generation);
                     self.desired = desired;

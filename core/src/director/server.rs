@@ -217,7 +217,8 @@ impl Refusal for ApplyError {
             ApplyError::Faults(_)
             | ApplyError::Ids(_)
             | ApplyError::Scheduler(_)
-            | ApplyError::Address(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            | ApplyError::Address(_)
+            | ApplyError::Metrics(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ApplyError::Edit(_) => StatusCode::NOT_FOUND,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -257,7 +258,8 @@ fn answer<T: serde::Serialize, E: Refusal>(result: Result<Result<T, E>, Stopped>
     }
 }
 
-fn refuse(status: StatusCode, error: &dyn std::error::Error, faults: Option<String>) -> Response {
+/// What went wrong, as an answer.
+pub fn refuse(status: StatusCode, error: &dyn std::error::Error, faults: Option<String>) -> Response {
     let causes = std::iter::successors(error.source(), |cause| cause.source())
         .map(ToString::to_string)
         .collect();

@@ -7,8 +7,8 @@ use wvs_tc_bpf::{Method, Timeouts};
 
 use super::engine::Engine;
 use crate::api::TcView;
+use crate::kernel::Flow;
 use crate::kernel::tc::{TcError, TcFlow};
-use crate::kernel::{BackendTraffic, Flow, Traffic};
 use crate::scheduler::BackendId;
 use crate::tc::NoWay;
 
@@ -60,30 +60,6 @@ impl Engine {
     /// The direct and tunnelled backends that cannot be reached, and why.
     pub(super) fn tc_unreachable(&self) -> BTreeMap<BackendId, NoWay> {
         self.tc.facts.unreachable(&self.config, &self.ids)
-    }
-
-    /// Takes in the program's counters. What goes up to nftables is counted there, but for being chosen.
-    pub(super) fn read_tc_counters(&mut self) -> Result<(), TcError> {
-        let ids: Vec<_> = self.tc.installed.backends.keys().copied().collect();
-        let all = self.doors.tc.traffic(&ids)?;
-        let backends = &self.tc.installed.backends;
-        let traffic = all.into_iter().map(|(id, stats)| {
-            let is_nat = backends.get(&id).is_some_and(|it| it.method == Method::Nat);
-            let sent = Traffic {
-                packets: stats.packets,
-                bytes: stats.bytes,
-            };
-            let counted = BackendTraffic {
-                connections: stats.connections,
-                // Counted among the connections already.
-                chosen: 0,
-                sent: if is_nat { Traffic::default() } else { sent },
-                received: Traffic::default(),
-            };
-            (id, counted)
-        });
-        self.tc_traffic = traffic.collect();
-        Ok(())
     }
 
     /// The connections that only the program knows: those to NAT backends are conntrack's too.

@@ -4,6 +4,7 @@ mod explain;
 mod fakes;
 mod happen;
 mod latency;
+mod metrics;
 mod queued;
 mod swap;
 mod timed;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::engine::Engine;
-use super::ledger::sum;
 use crate::api::{
     BackendState, BackendView, Connection, Connections, SchedulerHealth, SchedulerView, ServiceView, Status,
 };
@@ -13,6 +12,7 @@ use crate::kernel::{BackendTraffic, ConntrackError, NftError};
 use crate::pool::{PoolKey, family_of};
 use crate::ruleset::{Family, text};
 use crate::scheduler::{BackendId, Load};
+use crate::tc::NoWay;
 
 /// Why something cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -86,12 +86,21 @@ impl Engine {
         self.read_counters()?;
         self.read_tc_counters()?;
         self.read_refused()?;
-        Ok(self
-            .config
-            .services
-            .iter()
-            .map(|service| self.service_view(service))
-            .collect())
+        Ok(self.service_views())
+    }
+
+    /// The services, by the last look at the counters.
+    pub(super) fn service_views(&self) -> Vec<ServiceView> {
+        let (totals, refused) = (self.service_totals(), self.refused.by_service());
+        let unreachable = self.tc_unreachable();
+        let services = self.config.services.iter();
+        services
+            .map(|service| {
+                let total = totals.get(&service.name).copied().unwrap_or_default();
+                let refused = refused.get(service.name.as_str()).copied().unwrap_or_default();
+                self.service_view(service, total, refused, &unreachable)
+            })
+            .collect()
     }
 
     /// The backends of one service or of all, with their counters and connections.
@@ -101,15 +110,22 @@ impl Engine {
         self.read_tc_counters()?;
         self.sweep_tc();
         let loads = self.loads()?;
-        let services = self
-            .config
-            .services
-            .iter()
-            .filter(|service| only.is_none_or(|name| name == service.name));
-        Ok(services
+        Ok(self.backend_views(only, &loads))
+    }
+
+    /// The backends with so many connections, by the last look at the counters.
+    pub(super) fn backend_views(
+        &self,
+        only: Option<&str>,
+        loads: &BTreeMap<BackendId, Load>,
+    ) -> Vec<BackendView> {
+        let unreachable = self.tc_unreachable();
+        let services = self.config.services.iter();
+        services
+            .filter(|service| only.is_none_or(|name| name == service.name))
             .flat_map(|service| service.backends.iter().map(move |backend| (service, backend)))
-            .filter_map(|(service, backend)| self.backend_view(service, backend, &loads))
-            .collect())
+            .filter_map(|(service, backend)| self.backend_view(service, backend, loads, &unreachable))
+            .collect()
     }
 
     /// Tracked connections of one service or of all.
@@ -176,26 +192,6 @@ impl Engine {
         text::ruleset(&self.desired)
     }
 
-    /// Takes in the kernel's counters.
-    pub(super) fn read_counters(&mut self) -> Result<(), NftError> {
-        let shift = self.config.director.mark().shift();
-        let mut counters = BTreeMap::new();
-        for &family in self.desired.tables.keys() {
-            counters.extend(self.doors.nft.traffic(family, shift)?);
-        }
-        self.ledger.record(counters);
-        Ok(())
-    }
-
-    /// All that was counted for a backend, in both planes.
-    fn total(&self, id: BackendId) -> BackendTraffic {
-        let counted = self.ledger.total(id);
-        match self.tc_traffic.get(&id) {
-            Some(more) => sum(counted, *more),
-            None => counted,
-        }
-    }
-
     pub(super) fn known(&self, service: Option<&str>) -> Result<(), ViewError> {
         match service {
             Some(name) if self.config.service(name).is_none() => Err(ViewError::NoService(name.to_owned())),
@@ -203,12 +199,13 @@ impl Engine {
         }
     }
 
-    fn service_view(&self, service: &Service) -> ServiceView {
-        let ids = service
-            .backends
-            .iter()
-            .filter_map(|backend| self.ids.get(&service.name, backend.address));
-        let total = ids.map(|id| self.total(id)).fold(BackendTraffic::default(), sum);
+    fn service_view(
+        &self,
+        service: &Service,
+        total: BackendTraffic,
+        refused: u64,
+        unreachable: &BTreeMap<BackendId, NoWay>,
+    ) -> ServiceView {
         ServiceView {
             name: service.name.clone(),
             listen: service.listen.iter().map(ToString::to_string).collect(),
@@ -219,17 +216,12 @@ impl Engine {
                 .iter()
                 .filter(|it| {
                     let id = self.ids.get(&service.name, it.address);
-                    id.is_some_and(|id| self.state(it, id) == BackendState::Up)
+                    id.is_some_and(|id| self.state(it, id, unreachable) == BackendState::Up)
                 })
                 .count(),
             backends: service.backends.len(),
             connections: total.connections + total.chosen,
-            refused: self
-                .refused
-                .by_service
-                .get(&service.name)
-                .copied()
-                .unwrap_or_default(),
+            refused,
             sent: total.sent,
             received: total.received,
         }
@@ -240,6 +232,7 @@ impl Engine {
         service: &Service,
         backend: &Backend,
         loads: &BTreeMap<BackendId, Load>,
+        unreachable: &BTreeMap<BackendId, NoWay>,
     ) -> Option<BackendView> {
         let id = self.ids.get(&service.name, backend.address)?;
         let load = loads.get(&id).copied().unwrap_or_default();
@@ -250,7 +243,7 @@ impl Engine {
             id: id.0,
             forward: service.forward_of(backend),
             weight: backend.weight,
-            state: self.state(backend, id),
+            state: self.state(backend, id, unreachable),
             slots: self.slots_of(service, backend, id),
             active: load.active,
             inactive: load.inactive,
@@ -278,11 +271,16 @@ impl Engine {
         })
     }
 
-    pub(super) fn state(&self, backend: &Backend, id: BackendId) -> BackendState {
+    pub(super) fn state(
+        &self,
+        backend: &Backend,
+        id: BackendId,
+        unreachable: &BTreeMap<BackendId, NoWay>,
+    ) -> BackendState {
         match backend {
             Backend { drain: true, .. } => BackendState::Draining,
             Backend { weight: 0, .. } => BackendState::Quiesced,
-            _ if self.tc_unreachable().contains_key(&id) => BackendState::Unreachable,
+            _ if unreachable.contains_key(&id) => BackendState::Unreachable,
             _ if self.overloaded.contains(&id) => BackendState::Full,
             _ => BackendState::Up,
         }

@@ -15,6 +15,8 @@ pub struct ModelKernel {
     rules: BTreeMap<(Family, String), Vec<Rule>>,
     /// The clients of maps that the kernel fills, as a test has them come.
     pub remembered: BTreeMap<(Family, IdMap), Ids>,
+    /// What backends' elements have counted.
+    pub traffic: BTreeMap<BackendId, BackendTraffic>,
     /// How many connections each service's rule has drawn.
     pub drawn: u64,
     /// Batches taken.
@@ -291,7 +293,7 @@ impl Nft for std::sync::Arc<std::sync::Mutex<ModelKernel>> {
     }
 
     fn traffic(&mut self, _: Family, _: u32) -> Result<BTreeMap<BackendId, BackendTraffic>, NftError> {
-        Ok(BTreeMap::new())
+        Ok(self.lock().unwrap().traffic.clone())
     }
 
     fn position(&mut self, _: Family, _: &str) -> Result<u64, NftError> {

@@ -121,6 +121,9 @@ impl fmt::Display for Place {
 }
 
 impl CallError {
+    /// All [kinds](Self::kind).
+    pub const KINDS: [&str; 6] = ["trap", "deadline", "memory", "contract", "refused", "failed"];
+
     /// One word for counters.
     #[must_use]
     pub fn kind(&self) -> &'static str {

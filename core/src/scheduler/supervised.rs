@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::histogram::Histogram;
+
 use super::incumbent::{Incumbent, Service};
 use super::supervise::State;
 use super::{BackendId, CallError, Candidate, Dispatch, Load, NewFlow, Plugin};
@@ -76,6 +78,8 @@ pub struct Status {
     pub state: State,
     /// How often it failed.
     pub failures: u64,
+    /// The same by [`CallError::kind`]; all kinds are there.
+    pub failures_by_kind: BTreeMap<&'static str, u64>,
     /// Why it did so last, or what it refused last.
     pub last_error: Option<String>,
     /// Where the last table came from; none was asked for yet if there is nothing here.
@@ -92,6 +96,9 @@ pub struct Status {
     pub max_call: Duration,
 }
 
+/// What a table may take: most take less than 1 ms, and none may take more than a few deadlines together. In seconds.
+const DURATIONS: [f64; 10] = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.25];
+
 /// A plugin in the service of one virtual service.
 #[derive(Debug)]
 pub struct Supervised {
@@ -99,6 +106,7 @@ pub struct Supervised {
     /// What the plugin is to know, so that another instance can be told.
     service: Service,
     status: Status,
+    durations: Histogram,
 }
 
 impl Supervised {
@@ -111,6 +119,7 @@ impl Supervised {
             status: Status {
                 state: State::Running,
                 failures: 0,
+                failures_by_kind: CallError::KINDS.map(|kind| (kind, 0)).into(),
                 last_error: None,
                 source: None,
                 calls: 0,
@@ -119,6 +128,7 @@ impl Supervised {
                 last_call: Duration::ZERO,
                 max_call: Duration::ZERO,
             },
+            durations: Histogram::new(DURATIONS),
         }
     }
 
@@ -149,6 +159,12 @@ impl Supervised {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.status.failures
+    }
+
+    /// How long tables took, with all they needed, in seconds. It goes on counting.
+    #[must_use]
+    pub fn durations(&self) -> Histogram {
+        self.durations.clone()
     }
 
     /// Whether the plugin itself answered last.
@@ -310,12 +326,14 @@ impl Supervised {
         let alive = self.current.instance.is_some() && matches!(error, CallError::Refused { .. });
         self.note(error, alive);
         if !alive {
+            *self.status.failures_by_kind.entry(error.kind()).or_default() += 1;
             self.failed(now);
         }
     }
 
     fn count_call(&mut self, took: Duration) {
         self.status.calls += 1;
+        self.durations.observe(took.as_secs_f64());
         self.status.last_call = took;
         self.status.max_call = self.status.max_call.max(took);
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::section::{Reader, Section, Value};
 use super::shapes::DIRECTOR;
 use crate::config::DirectorSettings;
+use crate::config::endpoint::parse_socket;
 use crate::config::fault::Fault;
 use crate::config::place::{DirectorKey, Place};
 use crate::config::text::{self, quoted};
@@ -45,6 +46,10 @@ impl<'i> Reader<'i> {
             if let Some(number) = number.and_then(|it| u16::try_from(it).ok()) {
                 director.queue = number;
             }
+        }
+        if let Some(value) = self.get(&section, "metrics") {
+            self.locate(Place::Director(DirectorKey::Metrics), value.span());
+            director.metrics = self.parsed_by(value, "metrics", "\"127.0.0.1:9107\"", parse_socket);
         }
         director
     }

@@ -43,6 +43,7 @@ pub(super) const DIRECTOR: Shape = Shape {
         "pin_dir",
         "max_flows",
         "queue",
+        "metrics",
     ],
     later: &[],
 };

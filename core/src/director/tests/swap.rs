@@ -10,7 +10,7 @@ use crate::ruleset::Family;
 use crate::scheduler::{BackendId, Dispatch, HashKey};
 
 /// A round robin.
-const TURNS: &str = include_str!("../../../tests/plugins/fault.wat");
+pub(super) const TURNS: &str = include_str!("../../../tests/plugins/fault.wat");
 
 /// The same with a part exchanged.
 fn changed(from: &str, to: &str) -> String {
@@ -19,7 +19,7 @@ fn changed(from: &str, to: &str) -> String {
 }
 
 /// Gives everything to the first backend.
-fn first() -> String {
+pub(super) fn first() -> String {
     changed("(i32.rem_u (local.get $slot) (global.get $usable))", "(i32.const 0)")
 }
 
@@ -30,14 +30,14 @@ fn failing() -> String {
 }
 
 /// A director with a plugin in a file.
-struct Stage {
-    bench: Bench,
+pub(super) struct Stage {
+    pub(super) bench: Bench,
     dir: tempfile::TempDir,
     now: Instant,
 }
 
 impl Stage {
-    fn new(plugin: &str) -> Self {
+    pub(super) fn new(plugin: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut stage = Stage {
             bench: Bench::new(),
@@ -54,11 +54,11 @@ impl Stage {
         self.dir.path().join(format!("{name}.wat"))
     }
 
-    fn write(&self, name: &str, plugin: &str) {
+    pub(super) fn write(&self, name: &str, plugin: &str) {
         std::fs::write(self.file(name), plugin).unwrap();
     }
 
-    fn text(&self, scheduler: &str) -> String {
+    pub(super) fn text(&self, scheduler: &str) -> String {
         let dir = self.dir.path().display();
         let web = WEB.replace("name = \"web\"", &format!("name = \"web\"\nscheduler = \"{scheduler}\""));
         format!("[director]\nplugin_dir = \"{dir}\"\n{web}")
@@ -71,7 +71,7 @@ impl Stage {
     }
 
     /// Looks until something is so. Plugins are loaded on a thread that takes its time.
-    fn until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
+    pub(super) fn until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !so(self) {
             assert!(begun.elapsed() < Duration::from_secs(120), "waited in vain for {what}");
@@ -80,7 +80,7 @@ impl Stage {
         }
     }
 
-    fn slots(&self) -> Vec<u16> {
+    pub(super) fn slots(&self) -> Vec<u16> {
         let slots = &self.bench.engine.desired.tables[&Family::V4].slots["slots-web"];
         assert_eq!(slots, &self.bench.kernel.lock().unwrap().observed.tables[&Family::V4].slots["slots-web"]);
         slots[..4]

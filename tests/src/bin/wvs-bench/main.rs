@@ -97,6 +97,13 @@ fn scale() -> Result<()> {
         "10 ms",
     );
     let before = cpu_of(&empty)?;
+    empty.ok(&["metrics"])?;
+    row(
+        "a scrape of them, CPU of the director",
+        &format!("{:.0} ms", ms(cpu_of(&empty)? - before)),
+        "",
+    );
+    let before = cpu_of(&empty)?;
     empty.ok(&["-q", "apply", file])?;
     let again = cpu_of(&empty)? - before;
     row("the whole file again, one weight differs, CPU", &format!("{:.0} ms", ms(again)), "");
