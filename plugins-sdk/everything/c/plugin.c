@@ -41,7 +41,7 @@ const char *scheduler_update(const struct wvs_backend *backends, wvs_u32 backend
   for (count = 0; count < backend_count; count++) {
     known[count] = backends[count];
     active_now[count] = 0;
-    micros_now[count] = 0xffffffff;
+    micros_now[count] = WVS_UNKNOWN_LATENCY;
   }
   return 0;
 }
