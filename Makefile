@@ -1,4 +1,6 @@
 # Everything a newcomer needs is `make demo` and `make test`; the rest is for those who stay.
+#
+# Always --workspace: a package built apart gets other features of what it depends on, and all of that is built twice.
 
 SHELL := /bin/bash
 CARGO ?= cargo
@@ -10,7 +12,7 @@ help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: setup ## real requests through NAT with each scheduler, in namespaces on this machine
-	$(CARGO) build -q -p wvs -p wvs-tests --bins
+	$(CARGO) build -q --workspace --bins
 	sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -E'; $$sudo target/debug/wvs-demo
 
 demo-plugin: setup ## the same with a scheduler of your own: make demo-plugin PLUGIN=mine/mine.wasm
@@ -38,18 +40,18 @@ bench-vm: setup-vm ## instructions per packet of IPVS and of wvs, on the same ke
 	scripts/vm-bench
 
 fuzz: setup ## a million configurations; as root, a million packets through the program and its model
-	WVS_FUZZ_CASES=1000000 $(CARGO) test -p wvs-core --test config_fuzz -- --nocapture
+	WVS_FUZZ_CASES=1000000 $(CARGO) test --workspace --test config_fuzz -- --nocapture
 	sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -E'; \
-	WVS_FUZZ_CASES=1000000 $$sudo $(CARGO) test -p wvs-tc-bpf --test differential -- --nocapture
+	WVS_FUZZ_CASES=1000000 $$sudo $(CARGO) test --workspace --test differential -- --nocapture
 
 faults: setup ## each fault of a plugin ten thousand times
-	WVS_FAULTS=10000 $(CARGO) test --release -p wvs-core --test scheduler_siege -- --nocapture
+	WVS_FAULTS=10000 $(CARGO) test --release --workspace --test scheduler_siege -- --nocapture
 
 plugins: ## build the schedulers to WebAssembly (they are kept in the repository)
 	plugins/build.sh
 
 build: setup ## the release binary, target/release/wvs
-	$(CARGO) build --release -p wvs
+	$(CARGO) build --release --workspace --bins
 
 setup: ## install what is missing
 	@scripts/setup

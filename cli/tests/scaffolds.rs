@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -24,10 +24,19 @@ fn is_there(program: &str) -> bool {
 
 /// Makes a project and says where it is.
 fn begin(language: &str, dir: &Path) -> String {
-    let project = dir.join("p").to_str().unwrap().to_owned();
-    let ran = plugin(&["new", "--lang", language, "my-own", "--dir", &project]);
+    begin_kind(language, "cycle", dir)
+}
+
+fn begin_kind(language: &str, kind: &str, dir: &Path) -> String {
+    let project = dir.join(kind).to_str().unwrap().to_owned();
+    let ran = plugin(&[
+        "new", "--lang", language, "--kind", kind, "my-own", "--dir", &project,
+    ]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
     assert!(ran.stderr.contains("/README.md\n"), "{ran:?}");
+    for command in ["check", "test", "simulate"] {
+        assert!(ran.stderr.contains(&format!("`wvs plugin {command}`")), "{ran:?}");
+    }
     project
 }
 
@@ -44,6 +53,14 @@ fn text_needs_nothing() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.lines().all(|line| line.starts_with("ok  ")), "{ran:?}");
     assert_eq!(inspect(&file)["name"], "my-own");
+    let file = begin_kind("wat", "flow", dir.path()) + "/my-own.wat";
+    for command in ["check", "test"] {
+        let ran = plugin(&[command, &file]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    let ran = plugin(&["inspect", &file]);
+    let interfaces = "  interfaces   flows (pick), load (looks at connections)\n";
+    assert!(ran.stdout.contains(interfaces), "{ran:?}");
 }
 
 /// Builds a project in C; nothing if there is no compiler for it.
@@ -70,19 +87,27 @@ fn c_needs_a_compiler_only() {
     let ran = plugin(&["check", &file, "--proportional", "2"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(inspect(&file)["name"], "my-own");
+    let Some(file) = make(&begin_kind("c", "flow", dir.path())) else {
+        return;
+    };
+    let ran = plugin(&["test", &file]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(inspect(&file)["interfaces"], serde_json::json!(["flows", "load"]));
 }
 
 #[test]
 fn the_header_has_the_whole_contract() {
     let dir = tempfile::tempdir().unwrap();
     let project = begin("c", dir.path());
-    std::fs::write(format!("{project}/my-own.c"), include_str!("scaffolds/everything.c")).unwrap();
+    std::fs::write(format!("{project}/my-own.c"), include_str!("../../plugins-sdk/everything/c/plugin.c"))
+        .unwrap();
     let Some(file) = make(&project) else { return };
     let ran = plugin(&["check", &file]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let found = inspect(&file);
     assert_eq!((&found["version"], &found["kind"]), (&"1.2.3".into(), &"cycle".into()));
     assert_eq!(found["looks_at_connections"], true);
+    assert_eq!(found["interfaces"], serde_json::json!(["table", "load", "timer", "latency"]));
     let parameters = found["parameters"].as_array().unwrap();
     let kinds: Vec<&Value> = parameters.iter().map(|parameter| &parameter["kind"]).collect();
     assert_eq!(kinds, ["choice", "integer", "boolean", "text"]);
@@ -108,7 +133,8 @@ fn the_header_decides_for_each_connection_too() {
             .contains("it decides for each connection; it does not look at connections"),
         "{ran:?}"
     );
-    assert_eq!(inspect(&file)["kind"], "flow");
+    let found = inspect(&file);
+    assert_eq!((&found["kind"], &found["interfaces"]), (&"flow".into(), &serde_json::json!(["flows"])));
     let prices = plugin(&["bench", &file]);
     assert_eq!((prices.code, prices.stdout.contains("PICK")), (0, true), "{prices:?}");
 }
@@ -126,16 +152,30 @@ fn every_language_has_a_project() {
         ("python", "my_own.py", "Makefile"),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let project = begin(language, dir.path());
-        let read = |file: &str| std::fs::read_to_string(format!("{project}/{file}")).unwrap();
-        assert!(read(source).contains("\"my-own\""), "{language}");
-        assert!(read(command).contains("wvs plugin check my-own.wasm"), "{language}");
-        for entry in std::fs::read_dir(&project).unwrap() {
-            let path = entry.unwrap().path();
-            let left = path.is_file() && std::fs::read_to_string(&path).unwrap().contains("{{");
-            assert!(!left, "{}", path.display());
+        for kind in ["cycle", "flow"] {
+            let project = begin_kind(language, kind, dir.path());
+            let read = |file: &str| std::fs::read_to_string(format!("{project}/{file}")).unwrap();
+            assert!(read(source).contains("\"my-own\""), "{language}");
+            assert!(read(command).contains("wvs plugin check my-own.wasm"), "{language}");
+            assert!(read("README.md").contains("wvs plugin simulate my-own.wasm"), "{language}");
+            let files = files_below(Path::new(&project));
+            let left = |path: &&PathBuf| std::fs::read_to_string(path).unwrap().contains("{{");
+            assert_eq!(files.iter().find(left), None, "{language}");
         }
     }
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
 }
 
 #[test]

@@ -13,6 +13,8 @@ typedef int wvs_s32;
 
 /* In a table: no backend takes this connection. */
 #define WVS_NO_BACKEND 0xffffffffu
+/* Among latencies: not known. */
+#define WVS_UNKNOWN_LATENCY 0xffffffffu
 /* Ids are unique and below this, so there are never more backends. */
 #define WVS_MAX_BACKENDS 65536
 
@@ -65,28 +67,48 @@ struct wvs_flow {
 _Static_assert(sizeof(struct wvs_backend) == 28, "a backend is 28 bytes");
 _Static_assert(sizeof(struct wvs_param_spec) == 36, "the declaration of a parameter is 36 bytes");
 
-/* Yours. An answer of 0 is well; else it is a sentence for the operator, ended by 0. */
+/* Yours. An answer of 0 is well; else it is a sentence for the operator, ended by 0. Lists are there until you return. */
+
+/* What the scheduler says of itself. */
 extern const struct wvs_description scheduler;
+
+/* Called once, before all else, with every parameter filled in. What is written to *dispatch says how it is used: it has
+ * WVS_CYCLE, or with WVS_FLOWS defined WVS_PER_FLOW, unless you write something else. */
 const char *scheduler_configure(const struct wvs_param *params, wvs_u32 count, struct wvs_dispatch *dispatch);
+
+/* The full set of backends, whenever one comes, goes or changes. */
 const char *scheduler_update(const struct wvs_backend *backends, wvs_u32 count);
+
+/* Makes a table, for WVS_CYCLE and WVS_HASH: writes each of its slots, an id of the last update or WVS_NO_BACKEND. */
 const char *scheduler_fill(wvs_u32 *table, wvs_u32 slots);
+
 /* Define WVS_FLOWS before you include this if you decide for each connection, which waits meanwhile: then this stands
- * in the place of scheduler_fill, and dispatch is WVS_PER_FLOW. The answer is an id; WVS_NO_BACKEND refuses. */
+ * in the place of scheduler_fill. The answer is an id; WVS_NO_BACKEND refuses. */
 wvs_u32 scheduler_pick(const struct wvs_flow *flow);
-/* Define WVS_LOAD before you include this if you also have this one: connections in the order of the last update. */
+
+/* Define WVS_LOAD before you include this if you also have this one: the connections of each backend, in the order of the
+ * last update. Active ones are established or on the way there, inactive ones all others. */
 void scheduler_observe(const wvs_u32 *active, const wvs_u32 *inactive, wvs_u32 count);
+
 /* Define WVS_TIMER before you include this if your tables change with time alone: in so many milliseconds after a fill
  * the next one comes, if nothing happens before; 0 if none is wanted. */
 wvs_u32 scheduler_due(void);
-/* Define WVS_LATENCY before you include this if you look at how fast backends answer: how often they are measured, in
- * milliseconds, and the microseconds of each just now, 0xffffffff if not known, in the order of the last update. */
+
+/* Define WVS_LATENCY before you include this if you look at how fast backends answer. How often they are measured, in
+ * milliseconds, 100 at least; asked once. */
 wvs_u32 scheduler_interval(void);
+
+/* With it: in how many microseconds each took a connection just now, WVS_UNKNOWN_LATENCY if that is not known, in the order
+ * of the last update. */
 void scheduler_observe_latency(const wvs_u32 *micros, wvs_u32 count);
 
-/* The director's. Random numbers repeat with its seed; now is in seconds since the plugin was loaded. */
+/* The director's. */
 enum { WVS_ERROR, WVS_WARN, WVS_INFO, WVS_DEBUG };
+/* A line for its log: UTF-8 of that length. */
 __attribute__((import_module("wvs"), import_name("log"))) void wvs_log(wvs_u32 level, const char *at, wvs_u32 length);
+/* A random number, which repeats with the director's seed. */
 __attribute__((import_module("wvs"), import_name("random"))) wvs_u32 wvs_random(void);
+/* Seconds since the plugin was loaded. */
 __attribute__((import_module("wvs"), import_name("now"))) double wvs_now(void);
 
 /* Whether new connections may go to it. */

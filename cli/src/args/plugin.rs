@@ -131,6 +131,7 @@ Makes a directory with a small scheduler that works, and a README that says how 
 
 Examples:
   wvs plugin new --lang wat mine
+  wvs plugin new --lang go --kind flow mine
   wvs plugin new --lang rust mine --dir /tmp/mine")]
 pub struct NewArgs {
     /// The scheduler's name: small letters, digits and dashes
@@ -139,9 +140,21 @@ pub struct NewArgs {
     /// The language
     #[arg(long, value_name = "LANG", value_enum)]
     pub lang: Language,
+    /// What it is to do
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = Kind::Cycle)]
+    pub kind: Kind,
     /// Where to make it, instead of a directory of its name here
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// A kind of scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Makes a table, which new connections walk in order.
+    Cycle,
+    /// Looks at the connections, and decides for each new one; it waits meanwhile.
+    Flow,
 }
 
 /// A language in which schedulers are begun.

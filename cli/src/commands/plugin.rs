@@ -12,10 +12,14 @@ use crate::render;
 pub fn execute(command: &PluginCommand, output: &Output) -> Result<Exit, CommandError> {
     match command {
         PluginCommand::New(args) => {
-            let written = local::scaffold::scaffold(args.lang, &args.name, args.dir.as_deref());
+            let written = local::scaffold::scaffold(args);
             for path in written.map_err(LocalError::Scaffold)? {
                 output.message(&format!("wrote {}", path.display()));
             }
+            output.message(
+                "README.md says how to build it; then `wvs plugin check`, `wvs plugin test` and `wvs plugin simulate` show \
+                 what it does",
+            );
         }
         PluginCommand::Pack(args) => {
             let size = local::plugin::pack(&args.module, &args.file).map_err(LocalError::Plugin)?;

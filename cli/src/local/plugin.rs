@@ -89,6 +89,8 @@ pub struct Inspection {
     pub kind: Option<String>,
     /// Whether it looks at connections.
     pub looks_at_connections: bool,
+    /// What it has of the contract besides what every scheduler has: `table`, `flows`, `load`, `timer`, `latency`.
+    pub interfaces: Vec<&'static str>,
     /// The parameters it takes.
     pub parameters: Vec<Parameter>,
 }
@@ -216,6 +218,7 @@ pub fn inspect(subject: &Subject) -> Result<Inspection, PluginError> {
             .ok()
             .map(|instance| kind(instance.dispatch())),
         looks_at_connections: plugin.wants_load(),
+        interfaces: plugin.interfaces(),
         parameters: description.params.into_iter().map(Parameter::from).collect(),
     })
 }

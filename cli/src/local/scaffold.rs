@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::args::Language;
+use crate::args::{Kind, Language, NewArgs};
 
 /// Why no scheduler was begun.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +32,19 @@ pub enum ScaffoldError {
 type File = (&'static str, &'static str);
 
 macro_rules! template {
-    ($path:literal) => {
+    ($path:expr) => {
         include_str!(concat!("../../../plugins-sdk/", $path))
+    };
+}
+
+macro_rules! go_files {
+    ($($path:literal)*) => {
+        [
+            ("go.mod", template!("templates/go/go.mod.in")),
+            ("Makefile", template!("templates/go/Makefile")),
+            ("README.md", template!("templates/go/README.md")),
+            $(($path, template!(concat!("templates/go/", $path)))),*
+        ]
     };
 }
 
@@ -43,62 +54,61 @@ macro_rules! sdk_files {
     };
 }
 
-const WAT: [File; 2] = [
-    ("{{name}}.wat", template!("templates/wat/plugin.wat")),
-    ("README.md", template!("templates/wat/README.md")),
-];
+/// What stands in a project of one kind, and what in one of the other.
+macro_rules! either {
+    ($kind:expr, $path:literal, $cycle:literal, $flow:literal) => {
+        (
+            $path,
+            match $kind {
+                Kind::Cycle => template!(concat!("templates/", $cycle)),
+                Kind::Flow => template!(concat!("templates/", $flow)),
+            },
+        )
+    };
+}
 
-const C: [File; 4] = [
-    ("{{name}}.c", template!("templates/c/plugin.c")),
+/// What is not the scheduler itself.
+const WAT: [File; 1] = [("README.md", template!("templates/wat/README.md"))];
+
+const C: [File; 3] = [
     ("wvs.h", template!("c/wvs.h")),
     ("Makefile", template!("templates/c/Makefile")),
     ("README.md", template!("templates/c/README.md")),
 ];
 
-const ZIG: [File; 4] = [
-    ("{{name}}.zig", template!("templates/zig/scheduler.zig")),
+const ZIG: [File; 3] = [
     ("wvs.zig", template!("templates/zig/wvs.zig")),
     ("Makefile", template!("templates/zig/Makefile")),
     ("README.md", template!("templates/zig/README.md")),
 ];
 
-const ASSEMBLYSCRIPT: [File; 5] = [
-    ("{{name}}.ts", template!("templates/assemblyscript/scheduler.ts")),
+const ASSEMBLYSCRIPT: [File; 4] = [
     ("wvs.ts", template!("templates/assemblyscript/wvs.ts")),
     ("abi.ts", template!("templates/assemblyscript/abi.ts")),
     ("package.json", template!("templates/assemblyscript/package.json")),
     ("README.md", template!("templates/assemblyscript/README.md")),
 ];
 
-const GO: [File; 7] = [
-    ("{{name}}.go", template!("templates/go/scheduler.go")),
-    ("{{name}}_test.go", template!("templates/go/scheduler_test.go")),
-    ("go.mod", template!("templates/go/go.mod.in")),
-    ("wvs/wvs.go", template!("templates/go/wvs/wvs.go")),
-    ("wvs/abi.go", template!("templates/go/wvs/abi.go")),
-    ("Makefile", template!("templates/go/Makefile")),
-    ("README.md", template!("templates/go/README.md")),
-];
+const GO: [File; 13] = go_files!(
+    "wvs/wvs.go" "wvs/policy.go" "wvs/table/table.go" "wvs/flows/flows.go" "wvs/load/load.go" "wvs/timer/timer.go"
+    "wvs/latency/latency.go" "wvs/internal/abi/abi.go" "wvs/internal/abi/host_wasip1.go" "wvs/internal/abi/host_native.go"
+);
 
-const JAVASCRIPT: [File; 5] = [
-    ("{{name}}.js", template!("templates/javascript/scheduler.js")),
-    ("test.js", template!("templates/javascript/test.js")),
+const JAVASCRIPT: [File; 3] = [
     ("package.json", template!("templates/javascript/package.json")),
     ("wit/scheduler.wit", template!("wit/scheduler.wit")),
     ("README.md", template!("templates/javascript/README.md")),
 ];
 
-const PYTHON: [File; 5] = [
-    ("{{crate}}.py", template!("templates/python/scheduler.py")),
+const PYTHON: [File; 4] = [
     ("requirements.txt", template!("templates/python/requirements.txt")),
     ("wit/scheduler.wit", template!("wit/scheduler.wit")),
     ("Makefile", template!("templates/python/Makefile")),
     ("README.md", template!("templates/python/README.md")),
 ];
 
-const RUST: [File; 12] = [
+const RUST: [File; 11] = [
     ("Cargo.toml", template!("templates/rust/Cargo.toml.in")),
-    ("src/lib.rs", template!("templates/rust/src/lib.rs")),
     ("Makefile", template!("templates/rust/Makefile")),
     ("README.md", template!("templates/rust/README.md")),
     ("wvs-plugin/Cargo.toml", template!("templates/rust/sdk-Cargo.toml.in")),
@@ -118,21 +128,41 @@ const SDK: [File; 15] = sdk_files!(
     "src/testing/world.rs" "wit/scheduler.wit"
 );
 
-/// Makes a project, and says which files it has.
-pub fn scaffold(language: Language, name: &str, dir: Option<&Path>) -> Result<Vec<PathBuf>, ScaffoldError> {
-    let sound = name.len() <= 40
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if !sound {
-        return Err(ScaffoldError::Name(name.to_owned()));
+/// The scheduler of a project, and what goes with its kind.
+fn own(language: Language, kind: Kind) -> Vec<File> {
+    let world = either!(kind, "wit/plugin.wit", "world/cycle.wit", "world/flow.wit");
+    match language {
+        Language::Wat => vec![either!(kind, "{{name}}.wat", "wat/plugin.wat", "wat/flow.wat")],
+        Language::C => vec![either!(kind, "{{name}}.c", "c/plugin.c", "c/flow.c")],
+        Language::Zig => vec![either!(kind, "{{name}}.zig", "zig/scheduler.zig", "zig/flow.zig")],
+        Language::AssemblyScript => {
+            vec![either!(
+                kind,
+                "{{name}}.ts",
+                "assemblyscript/scheduler.ts",
+                "assemblyscript/flow.ts"
+            )]
+        }
+        Language::Go => vec![
+            either!(kind, "{{name}}.go", "go/scheduler.go", "go/flow.go"),
+            either!(kind, "{{name}}_test.go", "go/scheduler_test.go", "go/flow_test.go"),
+        ],
+        Language::JavaScript => vec![
+            either!(kind, "{{name}}.js", "javascript/scheduler.js", "javascript/flow.js"),
+            either!(kind, "test.js", "javascript/test.js", "javascript/flow_test.js"),
+            world,
+        ],
+        Language::Python => vec![
+            either!(kind, "{{crate}}.py", "python/scheduler.py", "python/flow.py"),
+            world,
+        ],
+        Language::Rust => vec![either!(kind, "src/lib.rs", "rust/src/lib.rs", "rust/src/flow.rs")],
     }
-    let dir = dir.unwrap_or(Path::new(name));
-    if dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) || dir.is_file() {
-        return Err(ScaffoldError::Exists(dir.to_owned()));
-    }
-    let files: Vec<File> = match language {
+}
+
+/// What is in a project whatever its kind.
+fn common(language: Language) -> Vec<File> {
+    match language {
         Language::Wat => WAT.to_vec(),
         Language::C => C.to_vec(),
         Language::Zig => ZIG.to_vec(),
@@ -141,15 +171,52 @@ pub fn scaffold(language: Language, name: &str, dir: Option<&Path>) -> Result<Ve
         Language::JavaScript => JAVASCRIPT.to_vec(),
         Language::Python => PYTHON.to_vec(),
         Language::Rust => RUST.into_iter().chain(SDK).collect(),
-    };
-    files.into_iter().map(|file| write(dir, file, name)).collect()
+    }
 }
 
-fn write(dir: &Path, (path, text): File, name: &str) -> Result<PathBuf, ScaffoldError> {
+/// Makes a project, and says which files it has.
+pub fn scaffold(args: &NewArgs) -> Result<Vec<PathBuf>, ScaffoldError> {
+    let NewArgs {
+        name,
+        lang: language,
+        kind,
+        dir,
+    } = args;
+    let sound = name.len() <= 40
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !sound {
+        return Err(ScaffoldError::Name(name.to_owned()));
+    }
+    let dir = dir.as_deref().unwrap_or(Path::new(name));
+    if dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) || dir.is_file() {
+        return Err(ScaffoldError::Exists(dir.to_owned()));
+    }
+    own(*language, *kind)
+        .into_iter()
+        .chain(common(*language))
+        .map(|file| write(dir, file, name, promise(*language, *kind)))
+        .collect()
+}
+
+/// How exactly the beginning goes by the weights, as an option of `wvs plugin check` and `wvs plugin test`.
+fn promise(language: Language, kind: Kind) -> &'static str {
+    match (language, kind) {
+        // It knows no weights.
+        (Language::Wat, _) | (_, Kind::Flow) => "",
+        (Language::Rust, Kind::Cycle) => " --proportional 1",
+        (_, Kind::Cycle) => " --proportional 2",
+    }
+}
+
+fn write(dir: &Path, (path, text): File, name: &str, promise: &str) -> Result<PathBuf, ScaffoldError> {
     let completed = |template: &str| {
         template
             .replace("{{name}}", name)
             .replace("{{name-length}}", &format!("{:02x}", name.len()))
+            .replace("{{promise}}", promise)
             .replace("{{crate}}", &name.replace('-', "_"))
             .replace("{{version}}", env!("CARGO_PKG_VERSION"))
             // Bindings that are written out have the unsafe code that is a macro's otherwise.
@@ -198,12 +265,20 @@ mod tests {
     fn nothing_is_overwritten_and_names_are_checked() {
         let dir = tempfile::tempdir().unwrap();
         let into = dir.path().join("mine");
+        let begin = |lang, name: &str| {
+            scaffold(&NewArgs {
+                name: name.to_owned(),
+                lang,
+                kind: Kind::Cycle,
+                dir: Some(into.clone()),
+            })
+        };
         for name in ["", "Mine", "9x", "a/b", "ä", "a_b", &"a".repeat(41)] {
-            let refused = scaffold(Language::Wat, name, Some(&into));
+            let refused = begin(Language::Wat, name);
             assert!(matches!(refused, Err(ScaffoldError::Name(_))), "{name}");
         }
-        scaffold(Language::C, "mine", Some(&into)).unwrap();
-        let again = scaffold(Language::Wat, "mine", Some(&into));
+        begin(Language::C, "mine").unwrap();
+        let again = begin(Language::Wat, "mine");
         assert!(matches!(again, Err(ScaffoldError::Exists(_))), "{again:?}");
         assert!(!into.join("mine.wat").exists());
     }

@@ -39,11 +39,6 @@ pub fn inspection(found: &Inspection, paint: Paint) -> String {
         .kind
         .as_deref()
         .unwrap_or("unknown: it does not start with these parameters");
-    let load = if found.looks_at_connections {
-        "looked at"
-    } else {
-        "not looked at"
-    };
     let mut text = format!(
         "{} {}: {}\n",
         paint.bold(&escape(&found.name)),
@@ -54,7 +49,7 @@ pub fn inspection(found: &Inspection, paint: Paint) -> String {
         ("origin", format!("{}, {} bytes", escape(&found.origin), found.bytes)),
         ("contract", found.contract.to_owned()),
         ("kind", kind.to_owned()),
-        ("connections", load.to_owned()),
+        ("interfaces", interfaces(&found.interfaces)),
     ] {
         let _ = writeln!(text, "  {name:<12} {value}");
     }
@@ -79,6 +74,19 @@ pub fn inspection(found: &Inspection, paint: Paint) -> String {
         table.row(Tone::Plain, cells);
     }
     text + &table.render(paint)
+}
+
+/// Each with what it is for.
+fn interfaces(names: &[&'static str]) -> String {
+    let explained = |name: &&'static str| match *name {
+        "table" => "table (fill)",
+        "flows" => "flows (pick)",
+        "load" => "load (looks at connections)",
+        "timer" => "timer (its tables change with time)",
+        "latency" => "latency (looks at how fast backends answer)",
+        other => other,
+    };
+    names.iter().map(explained).collect::<Vec<_>>().join(", ")
 }
 
 fn values(parameter: &Parameter) -> String {
@@ -184,7 +192,8 @@ mod tests {
             bytes: 1234,
             contract: "0.1.0",
             kind: Some("hash source".to_owned()),
-            looks_at_connections: false,
+            looks_at_connections: true,
+            interfaces: vec!["table", "load", "timer", "latency"],
             parameters: vec![
                 parameter("port", "boolean", None, &[]),
                 parameter("size", "integer", Some((-1, 5)), &[]),
@@ -196,7 +205,7 @@ mod tests {
           origin       mine.wasm, 1234 bytes
           contract     0.1.0
           kind         hash source
-          connections  not looked at
+          interfaces   table (fill), load (looks at connections), timer (its tables change with time), latency (looks at how fast backends answer)
 
         PARAMETER  VALUES       DEFAULT  MEANING
         port       true, false  d        what it does

@@ -332,6 +332,20 @@ impl Plugin {
         self.parts.load.is_some()
     }
 
+    /// The interfaces of the contract that it has besides the required one.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<&'static str> {
+        let parts = &self.parts;
+        let all = [
+            ("table", parts.table.is_some()),
+            ("flows", parts.flows.is_some()),
+            ("load", parts.load.is_some()),
+            ("timer", parts.timer.is_some()),
+            ("latency", parts.latency.is_some()),
+        ];
+        all.into_iter().filter(|it| it.1).map(|it| it.0).collect()
+    }
+
     /// How much it may use.
     #[must_use]
     pub fn limits(&self) -> Limits {

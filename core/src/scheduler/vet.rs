@@ -257,7 +257,8 @@ pub(super) fn bare_function(interface: &str) -> Option<&'static str> {
         "flows" => Some("pick"),
         "load" => Some("observe"),
         "timer" => Some("due"),
-        "latency" => Some("observe-latency"),
+        // The other one is spelled in two ways.
+        "latency" => Some("interval"),
         _ => None,
     }
 }

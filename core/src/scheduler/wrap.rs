@@ -135,6 +135,12 @@ fn long_name(name: &str) -> Option<String> {
         Some(function) => ("cabi_post_", function),
         None => ("", name),
     };
+    // Not every language can spell the dash.
+    let function = if function == "observe_latency" {
+        "observe-latency"
+    } else {
+        function
+    };
     let interface = match function {
         "describe" | "configure" | "update" => "policy",
         "fill" => "table",
@@ -158,6 +164,9 @@ mod tests {
             long_name("cabi_post_describe").as_deref(),
             Some("cabi_post_wvs:scheduler/policy@0.1.0#describe")
         );
+        let latency = Some("wvs:scheduler/latency@0.1.0#observe-latency".to_owned());
+        assert_eq!(long_name("observe-latency"), latency);
+        assert_eq!(long_name("observe_latency"), latency);
         assert_eq!(long_name("cabi_realloc"), None);
     }
 }

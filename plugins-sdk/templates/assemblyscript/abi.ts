@@ -1,7 +1,7 @@
-// Between the director and {{name}}.ts: the canonical ABI. Nothing here has to be changed.
+// Between the director and {{name}}.ts: the canonical ABI. Nothing here has to be changed; {{name}}.ts exports what it wants
+// to be called of it.
 
-import * as scheduler from "./{{name}}";
-import { Backend, Description, Level, Param, log } from "./wvs";
+import { Backend, Description, Flow, Level, NO_BACKEND, Param, log, scheduler } from "./wvs";
 
 /** Arguments, which the director writes before the call; done with when the next one begins. */
 const given: usize[] = [];
@@ -99,6 +99,44 @@ export function update(at: usize, count: u32): usize {
 export function fill(slots: u32): usize {
   table = new StaticArray<u32>(slots);
   return reply(scheduler.fill(table));
+}
+
+export function pick(
+  sa: u32, sb: u32, sc: u32, sd: u32, da: u32, db: u32, dc: u32, dd: u32,
+  sourcePort: u32, destinationPort: u32, protocol: u32, mark: u32, hash: u32,
+): usize {
+  const source: StaticArray<u32> = [sa, sb, sc, sd], destination: StaticArray<u32> = [da, db, dc, dd];
+  const flow = new Flow(source, destination, <u16>sourcePort, <u16>destinationPort, <u8>protocol, mark, hash);
+  answer[1] = scheduler.pick(flow);
+  answer[0] = answer[1] == NO_BACKEND ? 0 : 1;
+  // A connection waits: garbage is collected once in so many picks only.
+  if (++picks % 1024 == 0) over();
+  return changetype<usize>(answer);
+}
+let picks: u32 = 0;
+
+export function observe(active: usize, count: u32, inactive: usize, sameCount: u32): void {
+  scheduler.observe(numbers(active, count), numbers(inactive, sameCount));
+  over();
+}
+
+export function due(): u32 {
+  return scheduler.due();
+}
+
+export function interval(): u32 {
+  return scheduler.interval();
+}
+
+export function observe_latency(micros: usize, count: u32): void {
+  scheduler.observeLatency(numbers(micros, count));
+  over();
+}
+
+function numbers(at: usize, count: u32): StaticArray<u32> {
+  const all = new StaticArray<u32>(count);
+  memory.copy(changetype<usize>(all), at, <usize>count << 2);
+  return all;
 }
 
 function text(at: usize): string {

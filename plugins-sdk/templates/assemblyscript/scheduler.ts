@@ -1,10 +1,9 @@
 // {{name}}: a scheduler in AssemblyScript. Everybody takes turns, as often as the weight says.
 
-import { Backend, Description, Dispatch, NO_BACKEND, Param } from "./wvs";
+import { Backend, Description, Dispatch, NO_BACKEND, Param, Scheduler, register } from "./wvs";
 
-export function describe(): Description {
-  return new Description("{{name}}", "0.1.0", "everybody takes turns, as often as the weight says");
-}
+// What the director is to call.
+export { cabi_realloc, describe, configure, update, fill } from "./abi";
 
 /** Who takes new connections, and how many turns each has had in the table that is being filled. */
 class Turn {
@@ -24,35 +23,40 @@ class Turn {
   }
 }
 
-let usable: Turn[] = [];
+class Mine extends Scheduler {
+  private usable: Turn[] = [];
 
-export function configure(params: Param[]): Dispatch {
-  return Dispatch.cycle();
-}
-
-/** An error is a sentence for the operator; null is well. */
-export function update(backends: Backend[]): string | null {
-  usable = [];
-  for (let n = 0; n < backends.length; n++) {
-    const backend = backends[n];
-    if (backend.isUsable) usable.push(new Turn(backend.id, backend.weight, usable.length));
+  describe(): Description {
+    return new Description("{{name}}", "0.1.0", "everybody takes turns, as often as the weight says");
   }
-  return null;
-}
 
-export function fill(table: StaticArray<u32>): string | null {
-  table.fill(NO_BACKEND);
-  if (usable.length == 0) return null;
-  const heap = usable.slice();
-  for (let n = 0; n < heap.length; n++) heap[n].had(0);
-  for (let at = heap.length >> 1; at > 0; at--) sink(heap, at - 1);
-  for (let slot = 0; slot < table.length; slot++) {
-    const next = heap[0];
-    table[slot] = next.id;
-    next.had(next.turns + 1);
-    sink(heap, 0);
+  configure(params: Param[]): Dispatch {
+    return Dispatch.cycle();
   }
-  return null;
+
+  update(backends: Backend[]): string | null {
+    this.usable = [];
+    for (let n = 0; n < backends.length; n++) {
+      const backend = backends[n];
+      if (backend.isUsable) this.usable.push(new Turn(backend.id, backend.weight, this.usable.length));
+    }
+    return null;
+  }
+
+  fill(table: StaticArray<u32>): string | null {
+    table.fill(NO_BACKEND);
+    if (this.usable.length == 0) return null;
+    const heap = this.usable.slice();
+    for (let n = 0; n < heap.length; n++) heap[n].had(0);
+    for (let at = heap.length >> 1; at > 0; at--) sink(heap, at - 1);
+    for (let slot = 0; slot < table.length; slot++) {
+      const next = heap[0];
+      table[slot] = next.id;
+      next.had(next.turns + 1);
+      sink(heap, 0);
+    }
+    return null;
+  }
 }
 
 /** Puts the entry at `at` where it belongs in a heap, whose first entry is due first. */
@@ -67,3 +71,5 @@ function sink(heap: Turn[], at: i32): void {
   }
   heap[at] = entry;
 }
+
+register(new Mine());

@@ -1,7 +1,10 @@
 // {{name}}: a scheduler in Go. Everybody takes turns, as often as the weight says.
 package main
 
-import "{{name}}/wvs"
+import (
+	"{{name}}/wvs"
+	"{{name}}/wvs/table"
+)
 
 var about = wvs.Description{
 	Name:    "{{name}}",
@@ -85,7 +88,10 @@ func sink(heap []turn, at int) {
 }
 
 func init() {
-	wvs.Register(about, &scheduler{})
+	mine := &scheduler{}
+	wvs.Register(about, mine)
+	// What the director is to call.
+	table.Export(mine)
 }
 
 func main() {}

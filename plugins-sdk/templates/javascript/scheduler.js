@@ -1,7 +1,7 @@
 // {{name}}: a scheduler in JavaScript. Everybody takes turns, as often as the weight says.
 //
-// wit/scheduler.wit says what a director calls and what it may answer. Two things to know: numbers of 2³¹ and more
-// arrive as negative ones (`x >>> 0` puts that right), and an answer of `err` is an exception.
+// wit/scheduler.wit says what a director calls and what it may answer, wit/plugin.wit which of it is here. Two things to
+// know: numbers of 2³¹ and more arrive as negative ones (`x >>> 0` puts that right), and an answer of `err` is an exception.
 
 const NO_BACKEND = 0xffffffff;
 

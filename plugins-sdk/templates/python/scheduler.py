@@ -1,7 +1,7 @@
 """{{name}}: a scheduler in Python. Everybody takes turns, as often as the weight says.
 
-wit/scheduler.wit says what a director calls and what it may answer. An answer of `err` is `raise Err("a sentence")`,
-with `from componentize_py_types import Err`.
+wit/scheduler.wit says what a director calls and what it may answer, wit/plugin.wit which of it is here. An answer of `err`
+is `raise Err("a sentence")`, with `from componentize_py_types import Err`.
 """
 
 from heapq import heapify, heapreplace

@@ -8,6 +8,8 @@ const builtin = @import("builtin");
 
 /// In a table: no backend takes this connection.
 pub const no_backend: u32 = 0xffff_ffff;
+/// Among latencies: not known.
+pub const unknown_latency: u32 = 0xffff_ffff;
 
 /// For what a scheduler keeps.
 pub const allocator = if (builtin.cpu.arch.isWasm()) std.heap.wasm_allocator else std.heap.page_allocator;
@@ -96,6 +98,21 @@ pub const Flow = struct {
     mark: u32,
     /// The same on every director.
     hash: u32,
+
+    /// For tests.
+    pub fn sample() Flow {
+        const client = .{ 0, 0, 0xffff, 0x0a090001 };
+        const service = .{ 0, 0, 0xffff, 0x0a000064 };
+        return .{
+            .source = client,
+            .destination = service,
+            .source_port = 40000,
+            .destination_port = 80,
+            .protocol = 6,
+            .mark = 0,
+            .hash = 0,
+        };
+    }
 };
 
 /// How the data path uses the scheduler: walks its table, indexes it by a hash, or asks for each connection.
@@ -130,7 +147,23 @@ pub const panic = std.debug.FullPanic(struct {
     }
 }.panic);
 
-/// Exports a scheduler's functions: `about`, `configure`, `update`, `fill` or `pick`, and `observe` if it is there.
+/// Exports what a scheduler has:
+///
+///     pub const about: Description
+///     pub fn configure(params: []const Param) Error!Dispatch
+///     pub fn update(backends: []const Backend) Error!void
+///
+/// one of these, or both if `configure` chooses between them:
+///
+///     pub fn fill(table: []u32) Error!void   // for .cycle and .hash
+///     pub fn pick(flow: Flow) ?u32           // for .per_flow
+///
+/// and of these whatever is wanted; lists are in the order of the last update:
+///
+///     pub fn observe(active: []const u32, inactive: []const u32) void   // the connections of the backends
+///     pub fn due() u32                 // after a fill: in so many ms another one is wanted; 0 if none is
+///     pub fn interval() u32            // backends are measured every so many ms, 100 at least
+///     pub fn observeLatency(micros: []const u32) void   // what that has found, or unknown_latency
 pub fn scheduler(comptime S: type) void {
     if (!builtin.cpu.arch.isWasm()) return;
     const functions = Functions(S);
@@ -141,6 +174,9 @@ pub fn scheduler(comptime S: type) void {
     if (@hasDecl(S, "fill")) @export(&functions.fill, .{ .name = "fill" });
     if (@hasDecl(S, "pick")) @export(&functions.pick, .{ .name = "pick" });
     if (@hasDecl(S, "observe")) @export(&functions.observe, .{ .name = "observe" });
+    if (@hasDecl(S, "due")) @export(&functions.due, .{ .name = "due" });
+    if (@hasDecl(S, "interval")) @export(&functions.interval, .{ .name = "interval" });
+    if (@hasDecl(S, "observeLatency")) @export(&functions.observeLatency, .{ .name = "observe-latency" });
 }
 
 var reason: Text = .{};
@@ -243,6 +279,19 @@ fn Functions(comptime S: type) type {
         fn observe(active: [*]const u32, count: usize, inactive: [*]const u32, same_count: usize) callconv(.c) void {
             defer end();
             S.observe(active[0..count], inactive[0..same_count]);
+        }
+
+        fn due() callconv(.c) u32 {
+            return S.due();
+        }
+
+        fn interval() callconv(.c) u32 {
+            return S.interval();
+        }
+
+        fn observeLatency(micros: [*]const u32, count: usize) callconv(.c) void {
+            defer end();
+            S.observeLatency(micros[0..count]);
         }
     };
 }

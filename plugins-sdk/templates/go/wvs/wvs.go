@@ -1,10 +1,16 @@
-// Package wvs is what schedulers for wvs are written with. How it gets to the director is in abi.go.
+// Package wvs is what schedulers for wvs are written with. The packages below it are what a scheduler may have: table or
+// flows, and load, timer and latency. Each is imported by whoever exports it.
 //
 // A call is stopped after 250 ms (a pick after 2), and a plugin at 64 MiB of memory.
 package wvs
 
+import "{{name}}/wvs/internal/abi"
+
 // NoBackend in a table: no backend takes this connection.
 const NoBackend uint32 = 0xffffffff
+
+// UnknownLatency among latencies: not known.
+const UnknownLatency uint32 = 0xffffffff
 
 // State is why a backend should get no new connections: none of these if it may.
 type State uint8
@@ -30,6 +36,19 @@ type Backend struct {
 // Usable says whether new connections may go to it.
 func (b *Backend) Usable() bool {
 	return b.Weight > 0 && b.State == 0
+}
+
+// Flow is a connection that opens.
+type Flow struct {
+	// As in a backend.
+	Source, Destination         [4]uint32
+	SourcePort, DestinationPort uint16
+	// 6 TCP, 17 UDP, 132 SCTP.
+	Protocol uint8
+	// The packet's firewall mark.
+	Mark uint32
+	// The same on every director.
+	Hash uint32
 }
 
 // Param is a parameter, as the operator has set it or by its default.
@@ -66,22 +85,21 @@ type Description struct {
 // Dispatch is how the data path uses a scheduler.
 type Dispatch struct{ kind, key uint8 }
 
-// New connections walk the table in order, or it is indexed by a hash.
+// New connections walk the table in order, or it is indexed by a hash, or the scheduler is asked for each.
 var (
 	Cycle               = Dispatch{0, 0}
 	HashOfSource        = Dispatch{1, 0}
 	HashOfSourceAndPort = Dispatch{1, 1}
 	HashOfDestination   = Dispatch{1, 2}
 	HashOfBoth          = Dispatch{1, 3}
+	PerFlow             = Dispatch{2, 0}
 )
 
-// Scheduler is what you write. An error's text is for the operator.
+// Scheduler is what every scheduler has. An error's text is for the operator.
 type Scheduler interface {
 	Configure(params []Param) (Dispatch, error)
 	// Update tells the full set of backends. The slice is there until it returns.
 	Update(backends []Backend) error
-	// Fill makes a table, entry by entry.
-	Fill(table []uint32) error
 }
 
 // Registered by the plugin's init.
@@ -94,3 +112,23 @@ var (
 func Register(description Description, it Scheduler) {
 	about, scheduler = description, it
 }
+
+// Level is how much a line of the log matters.
+type Level uint32
+
+// The levels of the log.
+const (
+	Error Level = iota
+	Warn
+	Info
+	Debug
+)
+
+// Log writes a line to the director's log.
+func Log(level Level, message string) { abi.Log(uint32(level), message) }
+
+// Random is a random number, which repeats with the director's seed.
+func Random() uint32 { return abi.Random() }
+
+// Now is in seconds since the plugin was loaded.
+func Now() float64 { return abi.Now() }
