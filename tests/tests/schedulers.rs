@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use wvs_tests::{
     Arrivals, Client, Distribution, HeldConnections, HeldOptions, HeldReport, LabOptions, Lifetimes,
     LongLived, Service, Stage, Target, backend, client_sources, rs, rs6, wait_for,
@@ -188,6 +188,37 @@ fn wlc_levels_connections_of_different_lengths() -> Result<()> {
         off * 100.0
     );
     assert!(off <= 0.1, "{off}: {report:?}");
+    Ok(())
+}
+
+/// By a plan of 16 slots at most a dozen connections are given out; with more, it is walked twice.
+#[test]
+fn tables_widen_with_the_rate_and_break_nothing() -> Result<()> {
+    let narrow = |service: Service| service.scheduler("wlc").set("slots", "16");
+    let nat = Stage::up(narrow(Service::web()))?;
+    let direct = Stage::with(LabOptions::one_arm(), narrow(Service::direct("dr")))?;
+    for stage in [&nat, &direct] {
+        let slots = || -> Result<u64> {
+            let backends = stage.director.json(&["backends", "web"])?;
+            let backends = backends.as_array().context("a list")?;
+            Ok(backends.iter().filter_map(|it| it["slots"].as_u64()).sum())
+        };
+        assert_eq!(slots()?, 16);
+        let client = stage.client();
+        let flows = LongLived::open(&client, stage.web(), 30)?;
+        let arrivals = Arrivals::start(&client, stage.web(), 200);
+        let wide = || slots().is_ok_and(|slots| slots >= 64);
+        wait_for("a plan for all that comes by one", Duration::from_secs(60), wide);
+        let seen = arrivals.next(300);
+        eprintln!("by {} slots: {seen}", slots()?);
+        assert_eq!((seen.failed(), seen.servers.len()), (0, 3), "{seen}");
+        flows.settle();
+        assert_eq!(flows.finish().broken(), 0);
+        assert_eq!(arrivals.finish().failed(), 0);
+        // What stands is what is wanted: the width is no reason for a change.
+        let again = stage.director.json(&["reload"])?;
+        assert_eq!(again["plan"], "", "{again}");
+    }
     Ok(())
 }
 

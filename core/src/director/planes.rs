@@ -26,7 +26,8 @@ impl Engine {
         let (before, after) = tc::around_ruleset(steps, &self.tc.installed);
         self.take_steps_and_adopt(&before, mark)?;
         // Most changes leave nothing to nftables, and need no second ruleset.
-        let overlap = (!after.is_empty())
+        let strands = ruleset.strands(&self.desired);
+        let overlap = (strands || !after.is_empty())
             .then(|| ruleset.overlapping(&self.desired))
             .flatten();
         let Some(overlap) = overlap else {
@@ -36,6 +37,9 @@ impl Engine {
         };
         let mut plan = self.commit(overlap)?;
         self.take_steps(&after)?;
+        if strands {
+            self.empty_queue();
+        }
         plan.ops.extend(self.commit(ruleset)?.ops);
         Ok(plan)
     }

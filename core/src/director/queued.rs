@@ -28,6 +28,8 @@ use crate::scheduler::NewFlow;
 
 /// How long a connection waits for the engine. A client's first repetition comes after a second (RFC 6298).
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How often it is seen meanwhile whether the queue is to be left.
+const GLANCE: Duration = Duration::from_millis(10);
 /// How often the kernel is told that we are there: thrice in the time after which it asks no more.
 const BEAT: Duration = Duration::from_millis(250);
 /// How often a queue that somebody else has is tried again.
@@ -70,8 +72,8 @@ impl Answering {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::Builder::new().name("queue".into()).spawn(move || {
-            let mut answers = Answers::new(queue, steps);
-            let ended = answers.serve(&stopped).and_then(|()| answers.end());
+            let mut answers = Answers::new(queue, steps, stopped);
+            let ended = answers.serve().and_then(|()| answers.end());
             if let Err(error) = ended {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "the queue ended; the slots choose");
@@ -122,27 +124,34 @@ impl Decided {
 struct Answers {
     queue: Box<dyn Queue>,
     steps: Steps,
+    /// Whether the queue is to be left. The engine waits for that, and picks nothing.
+    stop: Arc<AtomicBool>,
     decided: Decided,
     /// An answer that did not come in time. Until it does, nobody waits for another.
     late: Option<Receiver<Vec<Verdict>>>,
 }
 
 impl Answers {
-    fn new(queue: Box<dyn Queue>, steps: Steps) -> Self {
+    fn new(queue: Box<dyn Queue>, steps: Steps, stop: Arc<AtomicBool>) -> Self {
         Self {
             queue,
             steps,
+            stop,
             decided: Decided::default(),
             late: None,
         }
     }
 
-    fn serve(&mut self, stop: &AtomicBool) -> Result<(), QueueError> {
-        while !stop.load(Ordering::Relaxed) && self.steps.strong_count() > 0 {
+    fn serve(&mut self) -> Result<(), QueueError> {
+        while !self.is_to_stop() && self.steps.strong_count() > 0 {
             let waiting = self.queue.wait()?;
             self.answer(&waiting)?;
         }
         Ok(())
+    }
+
+    fn is_to_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     fn answer(&mut self, waiting: &[Waiting]) -> Result<(), QueueError> {
@@ -183,14 +192,18 @@ impl Answers {
         let (picked, pick) = mpsc::sync_channel(1);
         let gone = Arc::new(AtomicBool::new(false));
         steps.send(step(flows.to_vec(), picked, gone.clone())).ok()?;
-        match pick.recv_timeout(PATIENCE) {
-            Ok(verdicts) => Some(verdicts),
-            Err(RecvTimeoutError::Timeout) => {
-                gone.store(true, Ordering::Relaxed);
-                self.late = Some(pick);
-                None
+        let begun = Instant::now();
+        loop {
+            match pick.recv_timeout(GLANCE) {
+                Ok(verdicts) => return Some(verdicts),
+                Err(RecvTimeoutError::Timeout) if begun.elapsed() < PATIENCE && !self.is_to_stop() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    gone.store(true, Ordering::Relaxed);
+                    self.late = Some(pick);
+                    return None;
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
             }
-            Err(RecvTimeoutError::Disconnected) => None,
         }
     }
 
@@ -326,6 +339,15 @@ impl Engine {
         }
     }
 
+    /// Lets everything go on that waits. Where others still ask, the slots choose for them meanwhile.
+    pub(super) fn empty_queue(&mut self) {
+        let number = self.queued.number();
+        self.queued.thread = None;
+        if let Some(number) = number.filter(|_| self.desired.tables.values().any(waits)) {
+            self.have_queue(number);
+        }
+    }
+
     /// Gives the queue back where the ruleset has nobody wait any more.
     pub(super) fn leave_queue(&mut self) {
         if !self.desired.tables.values().any(waits) {
@@ -343,7 +365,8 @@ impl Engine {
     /// Takes a queue that could not be had, or whose thread ended, as soon as that is possible.
     pub fn look_after_queue(&mut self, now: Instant) {
         let number = self.config.director.queue;
-        let ended = self.queued.thread.is_some() && self.queued.number() != Some(number);
+        let waits = self.desired.tables.values().any(waits);
+        let ended = waits && self.queued.number() != Some(number);
         let wanted = ended || self.queued.trouble.is_some();
         if !wanted || self.queued.next.is_some_and(|next| now < next) {
             return;
