@@ -1,6 +1,7 @@
 //! The director's API, one function per request.
 
 use std::io;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -158,11 +159,21 @@ impl Client {
         self.get("tc", &[])
     }
 
-    /// At most `limit` persistent clients, of all services or of one.
-    pub fn persistence(&self, service: Option<&str>, limit: usize) -> Result<PersistentClients, ClientError> {
-        let limit = limit.to_string();
+    /// At most `limit` persistent clients, of all services or of one; or one client.
+    pub fn persistence(
+        &self,
+        service: Option<&str>,
+        client: Option<IpAddr>,
+        limit: usize,
+    ) -> Result<PersistentClients, ClientError> {
+        let (limit, client) = (limit.to_string(), client.map(|it| it.to_string()));
         let service = service.map(|it| ("service", it));
-        let query: Vec<_> = service.into_iter().chain([("limit", limit.as_str())]).collect();
+        let client = client.as_deref().map(|it| ("client", it));
+        let query: Vec<_> = service
+            .into_iter()
+            .chain(client)
+            .chain([("limit", limit.as_str())])
+            .collect();
         self.get("persistence", &query)
     }
 

@@ -9,7 +9,7 @@
 //! | `POST /v1/explain` with [`Explain`] | [`Explanation`]: where a packet would go, and why |
 //! | `GET /v1/tc` | [`Program`]: the tc program as the kernel holds it |
 //! | `GET /v1/events?follow=BOOL&sample=N` | [`Event`]s, one to a line: the last ones, and with `follow` all that come |
-//! | `GET /v1/persistence?service=NAME&limit=N` | [`PersistentClients`] |
+//! | `GET /v1/persistence?service=NAME&limit=N` | [`PersistentClients`]; with `client=ADDRESS`, only that one |
 //! | `GET /v1/config` | the running configuration, [`Config`](crate::config::Config) |
 //! | `GET /v1/ruleset` | the ruleset as nft text |
 //! | `POST /v1/apply` with [`Apply`] | [`Applied`]: a new configuration, or what it would change |

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 use wvs_tests::{
     Config, LabOptions, LongLived, Service, Stage, Target, backend, backend6, client_sources, rs, wait_until,
 };
@@ -319,6 +319,13 @@ fn clients_that_the_program_keeps_are_listed() -> Result<()> {
         let expires = client["expires"].as_u64();
         assert!(expires > Some(300) && expires <= Some(360), "{client}");
     }
+    let of = |client: &str| -> Result<Value> {
+        let found = stage.director.json(&["persistence", "--client", client])?;
+        Ok(found["clients"].clone())
+    };
+    assert_eq!(of("10.0.0.10")?, json!([all[0]]));
+    assert_eq!(of("fd00:a::99")?, json!([all[1]]), "with its network");
+    assert_eq!(of("10.0.0.11")?, json!([]));
     // Where they are listed is where they go.
     assert_eq!(stage.client().ask(stage.web())?.server, four.server);
     assert_eq!(stage.client().ask(stage.web6())?.server, six.server);

@@ -1,5 +1,6 @@
 //! Commands that read.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -25,10 +26,15 @@ pub struct ConnectionsArgs {
 
 /// `wvs persistence`
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  wvs persistence\n  wvs persistence web -o json")]
+#[command(
+    after_help = "Examples:\n  wvs persistence\n  wvs persistence web --client 192.0.2.7\n  wvs persistence web -o json"
+)]
 pub struct PersistenceArgs {
     /// Only this service's
     pub service: Option<String>,
+    /// Only where this one stays, by itself or with its network
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub client: Option<IpAddr>,
     /// List at most so many
     #[arg(short, long, value_name = "N", default_value_t = 100)]
     pub limit: usize,

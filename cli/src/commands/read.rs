@@ -38,7 +38,7 @@ pub fn connections(client: &Client, args: &ConnectionsArgs, output: &Output) -> 
 }
 
 pub fn persistence(client: &Client, args: &PersistenceArgs, output: &Output) -> Result<(), CommandError> {
-    let clients = client.persistence(args.service.as_deref(), args.limit)?;
+    let clients = client.persistence(args.service.as_deref(), args.client, args.limit)?;
     output.value("the clients", &clients, render::persistence)?;
     if clients.more {
         let shown = clients.clients.len();

@@ -1,6 +1,7 @@
 //! The clients that the kernel remembers: forgetting those of backends that are gone, and listing them.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::engine::Engine;
 use super::views::ViewError;
@@ -174,6 +175,17 @@ impl Engine {
         more |= clients.len() > limit;
         clients.truncate(limit);
         Ok(PersistentClients { more, clients })
+    }
+
+    /// The same for one client: where it stays, by each service that remembers it, or a network that it lies in.
+    pub fn persistence_of(
+        &mut self,
+        only: Option<&str>,
+        client: IpAddr,
+    ) -> Result<PersistentClients, ViewError> {
+        let mut all = self.persistence(only, usize::MAX)?;
+        all.clients.retain(|it| it.client.contains(client));
+        Ok(all)
     }
 
     /// A client as a service sees it: this one, or the one that it came to last, or another of the group. None where

@@ -1,6 +1,7 @@
 //! The API on its socket.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -73,6 +74,7 @@ pub struct Stopped;
 #[derive(Debug, Deserialize)]
 struct Only {
     service: Option<String>,
+    client: Option<IpAddr>,
     limit: Option<usize>,
 }
 
@@ -161,11 +163,11 @@ fn line(event: &Event) -> String {
 
 async fn persistence(State(engine): State<Handle>, Query(only): Query<Only>) -> Response {
     let limit = only.limit.unwrap_or(DEFAULT_LIMIT);
-    answer(
-        engine
-            .call(move |it| it.persistence(only.service.as_deref(), limit))
-            .await,
-    )
+    let list = move |it: &mut Engine| match only.client {
+        Some(client) => it.persistence_of(only.service.as_deref(), client),
+        None => it.persistence(only.service.as_deref(), limit),
+    };
+    answer(engine.call(list).await)
 }
 
 async fn config(State(engine): State<Handle>) -> Response {

@@ -211,6 +211,11 @@ fn the_list_shows_where_clients_go_and_no_more_than_asked_for() {
     // The second would be sent elsewhere: nothing of `web` has that id.
     let all = bench.persistence(Some("web"));
     assert_eq!(all, ["web 192.0.2.0/32 10.1.0.12:80", "web 192.0.2.2/32 10.1.0.11:80"]);
+    let of = |client: &str| client.parse().unwrap();
+    for (client, count) in [("192.0.2.2", 1), ("192.0.2.1", 0), ("2001:db8::1", 0)] {
+        let found = bench.engine.persistence_of(None, of(client)).unwrap();
+        assert_eq!((found.clients.len(), found.more), (count, false), "{client}");
+    }
     let one = bench.engine.persistence(None, 1).unwrap();
     assert_eq!((one.more, one.clients.len(), one.clients[0].expires), (true, 1, 60));
     let missing = bench.engine.persistence(Some("none"), 1).unwrap_err();
