@@ -11,8 +11,9 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
+# With a test among it, dependencies get the features that the tests want, and `make test` need not build them again.
 demo: setup ## real requests through NAT with each scheduler, in namespaces on this machine
-	$(CARGO) build -q --workspace --bins
+	$(CARGO) build -q --workspace --bins --test house
 	sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -E'; $$sudo target/debug/wvs-demo
 
 demo-plugin: setup ## the same with a scheduler of your own: make demo-plugin PLUGIN=mine/mine.wasm
