@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// Replaces a file (written aside, synced, renamed), so that a crash leaves the old one or the new one.
 pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
@@ -21,6 +22,16 @@ pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
         Some(dir) => File::open(dir)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// SHA-256, as text.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes as text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What tells one version of a file from the next without reading it. One that is put in the place of another may have

@@ -180,7 +180,7 @@ fn one_trap_is_made_good_at_once() {
         assert_eq!(ids(&outcome.table().slots), [3, 5, 3, 5]);
     }
     let status = service.status();
-    assert_eq!((status.state, status.failures, status.calls), (State::Running, 1, 4));
+    assert_eq!((status.state, status.failures(), status.calls), (State::Running, 1, 4));
     assert!(status.last_error.unwrap().contains("trapped"));
     assert!(status.max_call >= status.last_call && status.last_call > Duration::ZERO);
 }
@@ -230,7 +230,7 @@ fn without_any_table_the_director_schedules_itself_and_tries_again_later() {
     let outcome = service.table(&candidates(&[3, 5]), &[], 4, start);
     assert!(matches!(outcome, TableOutcome::Fallback(_)));
     assert_eq!(ids(&outcome.table().slots), [3, 5, 3, 5]);
-    assert_eq!(service.status().failures, 2);
+    assert_eq!(service.status().failures(), 2);
     assert_eq!(
         service.status().state,
         State::BackingOff {
@@ -240,7 +240,7 @@ fn without_any_table_the_director_schedules_itself_and_tries_again_later() {
 
     for (seconds, failures) in [(1, 2), (2, 3), (5, 3), (6, 4), (13, 4), (14, 5), (100, 5)] {
         service.table(&candidates(&[3]), &[], 4, start + Duration::from_secs(seconds));
-        assert_eq!(service.status().failures, failures, "after {seconds} s");
+        assert_eq!(service.status().failures(), failures, "after {seconds} s");
     }
     assert_eq!(service.status().state, State::Quarantined);
     assert_eq!(service.status().source, Some(Source::Fallback));
@@ -261,7 +261,7 @@ fn a_quarantine_ends_with_a_successor_whose_first_calls_go_well() {
     assert_eq!(service.status().state, State::Quarantined);
     let (table, before) = service.succeed(same.clone(), params(&same, &[])).unwrap();
     assert_eq!(ids(&table.slots), [3; 4]);
-    assert_eq!((service.status().state, service.status().failures), (State::Running, 5));
+    assert_eq!((service.status().state, service.status().failures()), (State::Running, 5));
     // And back, in the state that it was in.
     let successor = service.put(before);
     assert_eq!(service.status().state, State::Quarantined);
@@ -278,6 +278,6 @@ fn a_refusal_is_no_failure() {
         assert_eq!(service.table(&candidates(&[3, 5]), &[], 2, now).source(), Source::LastTable);
     }
     let status = service.status();
-    assert_eq!((status.state, status.failures), (State::Running, 0));
+    assert_eq!((status.state, status.failures()), (State::Running, 0));
     assert_eq!(status.last_error.as_deref(), Some("plugin fault: fill refused: as it was told"));
 }

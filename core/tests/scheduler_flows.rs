@@ -152,7 +152,7 @@ fn a_pick_that_fails_once_is_made_good_at_once_by_another_instance() {
             assert_eq!(pick(&mut service, now), (id, Source::Plugin), "{fault}");
         }
         let status = service.status();
-        assert_eq!((status.state, status.failures, status.picks), (State::Running, 1, 4), "{fault}");
+        assert_eq!((status.state, status.failures(), status.picks), (State::Running, 1, 4), "{fault}");
     }
 }
 
@@ -173,7 +173,7 @@ fn a_plugin_whose_picks_all_fail_is_quarantined_and_the_round_robin_chooses() {
         (9999, 5),
     ] {
         chosen.push(pick(&mut service, start + Duration::from_secs(seconds)));
-        assert_eq!(service.status().failures, failures, "after {seconds} s");
+        assert_eq!(service.status().failures(), failures, "after {seconds} s");
     }
     assert_eq!(service.status().state, State::Quarantined);
     assert_eq!(chosen, [3, 5, 3, 5, 3, 5, 3, 5].map(|id| (id, Source::Fallback)));
@@ -202,7 +202,7 @@ fn a_plugin_that_fails_at_its_start_is_stood_in_for() {
     for id in [3, 5, 3] {
         assert_eq!(pick(&mut service, start), (id, Source::Fallback));
     }
-    assert_eq!(service.status().failures, 2);
+    assert_eq!(service.status().failures(), 2);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_refused_update_is_not_repeated_for_each_connection() {
         assert_eq!(pick(&mut service, now), (7, Source::Fallback));
     }
     let status = service.status();
-    assert_eq!((status.state, status.failures, status.calls), (State::Running, 0, 2));
+    assert_eq!((status.state, status.failures(), status.calls), (State::Running, 0, 2));
     assert_eq!(status.last_error.as_deref(), Some("plugin fault: update refused: as it was told"));
 }
 

@@ -70,7 +70,7 @@ impl Toll {
     fn serve(&mut self, service: &mut Supervised, backends: &[Candidate], picks: bool) {
         let now = Instant::now();
         let known = |id: &Option<BackendId>| id.is_some_and(|id| backends.iter().any(|it| it.id == id));
-        while service.status().failures == 0 {
+        while service.status().failures() == 0 {
             let begun = Instant::now();
             let outcome = service.table(backends, &[], 16, now);
             assert!(
@@ -85,7 +85,7 @@ impl Toll {
             }
             self.took.push(begun.elapsed());
         }
-        self.faults += service.status().failures;
+        self.faults += service.status().failures();
     }
 
     fn tell(mut self, fault: &str, (begun, memory): (Instant, u64)) {

@@ -317,7 +317,7 @@ impl RunningPool {
             dispatch: self.table.dispatch,
             health,
             calls: status.calls,
-            failures: status.failures,
+            failures: status.failures(),
             picks: status.picks,
             stand_ins: status.stand_ins,
             last_error: status.last_error,

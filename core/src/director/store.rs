@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::api::Edit;
 use crate::config::Config;
@@ -67,10 +66,7 @@ impl Store {
 
     /// The digest by which a configuration file is known.
     pub fn digest(text: &str) -> String {
-        Sha256::digest(text.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        file::digest(text.as_bytes())
     }
 
     /// The configuration that the last director applied last.

@@ -16,13 +16,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::file::Stamp;
+use crate::file::{Stamp, digest};
 use crate::scheduler::Description;
-use seal::{Key, Seal, hex};
+use seal::{Key, Seal};
 
 /// Compiled code, as the engine writes it.
 const CODE: &str = "code";
@@ -187,7 +186,7 @@ impl CodeStore {
     }
 
     fn path_of_seen(&self, path: &Path) -> PathBuf {
-        let name = hex(&Sha256::digest(path.as_os_str().as_bytes()));
+        let name = digest(path.as_os_str().as_bytes());
         self.dir.join(format!("{name}.{SEEN}"))
     }
 
@@ -278,5 +277,5 @@ fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
 }
 
 fn digest_line(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes)) + "\n"
+    digest(bytes) + "\n"
 }

@@ -76,9 +76,7 @@ pub enum Source {
 pub struct Status {
     /// Whether the plugin is used.
     pub state: State,
-    /// How often it failed.
-    pub failures: u64,
-    /// The same by [`CallError::kind`]; all kinds are there.
+    /// How often it failed, by [`CallError::kind`]; all kinds are there.
     pub failures_by_kind: BTreeMap<&'static str, u64>,
     /// Why it did so last, or what it refused last.
     pub last_error: Option<String>,
@@ -94,6 +92,14 @@ pub struct Status {
     pub last_call: Duration,
     /// How long the slowest took.
     pub max_call: Duration,
+}
+
+impl Status {
+    /// How often it failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures_by_kind.values().sum()
+    }
 }
 
 /// What a table may take: most take less than 1 ms, and none may take more than a few deadlines together. In seconds.
@@ -118,7 +124,6 @@ impl Supervised {
             service: Service::default(),
             status: Status {
                 state: State::Running,
-                failures: 0,
                 failures_by_kind: CallError::KINDS.map(|kind| (kind, 0)).into(),
                 last_error: None,
                 source: None,
@@ -158,7 +163,7 @@ impl Supervised {
     /// How often the plugin has failed.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        self.status.failures
+        self.status.failures()
     }
 
     /// How long tables took, with all they needed, in seconds. It goes on counting.
@@ -356,7 +361,6 @@ impl Supervised {
     }
 
     fn failed(&mut self, now: Instant) {
-        self.status.failures += 1;
         self.current.discard_instance();
         self.current.supervision.failed(now);
         if self.current.supervision.state() == State::Quarantined {

@@ -4,11 +4,9 @@
 #[path = "../../slow-rr/tests/history/mod.rs"]
 mod history;
 
-use history::History;
+use history::{SLOTS, ten_thousand_services};
 use wvs_plugin::testing::{World, configure, set_clock, shares};
-use wvs_plugin::{
-    Backend, Cost, CountingScheduler, Counts, NO_BACKEND, Scheduler, TimedScheduler, look_ahead,
-};
+use wvs_plugin::{Backend, Cost, CountingScheduler, Counts, Scheduler, TimedScheduler, look_ahead};
 use wvs_plugin_slow_wlc::SlowLeastConnection;
 
 fn slow(given: &[(&str, &str)]) -> SlowLeastConnection {
@@ -55,46 +53,21 @@ fn one_by_one(weights: &[f64], mut overhead: Vec<f64>, picks: u32) -> Vec<f64> {
 /// Each backend ends where asking for each would lead, within two connections and its share of one for each other.
 #[test]
 fn ten_thousand_services_follow_the_model() {
-    const SLOTS: u32 = 96;
-    let mut ramping = 0;
-    for seed in 0..10_000 {
-        let mut world = World::new(seed);
-        let (seconds, least) = (1 + world.below(40), 1 + world.below(100));
-        let texts = [seconds.to_string(), least.to_string()];
-        let mut slow = slow(&[("seconds", &texts[0]), ("least", &texts[1])]);
-        let (mut history, mut now) = (History::new(seconds, least), 0.0);
-        for _ in 0..6 {
-            world.step();
-            now += f64::from(world.below(64)) / 4.0;
-            set_clock(now);
-            world.tell_load(&mut slow);
-            history.update(&world.backends, now);
-            // The table is made anew later, too, when nothing has happened.
-            now += f64::from(world.below(16)) / 4.0;
-            set_clock(now);
-            let weights = history.weights(&world.backends, now);
+    ten_thousand_services(
+        slow,
+        |world, slow| world.tell_load(slow),
+        |world, weights, got| {
             let all: f64 = weights.iter().sum();
-            let table = slow.fill(SLOTS).unwrap();
-            assert_eq!(table.len(), SLOTS as usize);
-            assert_eq!(slow.due() > 0, history.grows(now), "{world:?}");
-            if all == 0.0 {
-                assert!(table.iter().all(|&id| id == NO_BACKEND));
-                continue;
-            }
-            assert!(!table.contains(&NO_BACKEND));
-            ramping += u32::from(history.grows(now));
-            let got = shares(&table);
             let overhead =
                 |index: usize| f64::from(world.active[index]) * 256.0 + f64::from(world.inactive[index]);
             let before: Vec<f64> = (0..weights.len()).map(overhead).collect();
-            let expected = one_by_one(&weights, before.clone(), SLOTS);
+            let expected = one_by_one(weights, before.clone(), SLOTS);
             for (index, known) in world.backends.iter().enumerate() {
                 let count = got.get(&known.id).copied().unwrap_or(0) as f64;
                 let off = (before[index] + 256.0 * count - expected[index]).abs() / 256.0;
                 let bound = 2.0 + weights[index] / all * weights.len() as f64;
                 assert!(off <= bound, "{known:?} is off by {off}: {world:?}");
             }
-        }
-    }
-    assert!(ramping > 5_000, "{ramping}");
+        },
+    );
 }

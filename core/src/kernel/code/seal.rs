@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
-use crate::file::Stamp;
+use crate::file::{Stamp, digest, hex};
 use crate::scheduler::{CONTRACT, Description};
 
 /// What code was made from.
@@ -88,12 +88,4 @@ impl Hasher for Digest {
     fn finish(&self) -> u64 {
         0
     }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
