@@ -20,7 +20,8 @@ const SLOTS: u32 = 4096;
 const PICKS: u32 = 256;
 const TURNS: u32 = 200;
 
-/// A table from the sandbox, checked and taken over by the director, by one that is made natively.
+/// A table from the sandbox, by one that the same crate makes in this program; either is checked and taken over by the
+/// director. Printed too: by the crate's part alone, for which nothing is asked.
 const FILL: f64 = 2.5;
 /// The same of a scheduler that compares products of 64 bits.
 const FILL_WLC: f64 = 1.5;
@@ -32,7 +33,10 @@ fn main() -> ExitCode {
     let host = PluginHost::new(Limits::default()).unwrap();
     let mut report = Report { host, all_hold: true };
     println!("{BACKENDS} backends, tables of {SLOTS} slots");
-    println!("{:<28} {:>11} {:>11} {:>10} {:>10}", "figure", "sandbox", "native", "ratio", "at most");
+    println!(
+        "{:<20} {:>9} {:>9} {:>6} {:>8} {:>12}",
+        "figure", "sandbox", "native", "ratio", "at most", "by fill alone"
+    );
     report.fill("rr", FILL, told::<wvs_plugin_rr::RoundRobin>());
     report.fill("wrr", FILL, told::<wvs_plugin_wrr::WeightedRoundRobin>());
     report.fill("fo", FILL, told::<wvs_plugin_fo::FailOver>());
@@ -75,17 +79,20 @@ impl Report {
         let table = guest.fill(SLOTS).unwrap();
         assert_eq!(table.len(), twin.fill(SLOTS).unwrap().len());
         let (mut sandbox, mut native) = (Duration::MAX, Duration::MAX);
+        let mut alone = Duration::MAX;
         for _ in 0..TURNS {
             sandbox = sandbox.min(time(|| drop(guest.fill(SLOTS).unwrap())));
-            native = native.min(time(|| drop(black_box(twin.fill(SLOTS).unwrap()))));
+            native = native.min(time(|| drop(guest.take_over(&twin.fill(SLOTS).unwrap(), SLOTS).unwrap())));
+            alone = alone.min(time(|| drop(black_box(twin.fill(SLOTS).unwrap()))));
         }
-        let ratio = sandbox.as_secs_f64() / native.as_secs_f64();
+        let by = |native: Duration| sandbox.as_secs_f64() / native.as_secs_f64();
         self.row(
             &format!("{name}: a table"),
             sandbox,
-            Some((native, ratio)),
+            &format!("{:>9} {:>6.2}", format!("{native:.1?}"), by(native)),
             &format!("{most:.1}"),
-            ratio <= most,
+            by(native) <= most,
+            &format!("{:.2}", by(alone)),
         );
     }
 
@@ -98,31 +105,22 @@ impl Report {
                 black_box(guest.pick(flow).unwrap());
             })
         }) / PICKS;
-        self.row(&format!("{name}: a pick"), one, None, &format!("{PICK:?}"), one <= PICK);
+        self.row(&format!("{name}: a pick"), one, "", &format!("{PICK:?}"), one <= PICK, "");
     }
 
     fn replay(&mut self, name: &str) {
         let plugin = self.plugin(name);
         let took = fastest(|| drop(started(&plugin)));
-        self.row(&format!("{name}: a replay"), took, None, &format!("{REPLAY:?}"), took <= REPLAY);
+        self.row(&format!("{name}: a replay"), took, "", &format!("{REPLAY:?}"), took <= REPLAY, "");
     }
 
     fn plugin(&self, name: &str) -> Plugin {
         self.host.load(name, builtin(name).unwrap()).unwrap()
     }
 
-    fn row(
-        &mut self,
-        what: &str,
-        sandbox: Duration,
-        native: Option<(Duration, f64)>,
-        most: &str,
-        holds: bool,
-    ) {
-        let (native, ratio) = native
-            .map_or_else(Default::default, |(took, ratio)| (format!("{took:.1?}"), format!("{ratio:.2}")));
+    fn row(&mut self, what: &str, took: Duration, native: &str, most: &str, holds: bool, alone: &str) {
         let verdict = if holds { "" } else { "  TOO MUCH" };
-        println!("{what:<28} {:>11} {native:>11} {ratio:>10} {most:>10}{verdict}", format!("{sandbox:.1?}"));
+        println!("{what:<20} {:>9} {native:>16} {most:>8} {alone:>12}{verdict}", format!("{took:.1?}"));
         self.all_hold &= holds;
     }
 }

@@ -26,6 +26,7 @@ pub mod stage;
 mod supervise;
 mod supervised;
 mod ticker;
+mod usable;
 mod vet;
 mod wrap;
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 use wasmtime::Store;
 
 use super::contract::{
-    self, Backend, NO_BACKEND, PACKAGE, Param, WireDispatch, flows, latency, load, policy, table, timer,
+    self, Backend, PACKAGE, Param, WireDispatch, flows, latency, load, policy, table, timer,
 };
 use super::deadline::CallTime;
 use super::guard::{accepted, guarded, new_store};
 use super::host::Plugin;
 use super::sandbox::Sandbox;
+use super::usable::Usable;
 use super::{BackendId, Breach, CallError, Candidate, Dispatch, Load, NewFlow, Place};
 
 /// How soon a table may be made again although nothing has happened.
@@ -81,35 +82,6 @@ impl Guests {
     }
 }
 
-/// The backends of the last update by their ids, and whether each takes connections. A pick looks here, and ids are
-/// small numbers: an array is faster than a hash.
-#[derive(Default)]
-struct Usable(Vec<Option<bool>>);
-
-impl Usable {
-    fn new(backends: &[Candidate]) -> Self {
-        let highest = backends.iter().map(|backend| backend.id.0).max();
-        let mut known = vec![None; highest.map_or(0, |id| usize::from(id) + 1)];
-        for backend in backends {
-            known[usize::from(backend.id.0)] = Some(backend.usable());
-        }
-        Self(known)
-    }
-
-    fn takes(&self, id: u32) -> bool {
-        self.0.get(id as usize) == Some(&Some(true))
-    }
-
-    /// The id, if that backend takes connections; or what is wrong with it.
-    fn check(&self, place: Place, id: u32) -> Result<BackendId, Breach> {
-        match self.0.get(id as usize).copied().flatten() {
-            Some(true) => Ok(BackendId(id as u16)),
-            Some(false) => Err(Breach::Unusable { place, id }),
-            None => Err(Breach::Unknown { place, id }),
-        }
-    }
-}
-
 impl fmt::Debug for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Instance")
@@ -165,7 +137,7 @@ impl Instance {
             store,
             guests,
             dispatch,
-            usable: Usable::default(),
+            usable: Usable::new(&[]),
             failed: false,
         })
     }
@@ -255,7 +227,7 @@ impl Instance {
         let answer =
             self.call("fill", time, |guests, store| Some(guests.table.as_ref()?.call_fill(store, slots)))?;
         let table = accepted(&self.plugin, "fill", answer)?;
-        self.validate(&table, slots)
+        self.take_over(&table, slots)
             .map_err(|what| self.breach("fill", what))
     }
 
@@ -292,22 +264,12 @@ impl Instance {
             .transpose()
     }
 
-    fn validate(&self, table: &[u32], slots: u32) -> Result<Vec<Option<BackendId>>, Breach> {
-        if table.len() != slots as usize {
-            return Err(Breach::Length {
-                asked: slots,
-                came: table.len(),
-            });
-        }
-        let wrong = |id: &u32| *id != NO_BACKEND && !self.usable.takes(*id);
-        if let Some(slot) = table.iter().position(wrong) {
-            self.usable.check(Place::Slot(slot), table[slot])?;
-        }
-        // Checked before, so that this is of a known length and done for many at once.
-        Ok(table
-            .iter()
-            .map(|&id| (id != NO_BACKEND).then_some(BackendId(id as u16)))
-            .collect())
+    /// A table of ids, checked: [`fill`](Self::fill) without the plugin, as if the scheduler were compiled in.
+    ///
+    /// # Errors
+    /// If it is not of so many slots, each with nobody or a usable backend of the last update.
+    pub fn take_over(&self, table: &[u32], slots: u32) -> Result<Vec<Option<BackendId>>, Breach> {
+        self.usable.table(table, slots)
     }
 
     fn breach(&self, call: &'static str, what: Breach) -> CallError {
