@@ -19,6 +19,7 @@ mod lock;
 mod metrics;
 mod planes;
 mod pools;
+mod probation;
 mod program;
 mod queued;
 mod reading;

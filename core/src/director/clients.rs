@@ -177,15 +177,34 @@ impl Engine {
         Ok(PersistentClients { more, clients })
     }
 
-    /// The same for one client: where it stays, by each service that remembers it, or a network that it lies in.
+    /// The same for one client: where it stays, by each service that remembers it, or a network that it lies in. Only its
+    /// own elements are looked up, however many clients there are.
     pub fn persistence_of(
         &mut self,
         only: Option<&str>,
         client: IpAddr,
     ) -> Result<PersistentClients, ViewError> {
-        let mut all = self.persistence(only, usize::MAX)?;
-        all.clients.retain(|it| it.client.contains(client));
-        Ok(all)
+        self.known(only)?;
+        let family = Family::of(client);
+        let mut clients = self.tc_persistence(only)?;
+        clients.retain(|it| it.client.contains(client));
+        for map in self.client_maps(family) {
+            let Some(bits) = self.bits_of(&map, family) else {
+                continue;
+            };
+            let network = Prefix::around(client, bits).address;
+            let found = self.doors.nft.client(family, &map, network)?;
+            clients.extend(found.and_then(|it| self.persistent(family, &map, only, it)));
+        }
+        let more = false;
+        Ok(PersistentClients { more, clients })
+    }
+
+    /// How many bits make a client of a map: the same for all services of a group.
+    fn bits_of(&self, map: &IdMap, family: Family) -> Option<u8> {
+        let mut services = self.config.services.iter();
+        let service = services.find(|service| client_map(service).as_ref() == Some(map))?;
+        Some(client_bits(service.persistence.as_ref()?, family))
     }
 
     /// A client as a service sees it: this one, or the one that it came to last, or another of the group. None where

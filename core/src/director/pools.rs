@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest as _, Sha256};
+
+use super::probation::Former;
 use super::swap::Watch;
 use crate::api::{Happening, SchedulerHealth, SchedulerView};
 use crate::config::{Config, DirectorSettings, SchedulerSpec, Service};
@@ -37,6 +41,8 @@ pub struct RunningPool {
     loads: Vec<Load>,
     pub(super) table: DispatchTable,
     pub(super) watch: Watch,
+    /// What was used before, while it may come back.
+    pub(super) former: Option<Former>,
     /// What was told of its scheduler last: how often it had failed, and whether it worked.
     told: (u64, bool),
 }
@@ -79,6 +85,23 @@ pub enum StartError {
     },
 }
 
+/// What a director's schedulers draw from: the same at each start, but another on each host, so that directors side by
+/// side do not all make the same choices.
+fn seed() -> u64 {
+    static SEED: OnceLock<u64> = OnceLock::new();
+    *SEED.get_or_init(|| {
+        let host = std::fs::read("/etc/machine-id").unwrap_or_default();
+        let digest = Sha256::new()
+            .chain_update(HASH_SEED.to_be_bytes())
+            .chain_update(host);
+        digest
+            .finalize()
+            .iter()
+            .take(8)
+            .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+    })
+}
+
 impl RunningPool {
     /// Starts a pool's scheduler and has it make a first table. A plugin that fails at that leaves the pool
     /// with the built-in round robin, and says so in its view; but it takes no other's place that is there `before`.
@@ -111,7 +134,7 @@ impl RunningPool {
             width: Width::new(service.slots),
             drawn: None,
             begun: Instant::now(),
-            scheduler: Supervised::new(plugin.clone(), params.clone(), HASH_SEED.into()),
+            scheduler: Supervised::new(plugin.clone(), params.clone(), seed()),
             plugin,
             params,
             spec,
@@ -123,6 +146,7 @@ impl RunningPool {
             },
             told: (0, true),
             watch,
+            former: None,
         };
         pool.refill(candidates, None);
         if before.is_some_and(|before| before.spec != pool.spec || before.works()) {
@@ -182,6 +206,13 @@ impl RunningPool {
         due
     }
 
+    /// Ends a quarantine: its scheduler is asked again, and soon.
+    pub fn try_again(&mut self) {
+        if self.scheduler.status().state == State::Quarantined {
+            self.scheduler.reset();
+        }
+    }
+
     /// How often its scheduler wants the backends to be measured, if it does.
     pub fn interval(&self) -> Option<Duration> {
         self.scheduler.interval()
@@ -195,7 +226,7 @@ impl RunningPool {
     }
 
     /// Whether its table comes from its scheduler.
-    fn works(&self) -> bool {
+    pub(super) fn works(&self) -> bool {
         self.scheduler.works()
     }
 
@@ -256,7 +287,7 @@ impl RunningPool {
 
     /// The table that other backends would get, made by an instance of its own.
     pub fn rehearse(&self, candidates: Vec<Candidate>, position: Option<u64>) -> DispatchTable {
-        let mut scheduler = Supervised::new(self.plugin.clone(), self.params.clone(), HASH_SEED.into());
+        let mut scheduler = Supervised::new(self.plugin.clone(), self.params.clone(), seed());
         let loads = carry_loads(&self.candidates, &self.loads, &candidates);
         let loads: &[Load] = if self.wants_load() { &loads } else { &[] };
         let outcome = scheduler.table(&candidates, loads, self.width.slots(), Instant::now());

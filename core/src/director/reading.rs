@@ -2,10 +2,14 @@
 
 use std::io;
 use std::path::Path;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
 
 use super::RunOptions;
 use super::engine::Engine;
 use super::error::ApplyError;
+use super::pools::RunningPool;
 use super::store::Store;
 use crate::api::Applied;
 use crate::config::check::check_with;
@@ -25,6 +29,29 @@ pub fn text_of(path: &Path) -> io::Result<String> {
 /// Reads and checks a configuration. Faults are rendered with `name` for the file.
 pub fn checked(text: &str, name: &str, catalog: &Catalog) -> Result<Config, ApplyError> {
     read::read_with(text, catalog).map_err(|faults| ApplyError::Faults(faults.render(name, text, false)))
+}
+
+/// Compiles the schedulers of a configuration on a thread of its own. With an interpreter inside, that may take seconds, for
+/// which the engine, and so everybody, would wait; when it reads the same text it finds them compiled, and says what is
+/// wrong with them.
+pub async fn compile_ahead(catalog: Catalog, check: impl FnOnce(&Catalog) + Send + 'static) {
+    let (done, finished) = oneshot::channel::<()>();
+    let work = move || {
+        check(&catalog);
+        drop(done);
+    };
+    // Where there is no thread to be had the engine does it.
+    if let Ok(_thread) = plugin_thread("plugin-compiler", work) {
+        let _ = finished.await;
+    }
+}
+
+/// A thread for plugins. As on the engine's, a plugin's own stack lies on it.
+pub fn plugin_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .stack_size(8 << 20)
+        .spawn(work)
 }
 
 /// The schedulers for a director that begins with a text. Plugins are compiled while the text is checked, so where
@@ -67,11 +94,17 @@ impl Engine {
         }
     }
 
-    /// Reads the director's file again.
+    /// Reads the director's file again, and tries schedulers that are in quarantine.
     pub fn reload(&mut self, dry_run: bool) -> Result<Applied, ApplyError> {
         let name = self.config_file.display().to_string();
         match text_of(&self.config_file) {
-            Ok(text) => self.apply_text(&text, &name, dry_run),
+            Ok(text) => {
+                let applied = self.apply_text(&text, &name, dry_run)?;
+                if !dry_run {
+                    self.pools.values_mut().for_each(RunningPool::try_again);
+                }
+                Ok(applied)
+            }
             Err(error) => {
                 self.metrics.reload.note(false, dry_run);
                 let fault = ApplyError::Faults(format!("error: cannot read {name}: {error}\n"));

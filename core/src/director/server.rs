@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -21,9 +22,11 @@ use super::engine::Engine;
 use super::error::ApplyError;
 use super::events::Events;
 use super::explain::ExplainError;
+use super::reading::{checked, compile_ahead, text_of};
 use super::views::ViewError;
 use crate::api::{Apply, Edit, Event, Explain, Failure, Reload};
 use crate::config::Config;
+use crate::scheduler::catalog::Catalog;
 
 /// A step for the engine's thread.
 pub type Step = Box<dyn FnOnce(&mut Engine) + Send>;
@@ -63,6 +66,20 @@ impl Handle {
         });
         self.steps.send(step).map_err(|_| Stopped)?;
         answered.await.map_err(|_| Stopped)
+    }
+}
+
+impl Handle {
+    /// Compiles schedulers before the engine is asked to use them: on a thread of its own, with what the engine gives for it.
+    async fn compile_ahead<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Engine) -> T + Send + 'static,
+        compile: impl FnOnce(T, &Catalog) + Send + 'static,
+    ) {
+        // Where the engine has stopped the next call says so.
+        if let Ok((catalog, asked)) = self.call(|it| (it.catalog.clone(), ask(it))).await {
+            compile_ahead(catalog, move |catalog| compile(asked, catalog)).await;
+        }
     }
 }
 
@@ -182,6 +199,10 @@ async fn ruleset(State(engine): State<Handle>) -> Response {
 }
 
 async fn apply(State(engine): State<Handle>, Json(apply): Json<Apply>) -> Response {
+    let text = apply.text.clone();
+    engine
+        .compile_ahead(move |_| text, |text, catalog| drop(checked(&text, "", catalog)))
+        .await;
     answer(
         engine
             .call(move |it| it.apply_text(&apply.text, &apply.name, apply.dry_run))
@@ -190,11 +211,25 @@ async fn apply(State(engine): State<Handle>, Json(apply): Json<Apply>) -> Respon
 }
 
 async fn reload(State(engine): State<Handle>, Json(reload): Json<Reload>) -> Response {
+    let file = |it: &mut Engine| it.config_file.clone();
+    let read = |file: PathBuf, catalog: &Catalog| {
+        if let Ok(text) = text_of(&file) {
+            drop(checked(&text, "", catalog));
+        }
+    };
+    engine.compile_ahead(file, read).await;
     answer(engine.call(move |it| it.reload(reload.dry_run)).await)
 }
 
-async fn edit(State(engine): State<Handle>, Json(edit): Json<Edit>) -> Response {
-    answer(engine.call(move |it| it.edit(&edit)).await)
+async fn edit(State(engine): State<Handle>, Json(change): Json<Edit>) -> Response {
+    if let Edit::AddService { service } = &change {
+        let spec = service.scheduler.clone();
+        let settings = |it: &mut Engine| it.config.director.clone();
+        engine
+            .compile_ahead(settings, move |settings, catalog| drop(catalog.plugin(&settings, &spec)))
+            .await;
+    }
+    answer(engine.call(move |it| it.edit(&change)).await)
 }
 
 async fn teardown(State(engine): State<Handle>) -> Response {

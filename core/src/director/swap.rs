@@ -2,21 +2,23 @@
 //!
 //! The new one is loaded on a thread of its own and started beside the old one. Only when its first calls have gone
 //! well does its table take the old one's place; established connections do not go by tables. Otherwise the old one
-//! goes on, and the new one is not tried again until its file changes again.
+//! goes on, and the new one is not tried again until its file changes again. The same if it fails later, while it is on
+//! [probation](super::probation).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
 use super::error::ApplyError;
 use super::pools::RunningPool;
+use super::probation::{Before, Former};
+use super::reading::plugin_thread;
 use crate::api::{Happening, SchedulerView};
 use crate::pool::PoolKey;
+use crate::scheduler::Plugin;
 use crate::scheduler::catalog::{Catalog, Version};
-use crate::scheduler::{Incumbent, Plugin};
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -40,7 +42,7 @@ struct Loaded {
 }
 
 /// What came of a changed plugin.
-enum Outcome {
+pub(super) enum Outcome {
     /// It is in use.
     InUse,
     /// The file is another one, and the plugin in it is the same.
@@ -52,7 +54,7 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn tell(&self, service: &str, plugin: &str) {
+    pub(super) fn tell(&self, service: &str, plugin: &str) {
         match self {
             Self::InUse => tracing::info!(service, plugin, "the scheduler's new version is in use"),
             Self::Same => {}
@@ -65,14 +67,14 @@ impl Outcome {
         }
     }
 
-    fn why(&self) -> Option<&String> {
+    pub(super) fn why(&self) -> Option<&String> {
         match self {
             Self::Refused(reason) | Self::Later(reason) => Some(reason),
             Self::InUse | Self::Same => None,
         }
     }
 
-    fn event(&self, PoolKey { service, family }: &PoolKey, plugin: &str) -> Option<Happening> {
+    pub(super) fn event(&self, PoolKey { service, family }: &PoolKey, plugin: &str) -> Option<Happening> {
         let (service, family, plugin) = (service.clone(), *family, plugin.to_owned());
         match (self, self.why().cloned()) {
             (Self::Same, _) => None,
@@ -155,6 +157,7 @@ impl Swaps {
 impl Engine {
     /// Exchanges what has been loaded, and once a second looks for what is to be.
     pub fn swap_plugins(&mut self, now: Instant) {
+        self.end_probations(now);
         if let Some(loaded) = self.swaps.take() {
             self.exchange(&loaded);
         }
@@ -223,22 +226,27 @@ impl Engine {
         if pool.plugin.hash() == plugin.hash() {
             return Outcome::Same;
         }
+        // One that does not work is nothing to come back to.
+        let worked = pool.works();
         let before = match pool.succeed(plugin, position) {
             Ok(before) => before,
             Err(reason) => return Outcome::Refused(reason),
         };
-        if let Err(error) = self.install_table(key, &before) {
-            if let Some(pool) = self.pools.get_mut(key) {
-                pool.take_back(before);
-            }
+        let installed = self.install_table(key, &before);
+        let Some(pool) = self.pools.get_mut(key) else {
+            return Outcome::Same;
+        };
+        if let Err(error) = installed {
+            pool.take_back(before);
             return Outcome::Later(crate::chain(&error));
         }
+        pool.former = worked.then(|| Former::new(before, pool.scheduler.failures(), Instant::now()));
         Outcome::InUse
     }
 
     /// Has the kernel hold a pool's new table. One that is used in another way than the one before needs another
     /// rule, too.
-    fn install_table(&mut self, key: &PoolKey, before: &Before) -> Result<(), ApplyError> {
+    pub(super) fn install_table(&mut self, key: &PoolKey, before: &Before) -> Result<(), ApplyError> {
         let same = |pool: &RunningPool| pool.table.dispatch == before.table.dispatch;
         if self.pools.get(key).is_some_and(same) {
             return self.refresh(key).map(drop);
@@ -259,12 +267,7 @@ fn load(catalog: Catalog, place: Place, version: Version) -> Option<Receiver<Loa
         // Nobody waits any more where the director is stopping.
         let _ = sender.send(loaded);
     };
-    let thread = thread::Builder::new()
-        .name("plugin-loader".into())
-        // Like the engine's: a plugin's own stack lies on it.
-        .stack_size(8 << 20)
-        .spawn(work);
-    match thread {
+    match plugin_thread("plugin-loader", work) {
         Ok(_) => Some(receiver),
         Err(error) => {
             tracing::error!(%error, "no thread to load a changed plugin");
@@ -273,49 +276,9 @@ fn load(catalog: Catalog, place: Place, version: Version) -> Option<Receiver<Loa
     }
 }
 
-/// A pool's plugin and table as they were.
-#[derive(Debug)]
-struct Before {
-    incumbent: Incumbent,
-    plugin: Plugin,
-    params: Vec<(String, String)>,
-    table: crate::dispatch::DispatchTable,
-}
-
 impl RunningPool {
     fn place(&self) -> Place {
         (self.director.plugin_dir.clone(), self.spec.plugin.clone())
-    }
-
-    /// Has a plugin take over if it takes the parameters and its first calls go well.
-    fn succeed(&mut self, plugin: &Plugin, position: Option<u64>) -> Result<Before, String> {
-        let params = plugin.check_params(&self.spec.params).map_err(|errors| {
-            errors
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("; ")
-        })?;
-        let (table, incumbent) = self
-            .scheduler
-            .succeed(plugin.clone(), params.clone())
-            .map_err(|error| error.to_string())?;
-        let plugin = std::mem::replace(&mut self.plugin, plugin.clone());
-        let params = std::mem::replace(&mut self.params, params);
-        // Whether plans follow the kernel's position depends on the plugin.
-        let table = self.aligned(table, position);
-        let table = std::mem::replace(&mut self.table, table);
-        Ok(Before {
-            incumbent,
-            plugin,
-            params,
-            table,
-        })
-    }
-
-    fn take_back(&mut self, before: Before) {
-        self.scheduler.put(before.incumbent);
-        (self.plugin, self.params, self.table) = (before.plugin, before.params, before.table);
     }
 }
 

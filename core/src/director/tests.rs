@@ -28,6 +28,7 @@ use crate::scheduler::{BackendId, Load};
 use crate::tc::TcState;
 
 mod persistence;
+mod probation;
 
 /// An engine, and everything around it that a test looks at.
 struct Bench {

@@ -1,6 +1,7 @@
 //! The plugin in use: its instance, what that has been told, and how often it failed.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::supervise::Supervision;
@@ -11,6 +12,8 @@ use crate::dispatch::{DispatchTable, smooth_round_robin};
 
 /// How many times what a table took the pause before the next one is, where only time passes.
 const RESPITE: u32 = 10;
+/// How often one that is new to a service is asked before it is used.
+const ROUNDS: u32 = 5;
 
 /// A service as it was when a table was last asked for.
 #[derive(Debug, Default)]
@@ -149,19 +152,38 @@ impl Incumbent {
         Ok(DispatchTable { dispatch, slots })
     }
 
-    /// The first calls, of which none may fail. One that decides for each connection does so once, in an instance of
-    /// its own: the one that stays does not hear of connections that never were.
+    /// The first calls, of which none may fail.
     pub(super) fn first_calls(&mut self, service: &mut Service) -> Result<DispatchTable, CallError> {
+        self.rehearse(service)?;
         let table = self.attempt(service)?;
-        if table.dispatch == Dispatch::Flow {
-            let mut probe = self.plugin.start(&self.params, self.seed)?;
-            probe.update(&service.candidates)?;
-            let nowhere = ([0, 0, 0, 0], 0).into();
-            probe.pick(&NewFlow::new(nowhere, nowhere, 0, 0))?;
-        }
         self.last = Some(table.clone());
         self.source = Some(Source::Plugin);
         Ok(table)
+    }
+
+    /// Some rounds of what a director asks, in an instance of its own: the one that stays does not hear of connections
+    /// that never were.
+    fn rehearse(&self, service: &Service) -> Result<(), CallError> {
+        let mut probe = self.plugin.start(&self.params, self.seed)?;
+        probe.interval()?;
+        probe.update(&service.candidates)?;
+        for round in 0..ROUNDS {
+            let mut loads = service.loads.clone();
+            loads.resize(service.candidates.len(), Load::default());
+            for load in &mut loads {
+                load.active = load.active.saturating_add(round);
+            }
+            probe.observe(&loads)?;
+            probe.observe_latency(&service.latencies())?;
+            if probe.dispatch() == Dispatch::Flow {
+                let ends = |host: u32| SocketAddr::from((Ipv4Addr::from_bits(host), 0));
+                probe.pick(&NewFlow::new(ends(round), ends(0), 0, 0))?;
+            } else {
+                probe.fill(service.slots)?;
+                probe.due()?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn pick(&mut self, service: &Service, flow: &NewFlow) -> Result<Option<BackendId>, CallError> {

@@ -278,11 +278,12 @@ impl Supervised {
         self.service.measured(latencies);
     }
 
-    /// Forgets all failures and starts the plugin anew: the operator's way out of a quarantine.
+    /// Forgets all failures and starts the plugin anew: the operator's way out of a quarantine, by `wvs reload`.
     pub fn reset(&mut self) {
         self.current.discard_instance();
         self.current.supervision.reset();
         self.current.last_error = None;
+        self.current.due = Some(Instant::now());
     }
 
     /// The plugin's table, if it may be asked and answers.
@@ -366,7 +367,7 @@ impl Supervised {
         if self.current.supervision.state() == State::Quarantined {
             tracing::error!(
                 plugin = self.plugin().name(),
-                "the scheduler failed too often and is not used any more, until its file changes or it is reset"
+                "the scheduler failed too often and is not used any more, until its file changes or `wvs reload` tries it again"
             );
         }
     }

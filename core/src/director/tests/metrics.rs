@@ -138,10 +138,13 @@ fn an_exchanged_plugin_goes_on_counting() {
     let mut stage = Stage::new(TURNS);
     let text = stage.text("mine").replace(
         "scheduler = \"mine\"",
-        "scheduler = { plugin = \"mine\", params = { fault = \"trap\", after = \"1\" } }",
+        "scheduler = { plugin = \"mine\", params = { fault = \"trap\", after = \"7\" } }",
     );
     stage.bench.apply(&text).unwrap();
-    stage.bench.engine.edit(&set_weight(11, 3)).unwrap();
+    // The eighth table is for a weight of 8.
+    for weight in 2..=8 {
+        stage.bench.engine.edit(&set_weight(11, weight)).unwrap();
+    }
     let labels = "service=\"web\",family=\"v4\",plugin=\"mine\"";
     let failures = format!("wvs_scheduler_failures_total{{{labels},kind=\"trap\"}}");
     let calls = format!("wvs_scheduler_calls_total{{{labels}}}");

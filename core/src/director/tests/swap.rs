@@ -13,7 +13,7 @@ use crate::scheduler::{BackendId, Dispatch, HashKey};
 pub(super) const TURNS: &str = include_str!("../../../tests/plugins/fault.wat");
 
 /// The same with a part exchanged.
-fn changed(from: &str, to: &str) -> String {
+pub(super) fn changed(from: &str, to: &str) -> String {
     assert!(TURNS.contains(from), "{from}");
     TURNS.replace(from, to)
 }
@@ -65,7 +65,7 @@ impl Stage {
     }
 
     /// A look at the files, a second after the one before.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         self.now += Duration::from_secs(1);
         self.bench.engine.swap_plugins(self.now);
     }
@@ -96,17 +96,17 @@ impl Stage {
         text.lines().filter(|line| line.contains("@slots-web")).collect()
     }
 
-    fn view(&self) -> SchedulerView {
+    pub(super) fn view(&self) -> SchedulerView {
         let (key, pool) = self.bench.engine.pools.first_key_value().unwrap();
         pool.view(key)
     }
 
-    fn refused(&self) -> Option<String> {
+    pub(super) fn refused(&self) -> Option<String> {
         self.view().refused
     }
 
     /// What was told last.
-    fn told(&self) -> Option<Happening> {
+    pub(super) fn told(&self) -> Option<Happening> {
         self.bench.engine.events.recent().pop().map(|event| event.what)
     }
 }
