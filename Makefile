@@ -45,8 +45,11 @@ fuzz: setup ## a million configurations; as root, a million packets through the 
 	sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -E'; \
 	WVS_FUZZ_CASES=1000000 $$sudo $(CARGO) test --workspace --test differential -- --nocapture
 
-faults: setup ## each fault of a plugin ten thousand times
+faults: setup ## each fault of a plugin ten thousand times; as root, also in a director with connections
 	WVS_FAULTS=10000 $(CARGO) test --release --workspace --test scheduler_siege -- --nocapture
+	$(CARGO) build --release --workspace --bins
+	sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -E'; \
+	WVS_BIN=target/release/wvs WVS_FAULTS=10000 $$sudo $(CARGO) test --release --workspace --test siege -- --nocapture
 
 plugins: ## build the schedulers to WebAssembly (they are kept in the repository)
 	plugins/build.sh

@@ -206,9 +206,9 @@ impl RunningPool {
         due
     }
 
-    /// Ends a quarantine: its scheduler is asked again, and soon.
+    /// Has a scheduler that failed be asked again soon, also if it is in quarantine.
     pub fn try_again(&mut self) {
-        if self.scheduler.status().state == State::Quarantined {
+        if self.scheduler.status().state != State::Running {
             self.scheduler.reset();
         }
     }

@@ -94,7 +94,7 @@ impl Engine {
         }
     }
 
-    /// Reads the director's file again, and tries schedulers that are in quarantine.
+    /// Reads the director's file again, and tries schedulers again that have failed.
     pub fn reload(&mut self, dry_run: bool) -> Result<Applied, ApplyError> {
         let name = self.config_file.display().to_string();
         match text_of(&self.config_file) {

@@ -1,5 +1,7 @@
 //! A version of a plugin that fails after it has taken over.
 
+use std::time::{Duration, Instant};
+
 use super::swap::{Stage, TURNS, changed, first};
 use super::{SchedulerHealth, set_weight};
 use crate::api::Happening;
@@ -69,4 +71,27 @@ fn one_that_fails_late_is_started_again_and_stays() {
     }
     assert!(stage.view().failures > 0);
     assert_eq!((stage.slots(), stage.refused()), (vec![1, 1, 1, 1], None));
+}
+
+#[test]
+fn a_reload_ends_a_quarantine() {
+    let mut stage = Stage::new(TURNS);
+    let faulty = "scheduler = { plugin = \"mine\", params = { fault = \"trap\", after = \"7\" } }";
+    let text = stage.text("mine").replace("scheduler = \"mine\"", faulty);
+    stage.bench.apply(&text).unwrap();
+    let pool = stage.bench.engine.pools.values_mut().next().unwrap();
+    let candidates = pool.candidates().to_vec();
+    for second in 0..60 {
+        let now = Instant::now() + Duration::from_secs(second);
+        pool.scheduler.table(&candidates, &[], 256, now);
+    }
+    assert_eq!(stage.view().health, SchedulerHealth::Quarantined { fallback: false });
+    let file = stage.bench.state.path().join("wvs.toml");
+    std::fs::write(&file, text).unwrap();
+    stage.bench.engine.config_file = file;
+    stage.bench.engine.reload(true).unwrap();
+    assert_eq!(stage.view().health, SchedulerHealth::Quarantined { fallback: false });
+    stage.bench.engine.reload(false).unwrap();
+    stage.bench.engine.reschedule(Instant::now());
+    assert_eq!(stage.view().health, SchedulerHealth::Running);
 }
