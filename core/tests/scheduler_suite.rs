@@ -48,7 +48,7 @@ fn expected_notes(name: &str) -> &'static [&'static str] {
 #[test]
 fn every_scheduler_that_is_built_in_holds_all() {
     for (name, bytes) in BUILTIN {
-        let proportional = ["rr", "sh", "wrr", "zone"].contains(&name).then_some(1);
+        let proportional = ["sh", "wrr", "zone"].contains(&name).then_some(1);
         let promises = Promises {
             proportional,
             ..Promises::default()

@@ -28,13 +28,22 @@ fn rr_serves_exact_thirds_in_turn() -> Result<()> {
     let (first, rest) = seen.split_at(3);
     assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), 3, "{seen:?}");
     assert!(rest.chunks(3).all(|turn| turn == first), "{seen:?}");
+
+    // Whatever the weights; only 0 is nothing.
+    stage.director.weigh("web", rs(1), 3)?;
+    stage.director.weigh("web", rs(2), 0)?;
+    let seen = sequence(&stage.client(), stage.web(), 20)?;
+    assert!(seen.chunks(2).all(|turn| turn == &seen[..2]), "{seen:?}");
+    let both: BTreeSet<&str> = seen.iter().map(String::as_str).collect();
+    assert_eq!(both, BTreeSet::from(["rs1", "rs3"]));
     Ok(())
 }
 
 #[test]
-fn rr_follows_weights_without_bursts() -> Result<()> {
-    let stage = Stage::up(Service::web().scheduler("rr").weights(&[3, 2, 1]))?;
+fn wrr_follows_weights_in_the_order_of_lvs() -> Result<()> {
+    let stage = Stage::up(Service::web().scheduler("wrr").weights(&[3, 2, 1]))?;
     let seen = sequence(&stage.client(), stage.web(), 60)?;
+    assert_eq!(seen[..6], ["rs1", "rs1", "rs2", "rs1", "rs2", "rs3"]);
     let count = |among: &[String], server: &str| among.iter().filter(|it| *it == server).count();
     assert_eq!(["rs1", "rs2", "rs3"].map(|rs| count(&seen[..6], rs)), [3, 2, 1], "{:?}", &seen[..6]);
     // Not rs1, rs1, rs1, rs2, rs2, rs3, at no place: whichever six follow each other, each server has its
@@ -304,7 +313,7 @@ fn datagrams_are_scheduled_as_connections_are() -> Result<()> {
             .zip([3, 2, 1])
             .map(|(n, weight)| Target::new(at(n)).weight(weight)),
     );
-    let stage = Stage::up(dns.clone().scheduler("rr"))?;
+    let stage = Stage::up(dns.clone().scheduler("wrr"))?;
     let seen = stage.client().ask_udp_many(stage.lab.vip(53), 24);
     assert_eq!(seen, Distribution::of(&[("rs1", 12), ("rs2", 8), ("rs3", 4)]));
     stage.director.reload_with(dns.scheduler("sh"))?;
