@@ -97,12 +97,12 @@ fn shares(homes: &Homes) -> BTreeMap<&str, usize> {
 #[test]
 fn sh_keeps_a_client_at_its_server() -> Result<()> {
     let sources = client_sources(200);
-    let web = Service::web().scheduler("sh").weights(&[1, 1, 2]);
+    let web = Service::web().weights(&[1, 1, 2]);
     let options = LabOptions {
         client_addresses: 200,
         ..LabOptions::default()
     };
-    let stage = Stage::with(options, web)?;
+    let stage = Stage::with(options, web.clone().scheduler("sh"))?;
     let home = stage.client().ask(stage.web())?.server;
     assert_eq!(stage.client().ask_many(stage.web(), 20), Distribution::of(&[(&home, 20)]));
 
@@ -136,6 +136,23 @@ fn sh_keeps_a_client_at_its_server() -> Result<()> {
         .director
         .ok(&["add", "backend", "web", &rs(1).to_string()])?;
     assert_eq!(stage.client().ask_from_each(&sources, stage.web()), before);
+
+    // Drained, it keeps its places: others stand in for it, or nobody does, and nobody else's clients move.
+    for (fallback, stands_in) in [("true", true), ("false", false)] {
+        let web = web.clone().scheduler_with("sh", &[("fallback", fallback)]);
+        stage.director.reload_with(web)?;
+        assert_eq!(stage.client().ask_from_each(&sources, stage.web()), before);
+        stage.director.drain("web", rs(1))?;
+        let after = stage.client().ask_from_each(&sources, stage.web());
+        for (client, home) in &before {
+            let now = after[client].as_deref();
+            match home.as_deref() {
+                Ok("rs1") if stands_in => assert!(matches!(now, Ok("rs2" | "rs3")), "{client}: {now:?}"),
+                Ok("rs1") => assert!(now.is_err(), "{client}: {now:?}"),
+                home => assert_eq!(now, home, "{client}"),
+            }
+        }
+    }
     Ok(())
 }
 

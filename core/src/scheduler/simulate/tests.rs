@@ -135,20 +135,22 @@ fn a_cycle_goes_on_where_it_was_and_shares_are_exact() {
 #[test]
 fn few_of_the_others_move_when_a_backend_goes() {
     let nobody = workload("1/s", 2, "exp:1s", "1", 1);
-    for (name, fails, leaves) in [
+    let none = (0.0, 0.0);
+    for (name, leaves, weightless) in [
         ("sh", (0.051, 0.091), (0.051, 0.091)),
-        ("dh", (0.051, 0.091), (0.051, 0.091)),
-        ("mh", (0.0, 0.0), (0.085, 0.11)),
-        ("rendezvous", (0.0, 0.0), (0.0, 0.0)),
+        ("dh", (0.051, 0.091), none),
+        ("mh", (0.085, 0.11), none),
+        ("rendezvous", none, none),
     ] {
         let plugin = plugin(name);
         let params = params(&plugin);
         for count in [3, 10, 20] {
             for (what, (average, most)) in [
-                ("down", fails),
-                ("drain", fails),
+                ("down", none),
+                ("drain", none),
+                ("full", none),
                 ("remove", leaves),
-                ("weight", leaves),
+                ("weight", weightless),
             ] {
                 let mut shares = Vec::new();
                 for backend in 1..=count {
