@@ -19,7 +19,7 @@ fn fixture(name: &str) -> String {
 
 #[test]
 fn a_scheduler_that_conforms_passes_in_every_format() {
-    let table = plugin(&["check", "rr", "--proportional", "1"]);
+    let table = plugin(&["check", "wrr", "--proportional", "1"]);
     assert_eq!((table.code, table.stderr.as_str()), (0, ""), "{table:?}");
     assert!(table.stdout.lines().all(|line| line.starts_with("ok  ")), "{table:?}");
     let json: Value = serde_json::from_str(&plugin(&["check", "mh", "-o", "json"]).stdout).unwrap();

@@ -146,7 +146,7 @@ fn what_cannot_be_simulated_is_refused_with_the_reason() {
 fn a_test_passes_or_shows_the_way_to_the_fault() {
     let text = shown(&[
         "test",
-        "rr",
+        "wrr",
         "--proportional",
         "1",
         "--no-starvation",

@@ -278,7 +278,7 @@ pub struct SchedulerSpec {
 impl Default for SchedulerSpec {
     fn default() -> Self {
         SchedulerSpec {
-            plugin: "rr".to_owned(),
+            plugin: "wrr".to_owned(),
             params: BTreeMap::new(),
         }
     }

@@ -28,24 +28,24 @@ fn shares(table: &[Option<BackendId>]) -> BTreeMap<Option<u16>, usize> {
 }
 
 #[test]
-fn rr_shares_by_weight() {
-    let mut rr = start("rr", &[]);
-    assert_eq!(rr.dispatch(), Dispatch::Cycle);
-    assert!(!rr.wants_load());
+fn wrr_shares_by_weight_and_rr_alike() {
     let mut draining = backend(4, 9);
     draining.draining = true;
-    rr.update(&[
+    let backends = [
         backend(1, 5),
         backend(2, 1),
         backend(3, 0),
         draining,
         backend(5, 2),
-    ])
-    .unwrap();
-    assert_eq!(
-        shares(&rr.fill(256).unwrap()),
-        BTreeMap::from([(Some(1), 160), (Some(2), 32), (Some(5), 64)])
-    );
+    ];
+    for (name, expected) in [("wrr", [160, 32, 64]), ("rr", [86, 85, 85])] {
+        let mut turns = start(name, &[]);
+        assert_eq!(turns.dispatch(), Dispatch::Cycle);
+        assert!(!turns.wants_load());
+        turns.update(&backends).unwrap();
+        let expected = [1, 2, 5].map(Some).into_iter().zip(expected);
+        assert_eq!(shares(&turns.fill(256).unwrap()), expected.collect(), "{name}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use wvs_core::scheduler::conform::{Finding, Promises, Verdict, check};
 use wvs_core::scheduler::{BUILTIN, Limits, PluginHost};
 
 /// Those whose shares follow the weights, rounded.
-const PROPORTIONAL: [&str; 4] = ["rr", "sh", "wrr", "zone"];
+const PROPORTIONAL: [&str; 3] = ["sh", "wrr", "zone"];
 
 fn examine(bytes: &[u8], given: &[(&str, &str)], promises: Promises) -> Vec<Finding> {
     let plugin = PluginHost::new(Limits::default())

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::{Backend, NO_BACKEND, apportion};
+use crate::{Backend, NO_BACKEND, Param, ParamKind, apportion};
 
 /// Scatters a number over all 32 bits; every input has its own output.
 #[must_use]
@@ -16,19 +16,61 @@ pub fn mix(mut x: u32) -> u32 {
     x ^ (x >> 16)
 }
 
-/// A table in which each usable backend has its share by weight, rounded, and whose slots stay
-/// with their backend when others come and go.
+/// Whether the clients of a backend that takes no connections go to others: LVS's `sh-fallback` and `mh-fallback`.
+///
+/// Read it with [`Params::boolean`](crate::Params::boolean), for [`fill_by_hash`] and [`stand_in`].
+pub const FALLBACK: Param = Param {
+    key: "fallback",
+    kind: ParamKind::Boolean,
+    default: "true",
+    help: "clients of a backend that takes no connections go to others until it does; else they are refused",
+};
+
+/// A table in which each backend that has a weight has its share of the places, rounded, and whose places stay with
+/// their backend when others come and go.
 ///
 /// This is [`rendezvous`], whose shares are proportional only on average (off by a tenth with 3
 /// backends in 256 slots); backends above their share then give their weakest slots to those below.
 /// When a backend leaves, its slots move, and of the others 1 % (10 backends in 4096 slots) to
 /// 6 % (3 of unequal weights in 256).
 ///
-/// Ids and the order of the list have no influence: directors that number their backends
+/// Whoever drains, is down or overloaded keeps its places, and with a `fallback` others [stand in](stand_in): so no
+/// other client moves. Ids and the order of the list have no influence: directors that number their backends
 /// differently still agree.
 #[must_use]
-pub fn fill_by_hash(backends: &[Backend], slots: u32) -> Vec<u32> {
-    fill(backends, slots, negative_log2, settle)
+pub fn fill_by_hash(backends: &[Backend], slots: u32, fallback: bool) -> Vec<u32> {
+    let mut listed = by_identity(backends);
+    listed.retain(|backend| backend.weight > 0);
+    let contenders: Vec<Contender> = listed.iter().map(Contender::new).collect();
+    let mut places = draw(&contenders, slots, negative_log2);
+    if !contenders.is_empty() {
+        settle(&contenders, &mut places);
+    }
+    stand_in(&listed, places, fallback)
+}
+
+/// Makes a table of places, each of which is an index into backends that are listed [by identity](by_identity).
+///
+/// Where a place's backend is not [usable](Backend::usable) the entry is [`NO_BACKEND`], or with a `fallback` that of
+/// the usable ones which is best for this slot by [`rendezvous`]. So a client only moves if its own backend goes, also
+/// when another one is away already.
+#[must_use]
+pub fn stand_in(backends: &[Backend], places: Vec<u32>, fallback: bool) -> Vec<u32> {
+    let contenders: Vec<Contender> = backends
+        .iter()
+        .filter(|backend| fallback && backend.usable())
+        .map(Contender::new)
+        .collect();
+    let mut table = places;
+    for (slot, entry) in (0..).zip(&mut table) {
+        let own = backends.get(*entry as usize).filter(|own| own.usable());
+        *entry = match own {
+            Some(own) => own.id,
+            None if contenders.is_empty() => NO_BACKEND,
+            None => contenders[best(&contenders, slot, negative_log2_closely, |_| true)].id,
+        };
+    }
+    table
 }
 
 /// Weighted rendezvous: in each slot every usable backend has a number made from the slot and its
@@ -39,31 +81,21 @@ pub fn fill_by_hash(backends: &[Backend], slots: u32) -> Vec<u32> {
 /// some √n more or less. Ids and the order of the list have no influence.
 #[must_use]
 pub fn rendezvous(backends: &[Backend], slots: u32) -> Vec<u32> {
-    fill(backends, slots, negative_log2_closely, |_, _| {})
+    let mut usable = by_identity(backends);
+    usable.retain(Backend::usable);
+    let contenders: Vec<Contender> = usable.iter().map(Contender::new).collect();
+    let places = draw(&contenders, slots, negative_log2_closely);
+    stand_in(&usable, places, false)
 }
 
-fn fill(
-    backends: &[Backend],
-    slots: u32,
-    log: impl Fn(u32) -> u32,
-    settle: impl FnOnce(&[Contender], &mut [u32]),
-) -> Vec<u32> {
-    let contenders: Vec<Contender> = by_identity(backends)
-        .iter()
-        .filter(|backend| backend.usable())
-        .map(Contender::new)
-        .collect();
+/// Who is best for each slot; [`NO_BACKEND`] if nobody is there.
+fn draw(contenders: &[Contender], slots: u32, log: impl Fn(u32) -> u32) -> Vec<u32> {
     if contenders.is_empty() {
         return vec![NO_BACKEND; slots as usize];
     }
-    let mut owners: Vec<u32> = (0..slots)
-        .map(|slot| best(&contenders, slot, &log, |_| true) as u32)
-        .collect();
-    settle(&contenders, &mut owners);
-    for owner in &mut owners {
-        *owner = contenders[*owner as usize].id;
-    }
-    owners
+    (0..slots)
+        .map(|slot| best(contenders, slot, &log, |_| true) as u32)
+        .collect()
 }
 
 /// The backends in an order that every director has: by address and port.

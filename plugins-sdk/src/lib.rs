@@ -72,7 +72,7 @@ pub mod testing;
 
 pub use bindings::{Address, Backend, BackendState, Dispatch, Flow, HashKey};
 pub use destinations::Destinations;
-pub use hash::{by_identity, fill_by_hash, mix, rendezvous};
+pub use hash::{FALLBACK, by_identity, fill_by_hash, mix, rendezvous, stand_in};
 pub use interleave::{apportion, greatest_common_divisor, interleave, scale};
 pub use lookahead::{ACTIVE, Cost, Counted, Counts, look_ahead};
 pub use params::{About, Param, ParamKind, Params};

@@ -137,13 +137,11 @@ struct Level {
 }
 
 impl Level {
-    /// Of two that cost the same, the heavier; of two that weigh the same, the earlier.
+    /// Of two that cost the same, the first in the list, as with LVS.
     fn is_before(&self, other: &Self) -> bool {
         let (mine, theirs) = self.cost.products(&other.cost);
-        let (heavier, lighter) = (self.cost.weight, other.cost.weight);
         // Without branches: which way one goes is as good as random.
-        (mine < theirs)
-            | ((mine == theirs) & ((heavier > lighter) | ((heavier == lighter) & (self.index < other.index))))
+        (mine < theirs) | ((mine == theirs) & (self.index < other.index))
     }
 }
 

@@ -27,7 +27,7 @@ fn losing_a_backend_moves_few_other_slots() {
     for (count, slots, limit) in [(3, 256, 2), (10, 256, 5), (10, 4096, 2), (100, 4096, 4)] {
         let weights: Vec<u32> = (0..count).map(|n| 1 + n % 3).collect();
         let all = backends(&weights);
-        let before = fill_by_hash(&all, slots);
+        let before = fill_by_hash(&all, slots, true);
         let mut total = 0;
         // Ten of them are enough to go by.
         for gone in all.iter().take(10) {
@@ -36,7 +36,7 @@ fn losing_a_backend_moves_few_other_slots() {
                 .filter(|backend| backend.id != gone.id)
                 .copied()
                 .collect();
-            total += moved(&before, &fill_by_hash(&rest, slots), gone.id);
+            total += moved(&before, &fill_by_hash(&rest, slots, true), gone.id);
         }
         let percent = 100.0 * total as f64 / (f64::from(count.min(10)) * f64::from(slots));
         assert!(percent < f64::from(limit), "{count} backends, {slots} slots: {percent} %");
@@ -49,9 +49,9 @@ fn nobody_usable_means_empty_slots() {
         Backend::sample(1).weight(0),
         Backend::sample(2).state(BackendState::DOWN),
     ];
-    assert_eq!(fill_by_hash(&all, 3), [NO_BACKEND; 3]);
-    assert_eq!(fill_by_hash(&[], 2), [NO_BACKEND; 2]);
-    assert!(fill_by_hash(&backends(&[1]), 0).is_empty());
+    assert_eq!(fill_by_hash(&all, 3, true), [NO_BACKEND; 3]);
+    assert_eq!(fill_by_hash(&[], 2, true), [NO_BACKEND; 2]);
+    assert!(fill_by_hash(&backends(&[1]), 0, true).is_empty());
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn two_backends_of_one_address_both_get_their_share() {
         },
     ];
     assert_eq!(
-        shares(&fill_by_hash(&twins, 10))
+        shares(&fill_by_hash(&twins, 10, true))
             .into_values()
             .collect::<Vec<_>>(),
         [5, 5]
@@ -75,7 +75,7 @@ fn two_backends_of_one_address_both_get_their_share() {
 /// moves clients, so it must not happen unnoticed.
 #[test]
 fn the_table_is_what_it_always_was() {
-    let table = fill_by_hash(&backends(&[1, 2, 3]), 24);
+    let table = fill_by_hash(&backends(&[1, 2, 3]), 24, true);
     assert_eq!(
         table,
         [
@@ -89,7 +89,7 @@ proptest! {
     fn shares_follow_the_weights(weights in prop::collection::vec(0_u32..50, 1..12), slots in 1_u32..600) {
         prop_assume!(weights.iter().any(|&weight| weight > 0));
         let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
-        let found = shares(&fill_by_hash(&backends(&weights), slots));
+        let found = shares(&fill_by_hash(&backends(&weights), slots, true));
         prop_assert_eq!(found.values().sum::<usize>(), slots as usize);
         for (weight, id) in weights.iter().zip(1_u32..) {
             let share = found.get(&id).copied().unwrap_or(0) as u64;
@@ -106,8 +106,8 @@ proptest! {
             ours.iter().map(|backend| Backend { id: 1000 - backend.id, ..*backend }).collect();
         let turn = turn % theirs.len();
         theirs.rotate_left(turn);
-        let renumbered: Vec<u32> = fill_by_hash(&theirs, 128).iter().map(|id| 1000 - id).collect();
-        prop_assert_eq!(fill_by_hash(&ours, 128), renumbered);
+        let renumbered: Vec<u32> = fill_by_hash(&theirs, 128, true).iter().map(|id| 1000 - id).collect();
+        prop_assert_eq!(fill_by_hash(&ours, 128, true), renumbered);
         prop_assert_eq!(apportion(&weights, 128).iter().sum::<u32>(), 128);
     }
 }

@@ -46,9 +46,11 @@ impl Load {
 fn two_configs() -> [Config; 2] {
     let other = Service::new("other", &["tcp://10.0.0.101:80"]).backend(rs(4));
     [
-        Service::web().into(),
+        Service::web().scheduler("wrr").into(),
         Config::of([
-            Service::web().only([Target::new(rs(1)).weight(3), rs(2).into(), rs(4).into()]),
+            Service::web()
+                .scheduler("wrr")
+                .only([Target::new(rs(1)).weight(3), rs(2).into(), rs(4).into()]),
             other,
         ]),
     ]
@@ -140,7 +142,7 @@ fn plan(applied: &Value) -> Vec<&str> {
 
 #[test]
 fn a_weight_changes_slots_and_nothing_else() -> Result<()> {
-    let web = Service::web_of_both_families();
+    let web = Service::web_of_both_families().scheduler("wrr");
     let stage = Stage::up(web.clone())?;
     let rules = || {
         stage
@@ -172,7 +174,9 @@ fn a_weight_changes_slots_and_nothing_else() -> Result<()> {
 fn a_change_of_one_service_leaves_the_others_alone() -> Result<()> {
     let other = |weight| {
         let backends = [Target::new(rs(1)).weight(weight), Target::new(rs(2))];
-        Service::new("other", &["tcp://10.0.0.101:80"]).backends(backends)
+        Service::new("other", &["tcp://10.0.0.101:80"])
+            .scheduler("wrr")
+            .backends(backends)
     };
     let stage = Stage::up(Config::of([Service::web(), other(1)]))?;
     let applied = stage

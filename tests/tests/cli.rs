@@ -93,11 +93,12 @@ fn shape(value: &Value) -> Value {
 
 #[test]
 fn a_difference_is_shown_and_then_gone() -> Result<()> {
-    let stage = Stage::up(Service::web())?;
+    let web = Service::web().scheduler("wrr");
+    let stage = Stage::up(web.clone())?;
     let same = stage.director.says(&["diff"])?;
     assert_eq!((same.code, same.stdout.trim()), (0, ""), "{same:?}");
     let other = Service::new("other", &["tcp://10.0.0.101:80"]).backend(rs(1));
-    let config = Config::of([Service::web().weights(&[3, 2, 1]), other]);
+    let config = Config::of([web.weights(&[3, 2, 1]), other]);
     let (commits, table) = (stage.director.number("commits")?, stage.ns().table("-a ip wvs")?);
 
     let from_stdin: Said = stage
@@ -148,6 +149,8 @@ fn services_are_added_and_removed() -> Result<()> {
         "tcp://10.0.0.100:80",
         "--manage-vip",
         "eth0",
+        "--scheduler",
+        "wrr",
     ];
     stage
         .director
@@ -250,7 +253,7 @@ fn a_reader_that_goes_away_is_no_failure() -> Result<()> {
 
 #[test]
 fn quiet_is_quiet_and_data_is_data() -> Result<()> {
-    let stage = Stage::up(Service::web())?;
+    let stage = Stage::up(Service::web().scheduler("wrr"))?;
     let (address, said) = (rs(1).to_string(), |arguments: &[&str]| stage.director.says(arguments));
     let weighed = said(&["weight", "web", &address, "2"])?;
     assert!(weighed.stdout.is_empty() && !weighed.stderr.is_empty(), "{weighed:?}");

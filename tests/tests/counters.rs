@@ -207,7 +207,7 @@ fn the_counters_of_services_are_those_of_their_backends() -> Result<()> {
 
 #[test]
 fn active_and_inactive_connections_are_told_apart() -> Result<()> {
-    let web = Service::web().weights(&[3, 2, 1]);
+    let web = Service::web().scheduler("wrr").weights(&[3, 2, 1]);
     let stage = Stage::up(web)?;
     let flows = LongLived::open(&stage.client(), stage.web(), 60)?;
     let opened = flows.report().opened;

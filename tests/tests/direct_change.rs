@@ -83,7 +83,7 @@ fn a_hundred_reloads_break_nothing_of_tunnels() -> Result<()> {
 }
 
 fn a_hundred_reloads_break_nothing(forward: &str) -> Result<()> {
-    let web = Service::direct(forward);
+    let web = Service::direct(forward).scheduler("wrr");
     let other = Service::new("other", &["tcp://10.0.0.101:80"])
         .forward(forward)
         .backend(backend(4));

@@ -64,11 +64,11 @@ fn datagrams_in_both_families_whole_and_in_fragments() -> Result<()> {
 }
 
 #[test]
-fn rr_follows_weights() -> Result<()> {
+fn wrr_follows_weights() -> Result<()> {
     let weighted = (1..=3)
         .zip([3, 2, 1])
         .map(|(n, weight)| Target::new(backend(n)).weight(weight));
-    let stage = up(web().scheduler("rr").only(weighted))?;
+    let stage = up(web().scheduler("wrr").only(weighted))?;
     let seen = stage.client().ask_many(stage.web(), 60);
     assert_eq!(seen.failed(), 0, "{seen}");
     for (server, share) in [("rs1", 30), ("rs2", 20), ("rs3", 10_usize)] {

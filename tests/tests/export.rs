@@ -14,6 +14,7 @@ fn everything() -> Config {
     Config::of([
         Service::web_of_both_families()
             .reject_other_ports()
+            .scheduler("wrr")
             .backend(Target::new(rs(4)).weight(7))
             .backend(Target::new(rs(5)).drained())
             .backend(Target::new(rs(6)).weight(0)),

@@ -30,7 +30,7 @@ fn what_is_said_of_a_packet_is_what_becomes_of_it() -> Result<()> {
         client_addresses: 12,
         ..LabOptions::default()
     };
-    let stage = Stage::with(options, Service::web().scheduler("rr").weights(&[3, 2, 1]))?;
+    let stage = Stage::with(options, Service::web().scheduler("wrr").weights(&[3, 2, 1]))?;
     let to = stage.web().to_string();
     for turn in 0..12 {
         let said = explain(&stage, "10.0.0.10:40000", &to)?;
@@ -83,7 +83,7 @@ fn a_known_connection_and_a_refused_one_are_told_apart() -> Result<()> {
 /// Whoever does not read loses the oldest and learns how many; nobody waits, and no memory grows for it.
 #[test]
 fn a_reader_that_sleeps_is_told_what_it_missed() -> Result<()> {
-    let stage = Stage::with(LabOptions::one_arm(), Service::direct("dr"))?;
+    let stage = Stage::with(LabOptions::one_arm(), Service::direct("dr").scheduler("wrr"))?;
     let mut command = stage.director.command();
     command.args(["events", "-f", "-o", "json", "--sample", "1"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
@@ -161,7 +161,7 @@ impl Drop for Followed {
 
 #[test]
 fn events_come_while_they_happen_and_end_with_the_director() -> Result<()> {
-    let mut stage = Stage::up(Service::web())?;
+    let mut stage = Stage::up(Service::web().scheduler("wrr"))?;
     let mut followed = Followed::start(&stage, &[])?;
     // That of the start is among the last ones.
     assert_eq!(followed.next("applied")?["edit"], false);

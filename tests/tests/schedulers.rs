@@ -28,13 +28,22 @@ fn rr_serves_exact_thirds_in_turn() -> Result<()> {
     let (first, rest) = seen.split_at(3);
     assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), 3, "{seen:?}");
     assert!(rest.chunks(3).all(|turn| turn == first), "{seen:?}");
+
+    // Whatever the weights; only 0 is nothing.
+    stage.director.weigh("web", rs(1), 3)?;
+    stage.director.weigh("web", rs(2), 0)?;
+    let seen = sequence(&stage.client(), stage.web(), 20)?;
+    assert!(seen.chunks(2).all(|turn| turn == &seen[..2]), "{seen:?}");
+    let both: BTreeSet<&str> = seen.iter().map(String::as_str).collect();
+    assert_eq!(both, BTreeSet::from(["rs1", "rs3"]));
     Ok(())
 }
 
 #[test]
-fn rr_follows_weights_without_bursts() -> Result<()> {
-    let stage = Stage::up(Service::web().scheduler("rr").weights(&[3, 2, 1]))?;
+fn wrr_follows_weights_in_the_order_of_lvs() -> Result<()> {
+    let stage = Stage::up(Service::web().scheduler("wrr").weights(&[3, 2, 1]))?;
     let seen = sequence(&stage.client(), stage.web(), 60)?;
+    assert_eq!(seen[..6], ["rs1", "rs1", "rs2", "rs1", "rs2", "rs3"]);
     let count = |among: &[String], server: &str| among.iter().filter(|it| *it == server).count();
     assert_eq!(["rs1", "rs2", "rs3"].map(|rs| count(&seen[..6], rs)), [3, 2, 1], "{:?}", &seen[..6]);
     // Not rs1, rs1, rs1, rs2, rs2, rs3, at no place: whichever six follow each other, each server has its
@@ -88,12 +97,12 @@ fn shares(homes: &Homes) -> BTreeMap<&str, usize> {
 #[test]
 fn sh_keeps_a_client_at_its_server() -> Result<()> {
     let sources = client_sources(200);
-    let web = Service::web().scheduler("sh").weights(&[1, 1, 2]);
+    let web = Service::web().weights(&[1, 1, 2]);
     let options = LabOptions {
         client_addresses: 200,
         ..LabOptions::default()
     };
-    let stage = Stage::with(options, web)?;
+    let stage = Stage::with(options, web.clone().scheduler("sh"))?;
     let home = stage.client().ask(stage.web())?.server;
     assert_eq!(stage.client().ask_many(stage.web(), 20), Distribution::of(&[(&home, 20)]));
 
@@ -127,6 +136,23 @@ fn sh_keeps_a_client_at_its_server() -> Result<()> {
         .director
         .ok(&["add", "backend", "web", &rs(1).to_string()])?;
     assert_eq!(stage.client().ask_from_each(&sources, stage.web()), before);
+
+    // Drained, it keeps its places: others stand in for it, or nobody does, and nobody else's clients move.
+    for (fallback, stands_in) in [("true", true), ("false", false)] {
+        let web = web.clone().scheduler_with("sh", &[("fallback", fallback)]);
+        stage.director.reload_with(web)?;
+        assert_eq!(stage.client().ask_from_each(&sources, stage.web()), before);
+        stage.director.drain("web", rs(1))?;
+        let after = stage.client().ask_from_each(&sources, stage.web());
+        for (client, home) in &before {
+            let now = after[client].as_deref();
+            match home.as_deref() {
+                Ok("rs1") if stands_in => assert!(matches!(now, Ok("rs2" | "rs3")), "{client}: {now:?}"),
+                Ok("rs1") => assert!(now.is_err(), "{client}: {now:?}"),
+                home => assert_eq!(now, home, "{client}"),
+            }
+        }
+    }
     Ok(())
 }
 
@@ -304,7 +330,7 @@ fn datagrams_are_scheduled_as_connections_are() -> Result<()> {
             .zip([3, 2, 1])
             .map(|(n, weight)| Target::new(at(n)).weight(weight)),
     );
-    let stage = Stage::up(dns.clone().scheduler("rr"))?;
+    let stage = Stage::up(dns.clone().scheduler("wrr"))?;
     let seen = stage.client().ask_udp_many(stage.lab.vip(53), 24);
     assert_eq!(seen, Distribution::of(&[("rs1", 12), ("rs2", 8), ("rs3", 4)]));
     stage.director.reload_with(dns.scheduler("sh"))?;

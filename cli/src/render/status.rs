@@ -119,7 +119,7 @@ fn schedulers(schedulers: &[SchedulerView], paint: Paint) -> String {
 pub(super) fn health(health: &SchedulerHealth) -> (String, Tone) {
     let instead = |fallback: &bool| {
         if *fallback {
-            ", built-in rr serves"
+            ", built-in round robin serves"
         } else {
             ", last table serves"
         }

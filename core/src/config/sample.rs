@@ -70,7 +70,8 @@ listen = ["tcp://192.0.2.100:80,443", "tcp://[2001:db8::100]:80,443"]
 [[service.backend]]
 # The real server. Without a port it gets the client's.
 address = "198.51.100.11"
-# Its share of the connections. 0 takes no new ones and keeps those it has.
+# Its share of the connections, where the scheduler goes by weight: rr does not. 0 takes no new ones, whatever the
+# scheduler, and keeps those it has.
 #weight = {weight}
 # Take no new connections, whatever the weight.
 #drain = false

@@ -72,10 +72,12 @@ impl World {
                 let states = [
                     BackendState::empty(),
                     BackendState::empty(),
+                    BackendState::empty(),
                     BackendState::DRAINING,
+                    BackendState::DOWN,
                     BackendState::OVERLOADED,
                 ];
-                self.backends[index].state = states[self.below(4) as usize];
+                self.backends[index].state = states[self.below(6) as usize];
                 self.news = true;
             }
             6 | 7 => self.active[index] += self.below(9),

@@ -3,34 +3,45 @@
 //! For caches behind a service of many addresses, such as one by firewall mark.
 #![forbid(unsafe_code)]
 
-use wvs_plugin::{About, Backend, Dispatch, HashKey, Params, Scheduler, fill_by_hash};
+use wvs_plugin::{
+    About, Backend, BackendState, Dispatch, FALLBACK, HashKey, Params, Scheduler, fill_by_hash,
+};
 
 /// The destination hashing scheduler.
 #[derive(Debug, Default)]
-pub struct DestinationHash(Vec<Backend>);
+pub struct DestinationHash {
+    backends: Vec<Backend>,
+    fallback: bool,
+}
 
 impl Scheduler for DestinationHash {
     const ABOUT: About = About {
         name: "dh",
         version: env!("CARGO_PKG_VERSION"),
-        summary: "hash of the address that is asked for; all backends have equal shares, unless their weight is 0",
-        params: &[],
+        summary: "hash of the address that is asked for; all backends have equal shares, whatever their weights",
+        params: &[FALLBACK],
     };
 
-    fn configure(_: &Params) -> Result<(Self, Dispatch), String> {
-        Ok((Self::default(), Dispatch::Hash(HashKey::Destination)))
+    fn configure(params: &Params) -> Result<(Self, Dispatch), String> {
+        let scheduler = Self {
+            backends: Vec::new(),
+            fallback: params.boolean(FALLBACK.key)?,
+        };
+        Ok((scheduler, Dispatch::Hash(HashKey::Destination)))
     }
 
+    /// As in LVS, weight 0 is looked at only where a client comes: it takes nobody, and keeps its places.
     fn update(&mut self, backends: &[Backend]) -> Result<(), String> {
-        self.0 = backends
-            .iter()
-            .map(|backend| backend.weight(backend.weight.min(1)))
-            .collect();
+        let alike = |backend: &Backend| match backend.weight {
+            0 => backend.weight(1).state(backend.state | BackendState::DRAINING),
+            _ => backend.weight(1),
+        };
+        self.backends = backends.iter().map(alike).collect();
         Ok(())
     }
 
     fn fill(&mut self, slots: u32) -> Result<Vec<u32>, String> {
-        Ok(fill_by_hash(&self.0, slots))
+        Ok(fill_by_hash(&self.backends, slots, self.fallback))
     }
 }
 

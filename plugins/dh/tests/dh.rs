@@ -1,42 +1,50 @@
-//! Destination hashing, natively.
-#![allow(clippy::unwrap_used)]
+//! Destination hashing, natively, against its definition.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../../../plugins-sdk/tests/models/hashing.rs"]
+mod hashing;
 
 use wvs_plugin::testing::{World, configure, shares};
-use wvs_plugin::{Backend, Dispatch, HashKey, NO_BACKEND, Scheduler};
+use wvs_plugin::{Backend, BackendState, Dispatch, HashKey, NO_BACKEND, Scheduler};
 use wvs_plugin_dh::DestinationHash;
 
-fn fill(backends: &[Backend], slots: u32) -> Vec<u32> {
-    let (mut dh, dispatch) = configure::<DestinationHash>(&[]).unwrap();
+fn start(fallback: bool) -> DestinationHash {
+    let given = [("fallback", if fallback { "true" } else { "false" })];
+    let (dh, dispatch) = configure::<DestinationHash>(&given).unwrap();
     assert!(matches!(dispatch, Dispatch::Hash(HashKey::Destination)));
+    dh
+}
+
+fn fill(backends: &[Backend], slots: u32) -> Vec<u32> {
+    let mut dh = start(true);
     dh.update(backends).unwrap();
     dh.fill(slots).unwrap()
 }
 
-/// Whatever happens, each usable backend has an equal share; ids, weights and order do not matter; and
-/// nothing that happened before does.
+/// All that are listed have equal places, whatever their weights; and directors agree, whatever their ids and order.
 #[test]
-fn ten_thousand_services_are_shared_out_equally() {
+fn ten_thousand_services_are_as_defined() {
     for seed in 0..10_000 {
         let mut world = World::new(seed);
-        let (mut dh, _) = configure::<DestinationHash>(&[]).unwrap();
+        let mut dh = [true, false].map(|fallback| (fallback, start(fallback)));
         for _ in 0..4 {
             world.step();
-            world.tell(&mut dh);
             let slots = 1 + world.below(40);
-            let table = dh.fill(slots).unwrap();
-            assert_eq!(table.len(), slots as usize);
-            let usable: Vec<u32> = world
-                .backends
-                .iter()
-                .filter(|known| known.usable())
-                .map(|known| known.id)
-                .collect();
-            let found = shares(&table);
-            assert_eq!(found.values().sum::<usize>(), if usable.is_empty() { 0 } else { slots as usize });
-            for id in &usable {
-                let (share, count) = (found.get(id).copied().unwrap_or(0), usable.len());
-                assert!(share >= slots as usize / count, "{world:?}: {table:?}");
-                assert!(share <= (slots as usize).div_ceil(count), "{world:?}: {table:?}");
+            let mut listed = hashing::sorted(&world.backends);
+            let weightless = listed.iter_mut().filter(|backend| backend.weight == 0);
+            weightless.for_each(|backend| backend.state = BackendState::DOWN);
+            listed.iter_mut().for_each(|backend| backend.weight = 1);
+            let places = hashing::places(&listed, slots);
+            let own = shares(&places);
+            for known in &listed {
+                let share = own.get(&known.id).copied().unwrap_or(0);
+                let due = slots as usize / listed.len();
+                assert!((due..=due + 1).contains(&share), "{world:?}: {places:?}");
+            }
+            for (fallback, dh) in &mut dh {
+                dh.update(&world.backends).unwrap();
+                let expected = hashing::served(places.clone(), &listed, *fallback);
+                assert_eq!(dh.fill(slots).unwrap(), expected, "{world:?}");
             }
             let mut other: Vec<Backend> = world.backends.clone();
             other.reverse();
@@ -45,24 +53,18 @@ fn ten_thousand_services_are_shared_out_equally() {
                 backend.weight *= 1 + backend.id % 3;
             }
             let renumbered = |id: u32| if id == NO_BACKEND { id } else { 1000 - id };
-            assert_eq!(
-                fill(&other, slots)
-                    .into_iter()
-                    .map(renumbered)
-                    .collect::<Vec<_>>(),
-                table
-            );
+            let theirs: Vec<u32> = fill(&other, slots).into_iter().map(renumbered).collect();
+            assert_eq!(theirs, hashing::served(places, &listed, true));
         }
     }
 }
 
 #[test]
+fn whoever_goes_moves_nobody_else() {
+    hashing::nobody_else_moves::<DestinationHash>(true);
+}
+
+#[test]
 fn losing_a_backend_moves_few_others() {
-    let all: Vec<Backend> = (1..=10).map(Backend::sample).collect();
-    let (before, after) = (fill(&all, 256), fill(&all[1..], 256));
-    let moved = before
-        .iter()
-        .zip(&after)
-        .filter(|(before, after)| **before != 1 && before != after);
-    assert!(moved.count() < 256 * 5 / 100);
+    hashing::few_others_move::<DestinationHash>((5.1, 9.1), (0.0, 0.0));
 }

@@ -1,7 +1,11 @@
 //! Least connection, natively, against LVS's rule done pick by pick.
 #![allow(clippy::unwrap_used)]
 
-use wvs_plugin::testing::{World, configure};
+#[path = "../../../plugins-sdk/tests/models/counting.rs"]
+mod counting;
+
+use counting::Rule;
+use wvs_plugin::testing::configure;
 use wvs_plugin::{Backend, CountingScheduler, NO_BACKEND, Scheduler};
 use wvs_plugin_lc::LeastConnection;
 
@@ -36,49 +40,11 @@ fn counts_at_the_edge_do_not_overflow() {
 }
 
 #[test]
-fn ten_thousand_services_end_where_lvs_does() {
-    for seed in 0..10_000 {
-        let mut world = World::new(seed);
-        let (mut lc, _) = configure::<LeastConnection>(&[]).unwrap();
-        for _ in 0..6 {
-            world.step();
-            world.tell_load(&mut lc);
-            let slots = world.below(60);
-            check(&world, &lc.fill(slots).unwrap(), slots);
-        }
-    }
-}
-
-/// While anybody has fewer connections than the fullest, every pick is LVS's. After that the plan may
-/// take another way, but at any time each server has what LVS gave it, within two connections.
-fn check(world: &World, table: &[u32], slots: u32) {
-    assert_eq!(table.len(), slots as usize);
-    let overhead = |index: usize| u64::from(world.active[index]) * 256 + u64::from(world.inactive[index]);
-    let usable: Vec<usize> = (0..world.backends.len())
-        .filter(|&index| world.backends[index].usable())
-        .collect();
-    let mut planned: Vec<u64> = usable.iter().map(|&index| overhead(index)).collect();
-    let mut exact = planned.clone();
-    let fullest = planned.iter().copied().max();
-    for &id in table {
-        let Some(fullest) = fullest else {
-            assert_eq!(id, NO_BACKEND);
-            continue;
-        };
-        let picked = usable
-            .iter()
-            .position(|&index| world.backends[index].id == id)
-            .unwrap();
-        let least = *planned.iter().min().unwrap();
-        if least < fullest && planned == exact {
-            assert_eq!(planned[picked], least, "{world:?}: {table:?}");
-        }
-        planned[picked] += 256;
-        let first = exact
-            .iter()
-            .position(|&load| load == *exact.iter().min().unwrap())
-            .unwrap();
-        exact[first] += 256;
-        assert!(planned.iter().zip(&exact).all(|(a, b)| a.abs_diff(*b) <= 512), "{world:?}: {table:?}");
-    }
+fn ten_thousand_services_are_planned_as_lvs_picks() {
+    counting::ten_thousand_services::<LeastConnection>(&Rule {
+        load: |active, inactive| active * 256 + inactive,
+        step: 256,
+        weighted: false,
+        idle: None,
+    });
 }

@@ -5,28 +5,34 @@
 #![forbid(unsafe_code)]
 
 use wvs_plugin::{
-    About, Backend, Dispatch, HashKey, NO_BACKEND, Param, ParamKind, Params, Scheduler, by_identity,
-    greatest_common_divisor,
+    About, Backend, Dispatch, FALLBACK, HashKey, NO_BACKEND, Param, ParamKind, Params, Scheduler,
+    by_identity, greatest_common_divisor, stand_in,
 };
 
 /// The Maglev scheduler.
 #[derive(Debug, Default)]
 pub struct Maglev {
-    /// Those with a weight, also if they take no new connections for now.
+    /// Those that have places, also if they take no new connections for now.
     backends: Vec<Backend>,
+    /// By which weight they have them: the last one that was not 0.
+    weights: Vec<u32>,
+    fallback: bool,
 }
 
 impl Scheduler for Maglev {
     const ABOUT: About = About {
         name: "mh",
         version: env!("CARGO_PKG_VERSION"),
-        summary: "Maglev hash of the client's address; a backend that drains or fails moves no other clients",
-        params: &[Param {
-            key: "port",
-            kind: ParamKind::Boolean,
-            default: "false",
-            help: "hash the client's port too, so that one client's connections spread",
-        }],
+        summary: "Maglev hash of the client's address; a backend that drains, fails or gets weight 0 moves no other clients",
+        params: &[
+            Param {
+                key: "port",
+                kind: ParamKind::Boolean,
+                default: "false",
+                help: "hash the client's port too, so that one client's connections spread",
+            },
+            FALLBACK,
+        ],
     };
 
     fn configure(params: &Params) -> Result<(Self, Dispatch), String> {
@@ -35,37 +41,48 @@ impl Scheduler for Maglev {
         } else {
             HashKey::Source
         };
-        Ok((Self::default(), Dispatch::Hash(key)))
+        let scheduler = Self {
+            fallback: params.boolean(FALLBACK.key)?,
+            ..Self::default()
+        };
+        Ok((scheduler, Dispatch::Hash(key)))
     }
 
+    /// As in LVS: at weight 0 a backend keeps its places, so that the others keep theirs. Who never had a weight has none.
     fn update(&mut self, backends: &[Backend]) -> Result<(), String> {
-        self.backends = by_identity(backends);
-        self.backends.retain(|backend| backend.weight > 0);
+        let before = std::mem::take(&mut self.backends)
+            .into_iter()
+            .zip(self.weights.drain(..));
+        let remembered: Vec<(u32, u32)> = before.map(|(backend, weight)| (backend.id, weight)).collect();
+        let last = |id| {
+            remembered
+                .iter()
+                .find(|(known, _)| *known == id)
+                .map(|(_, weight)| *weight)
+        };
+        for backend in by_identity(backends) {
+            let weight = match backend.weight {
+                0 => last(backend.id),
+                weight => Some(weight),
+            };
+            if let Some(weight) = weight {
+                self.backends.push(backend);
+                self.weights.push(weight);
+            }
+        }
         Ok(())
     }
 
-    /// Who is away for now has had its slots, so that the others have theirs; then the others take
-    /// them over, in turns again.
+    /// Who is away for now has its places, so that the others have theirs.
     fn fill(&mut self, slots: u32) -> Result<Vec<u32>, String> {
-        let mut table = vec![NO_BACKEND; slots as usize];
-        let takers = takers(&self.backends, slots);
-        take_turns(&mut table, &takers);
-        let (stay, away): (Vec<Taker>, Vec<Taker>) = takers.into_iter().partition(|taker| taker.usable);
-        if !away.is_empty() {
-            for entry in &mut table {
-                if away.iter().any(|taker| taker.id == *entry) {
-                    *entry = NO_BACKEND;
-                }
-            }
-            take_turns(&mut table, &stay);
-        }
-        Ok(table)
+        let mut places = vec![NO_BACKEND; slots as usize];
+        take_turns(&mut places, &takers(&self.backends, &self.weights, slots));
+        Ok(stand_in(&self.backends, places, self.fallback))
     }
 }
 
 struct Taker {
-    id: u32,
-    usable: bool,
+    index: u32,
     /// How many slots it takes when it is its turn.
     turns: u32,
     /// Its order of the slots: every `skip`-th of `prime`, from `offset` on.
@@ -77,8 +94,8 @@ struct Taker {
 /// Weights become turns as in LVS: without their common divisor, and shifted until the heaviest has
 /// half as many bits as the number of slots; and further if all turns together are more than all
 /// slots, or the last ones would get nothing.
-fn takers(backends: &[Backend], slots: u32) -> Vec<Taker> {
-    let weights = || backends.iter().map(|backend| backend.weight);
+fn takers(backends: &[Backend], weights: &[u32], slots: u32) -> Vec<Taker> {
+    let weights = || weights.iter().copied();
     let divisor = weights().fold(0, greatest_common_divisor).max(1);
     let heaviest = weights().max().unwrap_or(0) / divisor;
     let bits = |number: u32| u32::BITS - number.leading_zeros();
@@ -93,15 +110,14 @@ fn takers(backends: &[Backend], slots: u32) -> Vec<Taker> {
         shift += 1;
     }
     let prime = prime_from(slots);
-    let taker = |backend: &Backend| Taker {
-        id: backend.id,
-        usable: backend.usable(),
-        turns: turns(backend.weight, shift),
+    let taker = |((index, backend), weight): ((u32, &Backend), u32)| Taker {
+        index,
+        turns: turns(weight, shift),
         offset: backend.hash(OFFSET_SEED) % prime,
         skip: backend.hash(SKIP_SEED) % (prime - 1) + 1,
         prime,
     };
-    backends.iter().map(taker).collect()
+    (0..).zip(backends).zip(weights()).map(taker).collect()
 }
 
 const OFFSET_SEED: u32 = 0x6d61_676c;
@@ -124,7 +140,7 @@ fn take_turns(table: &mut [u32], takers: &[Taker]) {
                 while table.get(*next as usize) != Some(&NO_BACKEND) {
                     *next = (*next + taker.skip) % taker.prime;
                 }
-                table[*next as usize] = taker.id;
+                table[*next as usize] = taker.index;
                 free -= 1;
             }
         }

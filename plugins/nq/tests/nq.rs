@@ -1,7 +1,11 @@
 //! Never queue, natively, against LVS's rule done pick by pick.
 #![allow(clippy::unwrap_used)]
 
-use wvs_plugin::testing::{World, configure};
+#[path = "../../../plugins-sdk/tests/models/counting.rs"]
+mod counting;
+
+use counting::Rule;
+use wvs_plugin::testing::configure;
 use wvs_plugin::{Backend, CountingScheduler, NO_BACKEND, Scheduler};
 use wvs_plugin_nq::NeverQueue;
 
@@ -26,71 +30,11 @@ fn who_is_idle_comes_first_and_then_the_shortest_delay() {
 }
 
 #[test]
-fn ten_thousand_services_end_where_lvs_does() {
-    for seed in 0..10_000 {
-        let mut world = World::new(seed);
-        let (mut nq, _) = configure::<NeverQueue>(&[]).unwrap();
-        for _ in 0..6 {
-            world.step();
-            world.tell_load(&mut nq);
-            let slots = world.below(60);
-            check(&world, &nq.fill(slots).unwrap(), slots);
-        }
-    }
-}
-
-/// The first idle one, or else the shortest delay.
-fn lvs(active: &[u64], weights: &[u64]) -> usize {
-    let shortest = || (0..active.len()).min_by_key(|&server| (active[server] + 1) * 60 / weights[server]);
-    active
-        .iter()
-        .position(|&active| active == 0)
-        .or_else(shortest)
-        .unwrap()
-}
-
-/// As long as anybody is idle, the picks are exactly LVS's. After that
-/// the plan may take another way, because LVS's goes in bursts; see `bound`.
-fn check(world: &World, table: &[u32], slots: u32) {
-    assert_eq!(table.len(), slots as usize);
-    let usable: Vec<usize> = (0..world.backends.len())
-        .filter(|&index| world.backends[index].usable())
-        .collect();
-    let weights: Vec<u64> = usable
-        .iter()
-        .map(|&index| world.backends[index].weight.into())
-        .collect();
-    let total: u64 = weights.iter().sum();
-    let mut planned: Vec<u64> = usable.iter().map(|&index| world.active[index].into()).collect();
-    let mut exact = planned.clone();
-    for &id in table {
-        if usable.is_empty() {
-            assert_eq!(id, NO_BACKEND);
-            continue;
-        }
-        let picked = usable
-            .iter()
-            .position(|&index| world.backends[index].id == id)
-            .unwrap();
-        let best = lvs(&exact, &weights);
-        if planned.contains(&0) {
-            assert_eq!(picked, best, "{world:?}: {table:?}");
-        }
-        planned[picked] += 1;
-        exact[best] += 1;
-        for ((planned, exact), weight) in planned.iter().zip(&exact).zip(&weights) {
-            assert!(
-                planned.abs_diff(*exact) * total <= bound(*weight, total, weights.len()),
-                "{world:?}: {table:?}"
-            );
-        }
-    }
-}
-
-/// How far a server may be from where LVS has it at any time, times the sum of the weights: two
-/// connections, and its share of one for each other server.
-///
-/// LVS gives the heavier ones all of a round before the lighter ones have any of it.
-fn bound(weight: u64, total: u64, servers: usize) -> u64 {
-    2 * total + weight * (servers as u64 - 1)
+fn ten_thousand_services_are_planned_as_lvs_picks() {
+    counting::ten_thousand_services::<NeverQueue>(&Rule {
+        load: |active, _| active + 1,
+        step: 1,
+        weighted: true,
+        idle: Some(1),
+    });
 }

@@ -1,20 +1,17 @@
-//! Round robin: every backend in its turn, as often as its weight says.
+//! Round robin: every backend in its turn, in the order of the list. Weights do not matter, unless they are 0.
 #![forbid(unsafe_code)]
 
-use wvs_plugin::{About, Backend, Dispatch, NO_BACKEND, Params, Scheduler, interleave};
+use wvs_plugin::{About, Backend, Dispatch, NO_BACKEND, Params, Scheduler};
 
-/// The round robin scheduler.
+/// The round robin scheduler: the ids of those whose turn comes.
 #[derive(Debug, Default)]
-pub struct RoundRobin {
-    ids: Vec<u32>,
-    weights: Vec<u32>,
-}
+pub struct RoundRobin(Vec<u32>);
 
 impl Scheduler for RoundRobin {
     const ABOUT: About = About {
         name: "rr",
         version: env!("CARGO_PKG_VERSION"),
-        summary: "round robin in proportion to the weights, without bursts",
+        summary: "round robin: everybody in turn, whatever the weights",
         params: &[],
     };
 
@@ -23,17 +20,15 @@ impl Scheduler for RoundRobin {
     }
 
     fn update(&mut self, backends: &[Backend]) -> Result<(), String> {
-        self.ids = backends.iter().map(|backend| backend.id).collect();
-        self.weights = backends.iter().map(Backend::effective_weight).collect();
+        let usable = backends.iter().filter(|backend| backend.usable());
+        self.0 = usable.map(|backend| backend.id).collect();
         Ok(())
     }
 
     fn fill(&mut self, slots: u32) -> Result<Vec<u32>, String> {
-        let mut table: Vec<u32> = interleave(&self.weights, slots);
-        for entry in &mut table {
-            *entry = self.ids[*entry as usize];
-        }
-        table.resize(slots as usize, NO_BACKEND);
+        let slots = slots as usize;
+        let mut table: Vec<u32> = self.0.iter().copied().cycle().take(slots).collect();
+        table.resize(slots, NO_BACKEND);
         Ok(table)
     }
 }

@@ -1,8 +1,7 @@
-//! Round robin, natively.
+//! Round robin, natively, against LVS's walk.
 #![allow(clippy::unwrap_used)]
 
-use proptest::prelude::*;
-use wvs_plugin::testing::{configure, shares};
+use wvs_plugin::testing::{World, configure, shares};
 use wvs_plugin::{Backend, BackendState, Dispatch, NO_BACKEND, Scheduler};
 use wvs_plugin_rr::RoundRobin;
 
@@ -14,8 +13,12 @@ fn fill(backends: &[Backend], slots: u32) -> Vec<u32> {
 }
 
 #[test]
-fn equal_backends_take_turns() {
+fn everybody_takes_turns_whatever_the_weights() {
     assert_eq!(fill(&[1, 2, 3].map(Backend::sample), 7), [1, 2, 3, 1, 2, 3, 1]);
+    let weights = [u32::MAX, 1, 5];
+    let backends = [7, 3, 5].map(Backend::sample).into_iter().zip(weights);
+    let weighted: Vec<Backend> = backends.map(|(backend, weight)| backend.weight(weight)).collect();
+    assert_eq!(fill(&weighted, 7), [7, 3, 5, 7, 3, 5, 7]);
 }
 
 #[test]
@@ -32,23 +35,34 @@ fn only_usable_backends_appear() {
     assert_eq!(fill(&[], 2), [NO_BACKEND; 2]);
 }
 
-proptest! {
-    #[test]
-    fn a_table_has_the_size_and_the_shares_asked_for(
-        weights in prop::collection::vec(0_u32..100, 0..20),
-        slots in 0_u32..500,
-    ) {
-        let backends: Vec<Backend> =
-            weights.iter().zip(1..).map(|(&weight, id)| Backend::sample(id).weight(weight)).collect();
-        let table = fill(&backends, slots);
-        prop_assert_eq!(table.len(), slots as usize);
-        let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
-        let found = shares(&table);
-        prop_assert_eq!(found.values().sum::<usize>(), if total > 0 { slots as usize } else { 0 });
-        for (weight, id) in weights.iter().zip(1_u32..) {
-            let share = found.get(&id).copied().unwrap_or(0) as u64;
-            let product = u64::from(*weight) * u64::from(slots);
-            prop_assert!(total == 0 || (share >= product / total && share <= product.div_ceil(total)));
+/// LVS as it is written: from the last one that was chosen on, round the list, to the next one that takes connections.
+fn lvs(backends: &[Backend], picks: u32) -> Vec<u32> {
+    let mut last = backends.len().wrapping_sub(1);
+    let pick = |_| {
+        let after = (1..=backends.len()).map(|step| (last + step) % backends.len());
+        let next = after.into_iter().find(|&at| backends[at].usable());
+        next.map_or(NO_BACKEND, |at| {
+            last = at;
+            backends[at].id
+        })
+    };
+    (0..picks).map(pick).collect()
+}
+
+#[test]
+fn ten_thousand_services_take_turns_as_with_lvs() {
+    for seed in 0..10_000 {
+        let mut world = World::new(seed);
+        let (mut rr, _) = configure::<RoundRobin>(&[]).unwrap();
+        for _ in 0..6 {
+            world.step();
+            world.tell(&mut rr);
+            let slots = world.below(60);
+            let table = rr.fill(slots).unwrap();
+            assert_eq!(table, lvs(&world.backends, slots), "{world:?}");
+            let found = shares(&table);
+            let (most, least) = (found.values().max(), found.values().min());
+            assert!(most.zip(least).is_none_or(|(most, least)| most - least <= 1), "{world:?}: {table:?}");
         }
     }
 }

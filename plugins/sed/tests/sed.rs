@@ -1,7 +1,11 @@
 //! Shortest expected delay, natively, against LVS's rule done pick by pick.
 #![allow(clippy::unwrap_used)]
 
-use wvs_plugin::testing::{World, configure};
+#[path = "../../../plugins-sdk/tests/models/counting.rs"]
+mod counting;
+
+use counting::Rule;
+use wvs_plugin::testing::configure;
 use wvs_plugin::{Backend, CountingScheduler, NO_BACKEND, Scheduler};
 use wvs_plugin_sed::ShortestExpectedDelay;
 
@@ -31,70 +35,11 @@ fn counts_at_the_edge_do_not_overflow() {
 }
 
 #[test]
-fn ten_thousand_services_end_where_lvs_does() {
-    for seed in 0..10_000 {
-        let mut world = World::new(seed);
-        let (mut sed, _) = configure::<ShortestExpectedDelay>(&[]).unwrap();
-        for _ in 0..6 {
-            world.step();
-            world.tell_load(&mut sed);
-            let slots = world.below(60);
-            check(&world, &sed.fill(slots).unwrap(), slots);
-        }
-    }
-}
-
-/// While anybody's delay is shorter than the longest, every pick is LVS's: one of the shortest. After
-/// that the plan may take another way, because LVS's goes in bursts; see `bound`.
-fn check(world: &World, table: &[u32], slots: u32) {
-    assert_eq!(table.len(), slots as usize);
-    let usable: Vec<usize> = (0..world.backends.len())
-        .filter(|&index| world.backends[index].usable())
-        .collect();
-    let weights: Vec<u64> = usable
-        .iter()
-        .map(|&index| world.backends[index].weight.into())
-        .collect();
-    let total: u64 = weights.iter().sum();
-    let begin: Vec<u64> = usable.iter().map(|&index| world.active[index].into()).collect();
-    // Delays as fractions: (active + 1) / weight, over the product of all weights up to 6.
-    let delay = |active: &[u64], server: usize| (active[server] + 1) * 60 / weights[server];
-    let (mut planned, mut exact) = (begin.clone(), begin.clone());
-    let longest = (0..usable.len()).map(|server| delay(&begin, server)).max();
-    for &id in table {
-        let Some(longest) = longest else {
-            assert_eq!(id, NO_BACKEND);
-            continue;
-        };
-        let picked = usable
-            .iter()
-            .position(|&index| world.backends[index].id == id)
-            .unwrap();
-        let shortest = (0..usable.len())
-            .map(|server| delay(&planned, server))
-            .min()
-            .unwrap();
-        if shortest < longest {
-            assert_eq!(delay(&planned, picked), shortest, "{world:?}: {table:?}");
-        }
-        planned[picked] += 1;
-        let best = (0..usable.len())
-            .min_by_key(|&server| delay(&exact, server))
-            .unwrap();
-        exact[best] += 1;
-        for ((planned, exact), weight) in planned.iter().zip(&exact).zip(&weights) {
-            assert!(
-                planned.abs_diff(*exact) * total <= bound(*weight, total, weights.len()),
-                "{world:?}: {table:?}"
-            );
-        }
-    }
-}
-
-/// How far a server may be from where LVS has it at any time, times the sum of the weights: two
-/// connections, and its share of one for each other server.
-///
-/// LVS gives the heavier ones all of a round before the lighter ones have any of it.
-fn bound(weight: u64, total: u64, servers: usize) -> u64 {
-    2 * total + weight * (servers as u64 - 1)
+fn ten_thousand_services_are_planned_as_lvs_picks() {
+    counting::ten_thousand_services::<ShortestExpectedDelay>(&Rule {
+        load: |active, _| active + 1,
+        step: 1,
+        weighted: true,
+        idle: None,
+    });
 }

@@ -1,4 +1,4 @@
-//! Slow start by turns: as `rr`, but the weight of a backend that has come grows with time.
+//! Slow start by turns: by weight and without bursts, and the weight of a backend that has come grows with time.
 #![forbid(unsafe_code)]
 
 use wvs_plugin::{
@@ -17,7 +17,7 @@ impl Scheduler for SlowRoundRobin {
     const ABOUT: About = About {
         name: "slow-rr",
         version: env!("CARGO_PKG_VERSION"),
-        summary: "slow start: as rr, but the weight of a backend that has come grows with time",
+        summary: "slow start: round robin by weight, and the weight of a backend that has come grows with time",
         params: &Ramps::PARAMS,
     };
 

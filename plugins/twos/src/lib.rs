@@ -1,6 +1,6 @@
 //! The power of two choices: of two backends drawn at random, the one with fewer connections for its weight.
 //!
-//! Several directors that see the same counts do not all run to the same backend.
+//! Directors that see the same counts draw each with a seed of its own, so they do not all run to the same backend.
 #![forbid(unsafe_code)]
 
 use wvs_plugin::{

@@ -1,8 +1,11 @@
 //! Weighted least connection, natively, against LVS's rule done pick by pick.
 #![allow(clippy::unwrap_used)]
 
-use proptest::prelude::*;
-use wvs_plugin::testing::{configure, shares};
+#[path = "../../../plugins-sdk/tests/models/counting.rs"]
+mod counting;
+
+use counting::Rule;
+use wvs_plugin::testing::configure;
 use wvs_plugin::{Backend, BackendState, CountingScheduler, NO_BACKEND, Scheduler, interleave};
 use wvs_plugin_wlc::WeightedLeastConnection;
 
@@ -62,39 +65,18 @@ fn counts_at_the_edge_do_not_overflow() {
     assert_eq!(table.len(), 50);
 }
 
-/// LVS: of all, the least overhead per weight; then that one has a connection more.
-fn lvs(servers: &[Server], slots: u32) -> Vec<u64> {
-    let mut overhead: Vec<u64> = servers
-        .iter()
-        .map(|server| u64::from(server.1) * 256 + u64::from(server.2))
-        .collect();
-    for _ in 0..slots {
-        let usable = (0..servers.len()).filter(|&index| servers[index].0 > 0);
-        let least = usable.min_by(|&a, &b| {
-            let (left, right) =
-                (overhead[a] * u64::from(servers[b].0), overhead[b] * u64::from(servers[a].0));
-            left.cmp(&right)
-        });
-        overhead[least.unwrap()] += 256;
-    }
-    overhead
+#[test]
+fn ten_thousand_services_are_planned_as_lvs_picks() {
+    counting::ten_thousand_services::<WeightedLeastConnection>(&Rule {
+        load: |active, inactive| active * 256 + inactive,
+        step: 256,
+        weighted: true,
+        idle: None,
+    });
 }
 
-proptest! {
-    /// The plan may take another way, but it comes out where LVS does: for each server within
-    /// two connections.
-    #[test]
-    fn the_plan_ends_where_lvs_does(
-        servers in prop::collection::vec((0_u32..6, 0_u32..40, 0_u32..600), 1..8),
-        slots in 0_u32..300,
-    ) {
-        prop_assume!(servers.iter().any(|server| server.0 > 0));
-        let planned = shares(&plan(&servers, slots));
-        let expected = lvs(&servers, slots);
-        for ((server, expected), id) in servers.iter().zip(expected).zip(1_u32..) {
-            let picks = planned.get(&id).copied().unwrap_or(0) as u64;
-            let overhead = u64::from(server.1) * 256 + u64::from(server.2) + 256 * picks;
-            prop_assert!(overhead.abs_diff(expected) <= 512, "{id}: {overhead}, LVS {expected}");
-        }
-    }
+#[test]
+fn of_equals_the_first_in_the_list_is_next() {
+    assert_eq!(plan(&[(1, 1, 0), (3, 3, 0), (1, 9, 0)], 2), [1, 2]);
+    assert_eq!(plan(&[(3, 3, 0), (1, 1, 0), (1, 9, 0)], 4), [1, 2, 1, 1]);
 }

@@ -1,6 +1,4 @@
 //! Weighted round robin in LVS's order: the heavier ones begin each round, and the lighter ones join in.
-//!
-//! Whoever needs no such order is better served by `rr`, which spreads each backend over the round.
 #![forbid(unsafe_code)]
 
 use std::cmp::Reverse;

@@ -16,7 +16,7 @@ const CONFIG: &str = r#"
 [[service]]
 name      = "web"
 listen    = ["tcp://10.0.0.100:80", "tcp://[fd00:a::100]:80"]
-scheduler = "rr"
+scheduler = "wrr"
 manage_vip = { interface = "eth0", reject_other_ports = true }
 backend   = [
   { address = "10.1.0.11:8080", weight = 3 },
@@ -58,6 +58,7 @@ const DIRECT: &str = r#"
 name      = "direct"
 listen    = ["tcp://10.0.0.100:80", "tcp://[fd00:a::100]:80"]
 forward   = "dr"
+scheduler = "wrr"
 manage_vip = { interface = "eth0" }
 backend   = [
   { address = "10.1.0.11", weight = 2 },
@@ -117,9 +118,9 @@ fn by_nat() -> Result<()> {
 
     let client = lab.client();
     let v4: SocketAddr = lab.vip(80);
-    say("rr, weights 3:2:1 — 60 TCP connections to 10.0.0.100:80");
+    say("wrr, weights 3:2:1 — 60 TCP connections to 10.0.0.100:80");
     answered(client.ask_many(v4, 60), 60)?;
-    say("rr on IPv6 — 20 TCP connections to [fd00:a::100]:80");
+    say("wrr on IPv6 — 20 TCP connections to [fd00:a::100]:80");
     answered(client.ask_many(lab.vip6(80), 20), 20)?;
     say("wlc — 60 TCP connections to 10.0.0.100:81");
     answered(client.ask_many(lab.vip(81), 60), 60)?;
@@ -158,7 +159,7 @@ fn directly() -> Result<()> {
     let mut director = Director::start(&lab, DIRECT)?;
 
     let client = lab.client();
-    say("direct routing, weights 2:1:1 — 60 TCP connections to 10.0.0.100:80");
+    say("direct routing, wrr with weights 2:1:1 — 60 TCP connections to 10.0.0.100:80");
     answered(client.ask_many(lab.vip(80), 60), 60)?;
     say("direct routing on IPv6 — 20 TCP connections to [fd00:a::100]:80");
     answered(client.ask_many(lab.vip6(80), 20), 20)?;

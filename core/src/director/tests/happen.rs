@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bench, DIRECT, WEB, set_weight};
+use super::{Bench, DIRECT, set_weight, weighted};
 use crate::api::Happening;
 use crate::kernel::tc::{Report, What};
 use crate::ruleset::Family;
@@ -12,7 +12,7 @@ const CLIENT: &str = "192.0.2.7:40001";
 
 #[test]
 fn what_happens_is_told() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(&weighted());
     bench.engine.edit(&set_weight(11, 3)).unwrap();
     {
         let mut kernel = bench.kernel.lock().unwrap();
@@ -20,7 +20,7 @@ fn what_happens_is_told() {
         kernel.observed.tables.get_mut(&Family::V4).unwrap().damage = Some("a foreign set".into());
     }
     bench.engine.repair().unwrap();
-    let limited = WEB.replace("\"10.1.0.11:80\"", "\"10.1.0.11:80\", max_connections = 8");
+    let limited = weighted().replace("\"10.1.0.11:80\"", "\"10.1.0.11:80\", max_connections = 8");
     bench.apply(&limited).unwrap();
     for active in [8, 1] {
         let load = Load { active, inactive: 0 };

@@ -51,8 +51,11 @@ fn many_services(weight: u32) -> String {
     let mut text = String::new();
     for service in 0..SERVICES {
         let (high, low) = (service / 250, service % 250 + 1);
-        let _ =
-            writeln!(text, "[[service]]\nname = \"s{service}\"\nlisten = [\"tcp://10.9.{high}.{low}:80\"]");
+        let listen = format!("tcp://10.9.{high}.{low}:80");
+        let _ = writeln!(
+            text,
+            "[[service]]\nname = \"s{service}\"\nlisten = [\"{listen}\"]\nscheduler = \"wrr\""
+        );
         for backend in 1..=BACKENDS {
             let weight = if (service, backend) == (500, 1) { weight } else { 1 };
             let address = format!("10.{}.{high}.{low}:80", 20 + backend);
