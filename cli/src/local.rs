@@ -13,6 +13,7 @@ use serde::Serialize;
 use wvs_core::api::Torn;
 use wvs_core::config::{Config, sample, write};
 use wvs_core::kernel::probe;
+use wvs_core::offline::Checked;
 use wvs_core::scheduler::PluginEngine;
 use wvs_core::{director, offline};
 
@@ -69,6 +70,14 @@ impl LocalError {
         }
     }
 
+    /// What to do about it, if that is known.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            LocalError::Plugin(error) => error.help(),
+            _ => None,
+        }
+    }
+
     fn check(path: &Path, error: offline::CheckError) -> Self {
         match error {
             offline::CheckError::Faults(faults) => LocalError::Faulty {
@@ -103,7 +112,7 @@ pub fn run(args: &RunArgs, socket: &Path) -> Result<(), LocalError> {
 }
 
 /// Reads a configuration and all that it names.
-pub fn check(path: &Path, color: bool) -> Result<Config, LocalError> {
+pub fn check(path: &Path, color: bool) -> Result<Checked, LocalError> {
     offline::check(path, color).map_err(|error| LocalError::check(path, error))
 }
 

@@ -22,7 +22,7 @@ pub fn execute(command: &PluginCommand, output: &Output) -> Result<Exit, Command
             );
         }
         PluginCommand::Pack(args) => {
-            let size = local::plugin::pack(&args.module, &args.file).map_err(LocalError::Plugin)?;
+            let size = local::plugin::pack(args).map_err(LocalError::Plugin)?;
             output.message(&format!("wrote {}, {size} bytes", args.file.display()));
         }
         PluginCommand::Check(args) => return check(args, output),

@@ -66,7 +66,7 @@ impl Guests {
     }
 
     /// Whether it has the interface that goes with what it answered to configure.
-    fn suit(&self, dispatch: Dispatch) -> Result<(), String> {
+    fn suit(&self, dispatch: Dispatch) -> Result<(), Breach> {
         let (answer, interface, there) = match dispatch {
             Dispatch::Cycle => ("cycle", "table", self.table.is_some()),
             Dispatch::Hash(_) => ("hash", "table", self.table.is_some()),
@@ -75,10 +75,10 @@ impl Guests {
         if there {
             return Ok(());
         }
-        Err(format!(
-            "it answers {answer}, but does not export {PACKAGE}/{interface}@{}",
-            contract::VERSION
-        ))
+        Err(Breach::Interface {
+            answer,
+            interface: format!("{PACKAGE}/{interface}@{}", contract::VERSION),
+        })
     }
 }
 
@@ -130,7 +130,7 @@ impl Instance {
         guests.suit(dispatch).map_err(|what| CallError::Contract {
             plugin: plugin.name().to_owned(),
             call: "configure",
-            what: Breach::Other(what),
+            what,
         })?;
         Ok(Self {
             plugin: plugin.clone(),

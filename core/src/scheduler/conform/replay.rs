@@ -161,7 +161,7 @@ pub(super) fn broken(error: &CallError, anybody: bool) -> Invariant {
             Breach::Unknown { .. } | Breach::Unusable { .. } if !anybody => Invariant::Nobody,
             Breach::Unknown { .. } => Invariant::KnownBackends,
             Breach::Unusable { .. } => Invariant::UsableBackends,
-            Breach::Other(_) => Invariant::Answers,
+            _ => Invariant::Answers,
         },
         CallError::Deadline { .. } => Invariant::Time,
         _ => Invariant::Answers,
