@@ -18,15 +18,18 @@ fn ids(slots: &[Option<BackendId>]) -> Vec<u16> {
     slots.iter().map(|slot| slot.map_or(0, |id| id.0)).collect()
 }
 
-fn plugin() -> Plugin {
+const FAULT: &str = include_str!("plugins/fault.wat");
+
+fn host() -> PluginHost {
     let limits = Limits {
         memory: 48 << 20,
         ..Limits::default()
     };
-    PluginHost::new(limits)
-        .unwrap()
-        .load("fault", include_bytes!("plugins/fault.wat"))
-        .unwrap()
+    PluginHost::new(limits).unwrap()
+}
+
+fn plugin() -> Plugin {
+    host().load("fault", FAULT.as_bytes()).unwrap()
 }
 
 fn params(plugin: &Plugin, given: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -69,6 +72,21 @@ fn every_fault_has_its_message() {
         let (_, error) = third_fill(fault);
         assert_eq!(error.to_string(), format!("plugin fault: {expected}"));
     }
+}
+
+#[test]
+fn several_memories_have_no_more_than_one() {
+    let own = "(memory (export \"memory\") 2)";
+    assert!(FAULT.contains(own));
+    // 766 pages of 64 KiB are left, less what the rest of it wants.
+    let with = |more: &str| host().load("fault", FAULT.replace(own, &format!("{own}{more}")).as_bytes());
+    with("(memory 300) (memory 300)").unwrap();
+    let error = with("(memory 400) (memory 400)").unwrap_err();
+    let said = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ");
+    assert!(said.contains("memory limit 50331648 B reached, the plugin asked for 5"), "{said}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ const LOG_LENGTH: usize = 1024;
 pub struct Limits {
     /// Largest plugin file.
     pub file_size: usize,
-    /// Linear memory.
+    /// All linear memories.
     pub memory: usize,
     /// Elements of all tables of functions.
     pub table_elements: usize,
@@ -51,7 +51,8 @@ impl Default for Limits {
 /// The state behind one instance's store.
 pub(super) struct Sandbox {
     plugin: Arc<str>,
-    limits: Limits,
+    memory: Budget,
+    table_elements: Budget,
     /// The request for memory that was refused, so that the trap that follows can be explained.
     pub(super) refused_memory: Option<usize>,
     /// How long the call under way has taken, and may take.
@@ -68,7 +69,8 @@ impl Sandbox {
     pub(super) fn new(plugin: Arc<str>, limits: Limits, seed: u64) -> Self {
         Self {
             plugin,
-            limits,
+            memory: Budget::new(limits.memory),
+            table_elements: Budget::new(limits.table_elements),
             refused_memory: None,
             time: CallTime::default(),
             last_words: None,
@@ -89,16 +91,26 @@ impl Sandbox {
 }
 
 impl ResourceLimiter for Sandbox {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = desired <= self.limits.memory;
-        if !fits {
-            self.refused_memory = Some(desired);
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        most: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let granted = self.memory.grant(current, desired, most);
+        if let Err(wanted) = granted {
+            self.refused_memory = Some(wanted);
         }
-        Ok(fits)
+        Ok(granted.is_ok())
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= self.limits.table_elements)
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        most: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.table_elements.grant(current, desired, most).is_ok())
     }
 
     // Interpreters for other languages come as components of a dozen modules.
@@ -112,6 +124,33 @@ impl ResourceLimiter for Sandbox {
 
     fn memories(&self) -> usize {
         8
+    }
+}
+
+/// What all memories of a plugin may have together, or all its tables: it may have several of either.
+struct Budget {
+    limit: usize,
+    used: usize,
+}
+
+impl Budget {
+    fn new(limit: usize) -> Self {
+        Self { limit, used: 0 }
+    }
+
+    /// Grants one of them to grow; or says what all would have then. What is granted is never taken back, also if the
+    /// system then has no memory: a plugin can make a growth fail.
+    fn grant(&mut self, current: usize, desired: usize, most: Option<usize>) -> Result<(), usize> {
+        if most.is_some_and(|most| desired > most) {
+            // Refused by the module's own bound, which is no use of ours.
+            return Ok(());
+        }
+        let wanted = self.used.saturating_add(desired.saturating_sub(current));
+        if wanted > self.limit {
+            return Err(wanted);
+        }
+        self.used = wanted;
+        Ok(())
     }
 }
 
@@ -196,6 +235,23 @@ mod tests {
         assert_eq!(written, 20);
         assert_eq!(budget.take(1.5), Some(80));
         assert_eq!(budget.take(1.5), None);
+    }
+
+    #[test]
+    fn several_memories_share_what_there_is() {
+        let mut sandbox = Sandbox::new("x".into(), Limits::default(), 1);
+        let mut grow = |from: usize, to: usize, most: Option<usize>| {
+            let granted = sandbox.memory_growing(from << 20, to << 20, most.map(|most| most << 20));
+            (granted.unwrap(), sandbox.refused_memory.take())
+        };
+        assert_eq!(grow(0, 40, None), (true, None));
+        assert_eq!(grow(0, 20, None), (true, None));
+        // A bound of its own, however often it is tried.
+        assert_eq!(grow(20, 30, Some(25)), (true, None));
+        assert_eq!(grow(20, 30, Some(25)), (true, None));
+        assert_eq!(grow(40, 45, None), (false, Some(65 << 20)));
+        assert_eq!(grow(40, 44, None), (true, None));
+        assert_eq!(grow(0, 1, None), (false, Some(65 << 20)));
     }
 
     #[test]
