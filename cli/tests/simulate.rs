@@ -167,9 +167,30 @@ fn a_test_passes_or_shows_the_way_to_the_fault() {
         "-o",
         "json",
     ]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (1, "1 invariant of 13 not held\n"), "{ran:?}");
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, "1 invariant of 14 not held\n"), "{ran:?}");
     let json: Value = serde_json::from_str(&ran.stdout).unwrap();
-    let found = &json["invariants"][1];
+    let found = &json["invariants"][0];
     assert_eq!((&found["invariant"], &found["verdict"]), (&"table length".into(), &"failed".into()));
     assert_eq!(found["reproduction"]["events"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(json["untested"].as_array().unwrap().len(), 13, "{json}");
+    assert_eq!(json["invariants"].as_array().unwrap().len(), 1, "{json}");
+}
+
+/// What it refuses is said once, with what to do about that.
+#[test]
+fn a_test_of_one_that_does_not_start_says_why_once() {
+    let ran = plugin(&["test", "zone", "-p", "local=abc"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, "1 invariant of 14 not held\n"), "{ran:?}");
+    assert_eq!(ran.stdout.matches("configure refused: ").count(), 1, "{ran:?}");
+    assert_eq!(ran.stdout.matches("what to do: ").count(), 1, "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains("what to do: give it parameters that it takes"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stdout
+            .contains("note  not tested, because of this: table length, "),
+        "{ran:?}"
+    );
 }

@@ -66,7 +66,10 @@ fn test(args: &TestPluginArgs, output: &Output) -> Result<Exit, CommandError> {
         .count();
     if failed > 0 {
         let invariants = render::count(failed, "invariant");
-        output.message(&format!("{invariants} of {} not held", report.invariants.len()));
+        output.message(&format!(
+            "{invariants} of {} not held",
+            report.invariants.len() + report.untested.len()
+        ));
         return Ok(Exit::Failed);
     }
     Ok(Exit::Done)

@@ -7,6 +7,7 @@ mod checks;
 mod replay;
 mod sequence;
 mod shrink;
+mod soak;
 mod subject;
 mod suite;
 

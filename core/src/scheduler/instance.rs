@@ -154,6 +154,11 @@ impl Instance {
         self.guests.load.is_some()
     }
 
+    /// How many bytes its memories have.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().memory()
+    }
+
     /// Sets the plugin's clock, which then stands still: for simulations.
     pub fn set_time(&mut self, seconds: f64) {
         self.store.data_mut().set_time(seconds);

@@ -126,6 +126,11 @@ impl CallError {
             }
             Self::Memory { .. } => "allocate less, and free what a call allocated when the next one comes",
             Self::Contract { what, .. } => what.remedy(),
+            Self::Refused {
+                call: "configure", ..
+            } => {
+                "give it parameters that it takes, as its words say; `wvs plugin inspect` shows what it declares of them"
+            }
             Self::Refused { .. } => "answer an error only to what an operator can put right",
             Self::Failed { .. } => "put right what failed before",
         }
@@ -157,8 +162,8 @@ impl Breach {
                  the right place"
             }
             Self::Limits(_) => {
-                "declare smaller memories and tables and fewer of them: all memories together have 64 MiB, a table \
-                 20,000 elements"
+                "declare smaller memories and tables and fewer of them: all memories together have 64 MiB, all \
+                 tables 20,000 elements"
             }
             Self::Unreadable(_) => {
                 "let the result lie inside the memory, aligned, with texts in UTF-8 and only numbers that the type has \
