@@ -135,6 +135,8 @@ fn what_cannot_be_simulated_is_refused_with_the_reason() {
         (vec!["--trace", "x", "--rate", "5/s"], 2, "cannot be used with"),
         (vec!["--refresh", "0s"], 2, "at least 1ms"),
         (vec!["-p", "nothing=1"], 1, "has no parameter nothing"),
+        (vec!["--duration", "0s"], 2, "nothing can happen in no time"),
+        (vec!["--churn", "at 61s drain b1"], 1, "comes after the end of the simulation, at 60 s"),
     ] {
         let ran = plugin(&[vec!["simulate", "rr"], arguments.clone()].concat());
         assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{arguments:?}: {ran:?}");
