@@ -43,7 +43,7 @@ pub enum LocalError {
     Teardown(Box<offline::TeardownError>),
     /// Nothing can be said of a plugin.
     #[error(transparent)]
-    Plugin(plugin::PluginError),
+    Plugin(Box<plugin::PluginError>),
     /// A real server was not set up, set back or looked at.
     #[error(transparent)]
     RealServer(Box<real_server::RealServerError>),
@@ -59,6 +59,12 @@ pub enum LocalError {
         #[source]
         source: io::Error,
     },
+}
+
+impl From<plugin::PluginError> for LocalError {
+    fn from(error: plugin::PluginError) -> Self {
+        Self::Plugin(error.into())
+    }
 }
 
 impl LocalError {

@@ -60,7 +60,7 @@ pub enum PluginError {
         file: String,
         /// Why.
         #[source]
-        source: LoadPluginError,
+        source: Box<LoadPluginError>,
     },
     /// It does not take these parameters.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -166,7 +166,7 @@ fn load(subject: &Subject) -> Result<Loaded, PluginError> {
         .load(&subject.file, &bytes)
         .map_err(|source| PluginError::Load {
             file: subject.file.clone(),
-            source,
+            source: source.into(),
         })?;
     Ok(Loaded {
         plugin,
@@ -217,8 +217,10 @@ pub fn pack(args: &PackArgs) -> Result<usize, PluginError> {
     if there && !force {
         return Err(PluginError::Exists(file.clone()));
     }
-    let packed = wvs_core::scheduler::pack(&name, &bytes)
-        .map_err(|source| PluginError::Load { file: name, source })?;
+    let packed = wvs_core::scheduler::pack(&name, &bytes).map_err(|source| PluginError::Load {
+        file: name,
+        source: source.into(),
+    })?;
     std::fs::write(file, &packed).map_err(|source| PluginError::Write {
         path: file.clone(),
         source,

@@ -147,8 +147,11 @@ fn by_change(result: &Simulation) -> Table {
     table
 }
 
+/// Finds what became of some in a report.
+type Who = fn(&StepReport) -> Option<Remap>;
+
 /// What may be remapped; only what a scheduler goes by is.
-const REMAPS: [(&str, fn(&StepReport) -> Option<Remap>); 3] = [
+const REMAPS: [(&str, Who); 3] = [
     ("SLOTS REMAPPED", |step| step.slots),
     ("CLIENTS REMAPPED", |step| step.clients),
     ("DESTINATIONS REMAPPED", |step| step.destinations),
