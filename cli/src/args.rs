@@ -17,7 +17,9 @@ pub use change::{ApplyArgs, DiffArgs, ReloadArgs, TeardownArgs};
 pub use edit::{Add, DrainArgs, Remove, WeightArgs};
 pub use local::{CheckArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs, RunArgs};
 pub use look::{EventsArgs, ExplainArgs};
-pub use plugin::{CheckPluginArgs, Kind, Language, NewArgs, PluginCommand, Subject, TestPluginArgs};
+pub use plugin::{
+    CheckPluginArgs, Kind, Language, NewArgs, PackArgs, PluginCommand, Subject, TestPluginArgs,
+};
 pub use read::{BackendsArgs, ConnectionsArgs, Export, PersistenceArgs};
 pub use real_server::{Places, RealServerCommand, SetupArgs, StatusArgs, UndoArgs};
 pub use simulate::SimulateArgs;

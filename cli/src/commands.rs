@@ -7,6 +7,8 @@ mod plugin;
 mod read;
 mod real_server;
 
+use wvs_core::offline::Checked;
+
 use crate::args::{Cli, Command, ConfigCommand, DoctorArgs, Export};
 use crate::client::Client;
 use crate::error::CommandError;
@@ -72,7 +74,10 @@ pub fn execute(cli: &Cli, output: &Output) -> Result<Exit, CommandError> {
 
 /// The file is sound, or the error says all that is wrong with it.
 fn check(file: &std::path::Path, output: &Output) -> Result<Exit, CommandError> {
-    let config = local::check(file, output.message_paint.is_on())?;
+    let Checked { config, warnings } = local::check(file, output.message_paint.is_on())?;
+    for warning in &warnings {
+        output.warning(warning);
+    }
     if output.is_for_people() {
         let backends: usize = config.services.iter().map(|service| service.backends.len()).sum();
         output.message(&format!(

@@ -87,6 +87,7 @@ impl CommandError {
     fn help(&self) -> Option<String> {
         match self {
             CommandError::Client(error) => client_help(error),
+            CommandError::Local(error) => error.help(),
             _ => None,
         }
     }

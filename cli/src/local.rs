@@ -13,6 +13,7 @@ use serde::Serialize;
 use wvs_core::api::Torn;
 use wvs_core::config::{Config, sample, write};
 use wvs_core::kernel::probe;
+use wvs_core::offline::Checked;
 use wvs_core::scheduler::PluginEngine;
 use wvs_core::{director, offline};
 
@@ -42,7 +43,7 @@ pub enum LocalError {
     Teardown(Box<offline::TeardownError>),
     /// Nothing can be said of a plugin.
     #[error(transparent)]
-    Plugin(plugin::PluginError),
+    Plugin(Box<plugin::PluginError>),
     /// A real server was not set up, set back or looked at.
     #[error(transparent)]
     RealServer(Box<real_server::RealServerError>),
@@ -60,11 +61,25 @@ pub enum LocalError {
     },
 }
 
+impl From<plugin::PluginError> for LocalError {
+    fn from(error: plugin::PluginError) -> Self {
+        Self::Plugin(error.into())
+    }
+}
+
 impl LocalError {
     /// A configuration's faults, rendered.
     pub fn faults(&self) -> Option<&str> {
         match self {
             LocalError::Faulty { faults, .. } => Some(faults),
+            _ => None,
+        }
+    }
+
+    /// What to do about it, if that is known.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            LocalError::Plugin(error) => error.help(),
             _ => None,
         }
     }
@@ -103,7 +118,7 @@ pub fn run(args: &RunArgs, socket: &Path) -> Result<(), LocalError> {
 }
 
 /// Reads a configuration and all that it names.
-pub fn check(path: &Path, color: bool) -> Result<Config, LocalError> {
+pub fn check(path: &Path, color: bool) -> Result<Checked, LocalError> {
     offline::check(path, color).map_err(|error| LocalError::check(path, error))
 }
 

@@ -218,3 +218,117 @@ fn closed_messages_are_no_panic() {
     let status = command.args(["status", "-vv"]).stderr(writer).status().unwrap();
     assert_eq!(status.code(), Some(3));
 }
+
+/// A configuration of one service with a scheduler, checked.
+fn checked(dir: &Path, scheduler: &str) -> support::Ran {
+    let text = format!(
+        "[[service]]\nname = \"web\"\nlisten = [\"tcp://10.0.0.1:80\"]\nscheduler = {scheduler}\n\
+         backend = [{{ address = \"10.1.0.1:80\" }}]\n"
+    );
+    let file = dir.join("wvs.toml");
+    std::fs::write(&file, text).unwrap();
+    run(wvs(&dir.join("wvs.sock")).arg("check").arg(&file))
+}
+
+fn core_plugin(name: &str) -> String {
+    format!("{}/../core/tests/plugins/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A check starts schedulers as a director does: what they answer then is known before anything is applied.
+#[test]
+fn a_scheduler_that_does_not_start_does_not_pass_the_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let fault = core_plugin("fault.wat");
+    for (scheduler, said, help) in [
+        (
+            format!("\"{}\"", core_plugin("per-flow.wat")),
+            "it answers per-flow, but does not export wvs:scheduler/flows@0.1.0",
+            "cycle or hash goes with the interface `table`",
+        ),
+        (
+            "{ plugin = \"zone\", params = { local = \"abc\" } }".to_owned(),
+            "plugin zone: configure refused: ",
+            "`wvs plugin inspect zone` shows its parameters",
+        ),
+        (
+            format!("{{ plugin = \"{fault}\", params = {{ fault = \"refuse\", call = \"configure\" }} }}"),
+            "configure refused: as it was told",
+            "shows its parameters",
+        ),
+        (
+            "{ plugin = \"sh\", params = { prot = \"true\" } }".to_owned(),
+            "sh has no parameter prot; did you mean port?",
+            "`wvs plugin inspect sh` shows",
+        ),
+        (
+            format!("\"{}\"", core_plugin("next-version.wat")),
+            "built against wvs:scheduler 0.2.0",
+            "build it anew against wvs:scheduler 0.1.0",
+        ),
+        ("\"wcl\"".to_owned(), "did you mean wlc?", "put it there as wcl.wasm"),
+    ] {
+        let ran = checked(dir, &scheduler);
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{scheduler}: {ran:?}");
+        let words = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(said) && words.contains(help), "{scheduler}: {}", ran.stderr);
+    }
+    // What fails without a word is stood in for, and may work the next time.
+    for (fault_is, said) in [
+        ("trap", "configure trapped"),
+        ("loop", "configure was stopped after its 250 ms"),
+    ] {
+        let plugin = format!(
+            "{{ plugin = \"{fault}\", params = {{ fault = \"{fault_is}\", call = \"configure\" }} }}"
+        );
+        let ran = checked(dir, &plugin);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stderr.contains("warning: service web: scheduler "), "{ran:?}");
+        assert!(ran.stderr.contains(said) && ran.stderr.contains("round robin stands in"), "{ran:?}");
+        assert!(ran.stderr.contains("is sound: 1 service"), "{ran:?}");
+    }
+    let ran = checked(dir, "{ plugin = \"zone\", params = { local = \"10.1.0.0/16\" } }");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!ran.stderr.contains("warning"), "{ran:?}");
+}
+
+/// What has no end, never begins or is too large is not read.
+#[test]
+fn only_files_of_a_bearable_size_are_read_as_plugins() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let large = dir.join("large.wasm");
+    std::fs::File::create(&large)
+        .and_then(|file| file.set_len((64 << 20) + 1))
+        .unwrap();
+    let pipe = dir.join("pipe.wasm");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for (path, said, help) in [
+        (
+            large.as_path(),
+            "it has 67108865 bytes, and at most 67108864 are allowed",
+            "make it smaller",
+        ),
+        (&pipe, "it is a pipe, not a regular file", "into a file"),
+        (Path::new("/dev/zero"), "it is a device, not a regular file", "into a file"),
+        (dir, "it is a directory", "name the .wasm or .wat in it, or build it first"),
+    ] {
+        let file = path.to_str().unwrap();
+        let by_check = checked(dir, &format!("\"{file}\""));
+        let plugin = |arguments: &[&str]| run(wvs(&dir.join("wvs.sock")).arg("plugin").args(arguments));
+        let out = dir.join("out.wasm");
+        let by_plugin_check = plugin(&["check", file]);
+        let by_pack = plugin(&["pack", file, out.to_str().unwrap()]);
+        for ran in [by_check, by_plugin_check, by_pack] {
+            assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
+            let words = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words.contains(said) && words.contains(help), "{file}: {}", ran.stderr);
+        }
+    }
+}

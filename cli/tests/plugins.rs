@@ -41,7 +41,18 @@ fn one_that_fails_is_told_what_to_do_and_ends_with_1() {
             .contains("holds backend 4711, which was not in the last update"),
         "{ran:?}"
     );
-    assert!(ran.stdout.contains("what to do: answer exactly as many entries"), "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains("what to do: answer ids of the last update only"),
+        "{ran:?}"
+    );
+    let short = plugin(&["check", &fixture("fault.wat"), "--param", "fault=short"]);
+    assert!(
+        short
+            .stdout
+            .contains("what to do: answer exactly as many entries"),
+        "{short:?}"
+    );
     assert!(ran.stderr.contains(" checks failed\n"), "{ran:?}");
 }
 
@@ -99,4 +110,78 @@ fn a_bench_has_a_price_for_each_size() {
         }
     }
     assert!(plugin(&["bench", "fo"]).stdout.contains(" ns"));
+}
+
+/// A name is that of a regular file first, and nothing else hides what is built in.
+#[test]
+fn a_name_is_that_of_a_file_or_of_what_is_built_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let inspect = |name: &str| {
+        let mut command = wvs(Path::new("/nowhere"));
+        run(command.current_dir(dir.path()).args(["plugin", "inspect", name]))
+    };
+    std::fs::create_dir(dir.path().join("wlc")).unwrap();
+    let ran = inspect("wlc");
+    assert!(ran.code == 0 && ran.stdout.contains("origin       built in"), "{ran:?}");
+    std::fs::create_dir(dir.path().join("mine")).unwrap();
+    for directory in ["mine", "./wlc", "mine/"] {
+        let ran = inspect(directory);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.stderr.contains("it is a directory"), "{ran:?}");
+        assert!(
+            ran.stderr
+                .contains("help: name the .wasm or .wat in it, or build it first"),
+            "{ran:?}"
+        );
+    }
+    std::fs::copy(fixture("fault.wat"), dir.path().join("rr")).unwrap();
+    assert!(inspect("rr").stdout.starts_with("fault 0.1.0"));
+}
+
+#[test]
+fn an_inspection_says_why_a_plugin_does_not_start() {
+    let ran = plugin(&["inspect", "zone", "-p", "local=abc"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.stdout.contains(
+            "does not start with these parameters\n  it fails     plugin zone: configure refused: "
+        )
+    );
+    let json = plugin(&["inspect", &fixture("per-flow.wat"), "-o", "json"]).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["kind"], Value::Null);
+    assert!(
+        json["fails"]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("answers per-flow"),
+        "{json}"
+    );
+    assert!(json["fails"]["fix"].is_string(), "{json}");
+}
+
+#[test]
+fn packing_writes_over_nothing_that_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (module, packed, link) = (at("module.wat"), at("packed.wasm"), at("link.wat"));
+    std::fs::copy(fixture("fault.wat"), &module).unwrap();
+    std::os::unix::fs::symlink(&module, &link).unwrap();
+    let whole = std::fs::read(&module).unwrap();
+    for target in [&module, &link] {
+        for force in [None, Some("--force")] {
+            let ran = plugin(&[vec!["pack", &module, target], force.into_iter().collect()].concat());
+            assert_eq!(ran.code, 1, "{ran:?}");
+            assert!(ran.stderr.contains("is the module itself"), "{ran:?}");
+            assert_eq!(std::fs::read(&module).unwrap(), whole);
+        }
+    }
+    assert_eq!(plugin(&["pack", &module, &packed]).code, 0);
+    std::fs::write(&packed, "mine").unwrap();
+    let ran = plugin(&["pack", &module, &packed]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("is there already") && ran.stderr.contains("--force"), "{ran:?}");
+    assert_eq!(std::fs::read(&packed).unwrap(), b"mine");
+    assert_eq!(plugin(&["pack", &module, &packed, "--force"]).code, 0);
+    assert!(std::fs::read(&packed).unwrap().starts_with(b"\0asm"));
 }

@@ -135,6 +135,8 @@ fn what_cannot_be_simulated_is_refused_with_the_reason() {
         (vec!["--trace", "x", "--rate", "5/s"], 2, "cannot be used with"),
         (vec!["--refresh", "0s"], 2, "at least 1ms"),
         (vec!["-p", "nothing=1"], 1, "has no parameter nothing"),
+        (vec!["--duration", "0s"], 2, "nothing can happen in no time"),
+        (vec!["--churn", "at 61s drain b1"], 1, "comes after the end of the simulation, at 60 s"),
     ] {
         let ran = plugin(&[vec!["simulate", "rr"], arguments.clone()].concat());
         assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{arguments:?}: {ran:?}");
@@ -167,9 +169,30 @@ fn a_test_passes_or_shows_the_way_to_the_fault() {
         "-o",
         "json",
     ]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (1, "1 invariant of 13 not held\n"), "{ran:?}");
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, "1 invariant of 14 not held\n"), "{ran:?}");
     let json: Value = serde_json::from_str(&ran.stdout).unwrap();
-    let found = &json["invariants"][1];
+    let found = &json["invariants"][0];
     assert_eq!((&found["invariant"], &found["verdict"]), (&"table length".into(), &"failed".into()));
     assert_eq!(found["reproduction"]["events"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(json["untested"].as_array().unwrap().len(), 13, "{json}");
+    assert_eq!(json["invariants"].as_array().unwrap().len(), 1, "{json}");
+}
+
+/// What it refuses is said once, with what to do about that.
+#[test]
+fn a_test_of_one_that_does_not_start_says_why_once() {
+    let ran = plugin(&["test", "zone", "-p", "local=abc"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, "1 invariant of 14 not held\n"), "{ran:?}");
+    assert_eq!(ran.stdout.matches("configure refused: ").count(), 1, "{ran:?}");
+    assert_eq!(ran.stdout.matches("what to do: ").count(), 1, "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains("what to do: give it parameters that it takes"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stdout
+            .contains("note  not tested, because of this: table length, "),
+        "{ran:?}"
+    );
 }

@@ -48,9 +48,29 @@ pub enum CheckError {
     Scheduler(#[from] crate::director::StartError),
 }
 
-/// Checks a configuration file, with its plugins.
-pub fn check(path: &Path, color: bool) -> Result<Config, CheckError> {
-    check_with(path, color, &Catalog::new()?)
+/// A configuration that can be used.
+#[derive(Debug)]
+pub struct Checked {
+    /// The configuration.
+    pub config: Config,
+    /// What will not go as its author may have meant it.
+    pub warnings: Vec<String>,
+}
+
+/// Checks a configuration file, with its plugins, which are started for it.
+pub fn check(path: &Path, color: bool) -> Result<Checked, CheckError> {
+    let catalog = Catalog::new()?;
+    let config = check_with(path, color, &catalog)?;
+    let warnings = config.services.iter().filter_map(|service| {
+        // A fault would have shown above.
+        let trouble = catalog.try_out(&config.director, &service.scheduler).ok()??;
+        let (name, plugin) = (&service.name, &service.scheduler.plugin);
+        Some(format!("service {name}: scheduler `{plugin}` fails when it is started: {trouble}"))
+    });
+    Ok(Checked {
+        warnings: warnings.collect(),
+        config,
+    })
 }
 
 fn check_with(path: &Path, color: bool, catalog: &Catalog) -> Result<Config, CheckError> {

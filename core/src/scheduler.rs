@@ -19,8 +19,11 @@ mod guard;
 mod host;
 mod incumbent;
 mod instance;
+mod outside;
 mod pack;
+mod remedy;
 mod sandbox;
+mod shape;
 pub mod simulate;
 pub mod stage;
 mod supervise;
@@ -33,7 +36,9 @@ mod wrap;
 pub use call_error::{Breach, CallError, Place};
 pub use contract::{VERSION as CONTRACT_VERSION, WIT as CONTRACT};
 pub use description::{Description, ParamError, ParamKind, ParamSpec};
-pub use find::{BUILTIN, FindPluginError, Origin, available, builtin, find, locate};
+pub use find::{
+    BUILTIN, FindPluginError, Origin, ReadPluginError, available, builtin, find, locate, read_plugin,
+};
 pub use flow::NewFlow;
 pub use host::{HostOptions, Plugin, PluginEngine, PluginHost, StartHostError};
 pub use incumbent::Incumbent;

@@ -34,7 +34,7 @@ fn every_scheduler_that_is_built_in_conforms() {
             ..Promises::default()
         };
         let findings = examine(bytes, &[], promises);
-        assert_eq!(findings.len(), 13, "{name}");
+        assert_eq!(findings.len(), 14, "{name}");
         assert_eq!(verdicts(&findings, Verdict::Failed), Vec::<&str>::new(), "{name}: {findings:#?}");
         // Of slow machines nothing is said here.
         let mut notes = verdicts(&findings, Verdict::Note);
@@ -67,6 +67,22 @@ fn faults_are_found_and_answered_with_what_to_do() {
         assert!(failed.iter().any(|finding| finding.check == found), "{kind}: {findings:#?}");
         assert!(failed.iter().all(|finding| finding.fix.is_some()), "{kind}: {findings:#?}");
     }
+}
+
+/// It answers as it should for as long as it lives.
+#[test]
+fn a_memory_that_only_grows_is_found() {
+    let findings = examine(include_bytes!("plugins/leaky.wat"), &[], Promises::default());
+    assert_eq!(verdicts(&findings, Verdict::Failed), ["memory"], "{findings:#?}");
+    let found = findings.iter().find(|finding| finding.check == "memory").unwrap();
+    assert!(found.detail.starts_with("its memory grew "), "{found:?}");
+    assert!(found.fix.as_ref().unwrap().contains("resetting the arena"), "{found:?}");
+    // The same, but it gives all back when it answers.
+    let answers = "    (i32.store offset=516 (i32.const 0)";
+    let mended = include_str!("plugins/leaky.wat")
+        .replace(answers, &format!("    (global.set $heap (i32.const 65536))\n{answers}"));
+    let findings = examine(mended.as_bytes(), &[], Promises::default());
+    assert_eq!(verdicts(&findings, Verdict::Failed), Vec::<&str>::new(), "{findings:#?}");
 }
 
 /// The fixture with one text replaced.

@@ -339,7 +339,7 @@ fn a_runtime_gets_what_it_needs_of_wasi_when_it_is_packed() {
     let host = PluginHost::new(Limits::default()).unwrap();
     let refused = host.load("p", RUNTIME.as_bytes()).unwrap_err();
     assert!(matches!(refused, LoadPluginError::Import { .. }));
-    assert!(refused.to_string().contains("`wvs plugin pack`"), "{refused}");
+    assert!(refused.remedy().contains("`wvs plugin pack`"), "{}", refused.remedy());
     let packed = pack("p", RUNTIME.as_bytes()).unwrap();
     let plugin = host.load("p", &packed).unwrap();
     // It says in its summary what WASI answered.
@@ -361,7 +361,7 @@ fn what_is_no_scheduler_is_not_packed() {
     assert!(error.contains("fd_fly"), "{error}");
     let other = RUNTIME.replace("\"wasi_snapshot_preview1\"", "\"wasi_unstable\"");
     let error = pack("p", other.as_bytes()).unwrap_err().to_string();
-    assert!(error.starts_with("plugin p: imports wasi_unstable: a plugin may import"), "{error}");
+    assert!(error.starts_with("plugin p: imports wasi_unstable.args_sizes_get, "), "{error}");
     assert!(pack("p", b"\x7fELF").is_err());
     assert!(pack("p", b"(module)").is_err());
 }

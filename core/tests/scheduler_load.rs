@@ -11,17 +11,25 @@ fn refusal(bytes: impl AsRef<[u8]>) -> String {
     host().load("p", bytes.as_ref()).unwrap_err().to_string()
 }
 
+/// What is said, and what to do.
+fn told(bytes: impl AsRef<[u8]>) -> (String, String) {
+    let error = host().load("p", bytes.as_ref()).unwrap_err();
+    (error.to_string(), error.remedy())
+}
+
 #[test]
 fn what_is_no_scheduler_is_refused_in_words() {
+    let (said, remedy) = told(include_str!("plugins/next-version.wat"));
+    assert_eq!(said, "plugin p: built against wvs:scheduler 0.2.0; this director speaks 0.1.x");
+    assert!(remedy.starts_with("build it anew against wvs:scheduler 0.1.0"), "{remedy}");
+    let (said, remedy) = told(include_str!("plugins/wasi.wat"));
     assert_eq!(
-        refusal(include_str!("plugins/next-version.wat")),
-        "plugin p: built against wvs:scheduler 0.2.0; this director speaks 0.1.x"
+        said,
+        "plugin p: imports wasi_snapshot_preview1.fd_write: a plugin may import wvs:scheduler/host only"
     );
-    assert_eq!(
-        refusal(include_str!("plugins/wasi.wat")),
-        "plugin p: imports wasi_snapshot_preview1: a plugin may import wvs:scheduler/host only; `wvs plugin pack` \
-         gives a module's runtime what it needs of WASI (or build without: Rust has the target \
-         wasm32-unknown-unknown)"
+    assert!(
+        remedy.starts_with("`wvs plugin pack` gives a module's runtime what it needs of WASI"),
+        "{remedy}"
     );
     assert!(
         refusal(include_str!("plugins/wasi-component.wat"))
@@ -36,22 +44,92 @@ fn what_is_no_scheduler_is_refused_in_words() {
         "plugin p: does not export wvs:scheduler/table@0.1.0 (or flows, to decide for each connection), which every \
          scheduler needs"
     );
-    let error = refusal(include_str!("plugins/wrong-type.wat"));
-    assert!(error.contains("type mismatch for function `fill`"), "{error}");
-    let error = refusal(include_str!("plugins/no-such-function.wat"));
-    assert!(error.contains("read-file"), "{error}");
+}
+
+#[test]
+fn all_imports_that_nobody_has_are_named() {
+    let imports = r#"(module (import "env" "cos" (func)) (import "wasi:cli" "x" (func)) (import "env" "memory" (memory 1))"#;
+    let (said, remedy) = told(format!("{imports})"));
+    assert_eq!(
+        said,
+        "plugin p: imports env.cos, wasi:cli.x, env.memory: a plugin may import wvs:scheduler/host only"
+    );
+    assert!(
+        remedy.starts_with("a symbol was left undefined when it was linked; build without WASI"),
+        "{remedy}"
+    );
+    let many: String = (0..11)
+        .map(|n| format!("(import \"env\" \"f{n}\" (func))"))
+        .collect();
+    let said = refusal(format!("(module {many})"));
+    assert!(said.contains("env.f6, env.f7 and 3 more: a plugin may"), "{said}");
+}
+
+/// The rest of the module is sound.
+fn sound_but(from: &str, to: &str) -> (String, String) {
+    let text = include_str!("plugins/fault.wat");
+    assert!(text.contains(from), "{from}");
+    told(text.replacen(from, to, 1))
+}
+
+#[test]
+fn functions_that_are_missing_or_have_other_types_are_named() {
+    let (said, remedy) = told(include_str!("plugins/no-such-function.wat"));
+    assert_eq!(
+        said,
+        "plugin p: imports wvs:scheduler/host@0.1.9.read-file, which the host does not have; it has log, random, now"
+    );
+    assert!(remedy.starts_with("leave them out"), "{remedy}");
+    let (said, remedy) = sound_but("(export \"update\")", "(export \"updated\")");
+    assert_eq!(
+        said,
+        "plugin p: has the interface policy of wvs:scheduler@0.1.0, but does not export update"
+    );
+    assert!(remedy.starts_with("export them too"), "{remedy}");
+    let (said, remedy) = told(include_str!("plugins/wrong-type.wat"));
+    assert_eq!(said, "plugin p: exports fill as (i64) -> (i32); by the contract it is (i32) -> (i32)");
+    assert!(remedy.starts_with("declare it with these types"), "{remedy}");
+    let (said, _) =
+        sound_but("\"log\" (func $log (param i32 i32 i32))", "\"now\" (func $log (param i32 i32 i32))");
+    assert_eq!(
+        said,
+        "plugin p: imports wvs.now as (i32, i32, i32) -> (); by the contract it is () -> (f64)"
+    );
+    let (said, remedy) = sound_but("(export \"cabi_realloc\")", "(export \"realloc\")");
+    assert!(said.starts_with("plugin p: cannot be made a component: "), "{said}");
+    assert!(said.contains("realloc") && remedy.contains("`cabi_realloc`"), "{said}: {remedy}");
+    let (said, remedy) =
+        sound_but("(memory (export \"memory\") 2)", "(memory (export \"memory\") 2) (table 20001 funcref)");
+    assert!(said.starts_with("plugin p: cannot describe itself"), "{said}");
+    assert!(remedy.contains("20,000 elements"), "{remedy}");
+}
+
+#[test]
+fn files_that_are_empty_cut_off_or_something_else_are_told_apart() {
+    for nothing in ["", "\n \n"] {
+        assert_eq!(refusal(nothing), "plugin p: the file is empty");
+    }
+    let whole = builtin("rr").unwrap();
+    for end in [1, 3, 4, 6, 9, 100, whole.len() / 2, whole.len() - 1] {
+        let (said, remedy) = told(&whole[..end]);
+        assert!(
+            said.starts_with("plugin p: it begins as WebAssembly, but is cut off or damaged: "),
+            "{end}: {said}"
+        );
+        assert!(remedy.starts_with("build or copy it again"), "{remedy}");
+    }
     let error = refusal("(module\n(func");
     assert!(
         error.starts_with("plugin p: neither WebAssembly nor its text form: expected `)`"),
         "{error}"
     );
     assert!(error.contains("p:2:6"), "{error}");
+    let (said, remedy) = told(b"\x7fELF\x02\x01");
     assert_eq!(
-        refusal(b"\x7fELF\x02\x01"),
+        said,
         "plugin p: neither WebAssembly nor its text form: it does not begin with \\0asm, and has control characters"
     );
-    assert!(refusal(b"\0asm\x01\0\0\0\xff").starts_with("plugin p: neither WebAssembly nor its text form"));
-    assert!(refusal(b"").starts_with("plugin p: "));
+    assert!(remedy.contains("--target wasm32-unknown-unknown"), "{remedy}");
 }
 
 #[test]
@@ -111,8 +189,9 @@ fn a_file_may_not_be_too_large() {
         ..Limits::default()
     })
     .unwrap();
-    let error = host.load("p", &[0; 11]).unwrap_err().to_string();
-    assert_eq!(error, "plugin p: 11 bytes, and at most 10 are allowed");
+    let error = host.load("p", &[0; 11]).unwrap_err();
+    assert_eq!(error.to_string(), "plugin p: 11 bytes, and at most 10 are allowed");
+    assert!(error.remedy().contains("without debug information"), "{}", error.remedy());
 }
 
 /// A module may be shipped as the component that it becomes.

@@ -188,6 +188,19 @@ fn calls_that_fail_are_found_wherever_they_do() {
     assert_eq!(held(&report, "known backends only").verdict, Verdict::Failed, "{report:#?}");
 }
 
+/// No event shows it, but time does.
+#[test]
+fn a_memory_that_only_grows_is_found() {
+    let report = examine(include_bytes!("plugins/leaky.wat"), &[], Promises::default());
+    assert_eq!(verdicts(&report, Verdict::Failed), ["memory stays"], "{report:#?}");
+    assert!(
+        held(&report, "memory stays")
+            .detail
+            .starts_with("its memory grew "),
+        "{report:#?}"
+    );
+}
+
 #[test]
 fn tables_that_change_by_themselves_are_a_fault_where_clients_would_move() {
     let random = [

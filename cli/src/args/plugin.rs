@@ -29,6 +29,10 @@ pub enum PluginCommand {
 #[derive(Args, Debug)]
 pub struct Subject {
     /// A plugin's file (.wasm or .wat), or the name of a scheduler that is built in
+    ///
+    /// What has a slash in it is a path. A name is that of a file here, or else of a scheduler that is built in; a directory
+    /// of that name does not matter. In a configuration a name is that of NAME.wasm or NAME.wat in `plugin_dir`, or else of
+    /// one that is built in.
     #[arg(value_name = "FILE")]
     pub file: String,
     /// A parameter, as in a service's configuration; may be given several times
@@ -122,6 +126,9 @@ pub struct PackArgs {
     /// The file to write
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `wvs plugin new`

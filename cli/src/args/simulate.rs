@@ -14,7 +14,8 @@ use super::Subject;
 Connections come, last and end in virtual time; the scheduler is used as a director uses it: its table is walked, or
 indexed by a hash, and made again when backends change and when connections were counted. Shown are the open
 connections of each backend over time, how far they are from the weights, and who changed backend needlessly when
-backends came and went. The same command gives the same answer.
+backends came and went: of clients or addresses only where the scheduler keeps them while nothing changes. The same command
+gives the same answer.
 
 What happens to backends (--churn) is a list as 'at 20s remove b3; at 30s add b3; at 40s weight b1 5', with add,
 remove, weight, drain, undrain, down, up, full and free. Connections that are open stay where they are.
@@ -49,7 +50,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "N/s", default_value = "1000/s")]
     pub rate: Rate,
     /// How long they come [default: 60s, or until the last one of a trace]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub duration: Option<Duration>,
     /// How long each lasts: exp:MEAN, fixed:TIME, pareto:MEAN or pareto:MEAN:SHAPE
     #[arg(long, value_name = "HOW", default_value = "exp:5s")]
@@ -81,6 +82,14 @@ pub struct SimulateArgs {
     /// Draw a chart into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    match parse_time(text) {
+        Ok(time) if time >= Duration::from_millis(1) => Ok(time),
+        Ok(_) => Err("nothing can happen in no time: at least 1ms".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn refresh(text: &str) -> Result<Refresh, String> {

@@ -22,18 +22,18 @@ pub fn execute(command: &PluginCommand, output: &Output) -> Result<Exit, Command
             );
         }
         PluginCommand::Pack(args) => {
-            let size = local::plugin::pack(&args.module, &args.file).map_err(LocalError::Plugin)?;
+            let size = local::plugin::pack(args).map_err(LocalError::from)?;
             output.message(&format!("wrote {}, {size} bytes", args.file.display()));
         }
         PluginCommand::Check(args) => return check(args, output),
         PluginCommand::Test(args) => return test(args, output),
         PluginCommand::Simulate(args) => simulate(args, output)?,
         PluginCommand::Inspect(args) => {
-            let found = local::plugin::inspect(&args.subject).map_err(LocalError::Plugin)?;
+            let found = local::plugin::inspect(&args.subject).map_err(LocalError::from)?;
             output.value("the plugin", &found, render::inspection)?;
         }
         PluginCommand::Bench(args) => {
-            let prices = local::plugin::bench(&args.subject, args.slots).map_err(LocalError::Plugin)?;
+            let prices = local::plugin::bench(&args.subject, args.slots).map_err(LocalError::from)?;
             output.value("the prices", &prices, render::prices)?;
         }
     }
@@ -42,7 +42,7 @@ pub fn execute(command: &PluginCommand, output: &Output) -> Result<Exit, Command
 
 /// Failed if a check did, as with a configuration.
 fn check(args: &CheckPluginArgs, output: &Output) -> Result<Exit, CommandError> {
-    let findings = local::plugin::check(&args.subject, args.proportional).map_err(LocalError::Plugin)?;
+    let findings = local::plugin::check(&args.subject, args.proportional).map_err(LocalError::from)?;
     output.value("the findings", findings.as_slice(), render::conformance)?;
     let failed = findings
         .iter()
@@ -57,7 +57,7 @@ fn check(args: &CheckPluginArgs, output: &Output) -> Result<Exit, CommandError> 
 
 /// Failed if an invariant does not hold.
 fn test(args: &TestPluginArgs, output: &Output) -> Result<Exit, CommandError> {
-    let report = local::plugin::test(args).map_err(LocalError::Plugin)?;
+    let report = local::plugin::test(args).map_err(LocalError::from)?;
     output.value("the report", &report, render::report)?;
     let failed = report
         .invariants
@@ -66,17 +66,20 @@ fn test(args: &TestPluginArgs, output: &Output) -> Result<Exit, CommandError> {
         .count();
     if failed > 0 {
         let invariants = render::count(failed, "invariant");
-        output.message(&format!("{invariants} of {} not held", report.invariants.len()));
+        output.message(&format!(
+            "{invariants} of {} not held",
+            report.invariants.len() + report.untested.len()
+        ));
         return Ok(Exit::Failed);
     }
     Ok(Exit::Done)
 }
 
 fn simulate(args: &SimulateArgs, output: &Output) -> Result<(), CommandError> {
-    let simulated = local::plugin::simulate::simulate(args).map_err(LocalError::Plugin)?;
+    let simulated = local::plugin::simulate::simulate(args).map_err(LocalError::from)?;
     if let Some(path) = &args.svg {
         let chart = render::chart(&simulated);
-        local::plugin::simulate::write(path, &chart).map_err(LocalError::Plugin)?;
+        local::plugin::simulate::write(path, &chart).map_err(LocalError::from)?;
     }
     output.value("the simulation", &simulated, render::simulation)?;
     if let Some(path) = &args.svg {

@@ -4,6 +4,7 @@ pub mod simulate;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -11,10 +12,10 @@ use wvs_core::scheduler::bench::{Price, StartCost, StartCostError, bench as meas
 use wvs_core::scheduler::conform::{Finding, Promises, Report, Trial, check as examine, test as try_out};
 use wvs_core::scheduler::{
     BUILTIN, CONTRACT_VERSION, CallError, Dispatch, Limits, LoadPluginError, ParamError, ParamKind, Plugin,
-    PluginHost, StartHostError, builtin,
+    PluginHost, ReadPluginError, StartHostError, builtin, read_plugin,
 };
 
-use crate::args::{Subject, TestPluginArgs};
+use crate::args::{PackArgs, Subject, TestPluginArgs};
 
 /// Why nothing can be said of a plugin.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +33,14 @@ pub enum PluginError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: io::Error,
+        source: ReadPluginError,
     },
+    /// Something is where it is to be written.
+    #[error("{} is there already", .0.display())]
+    Exists(PathBuf),
+    /// It would be written over what it is made of.
+    #[error("{} is the module itself", .0.display())]
+    Itself(PathBuf),
     /// What was made of it cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -53,7 +60,7 @@ pub enum PluginError {
         file: String,
         /// Why.
         #[source]
-        source: LoadPluginError,
+        source: Box<LoadPluginError>,
     },
     /// It does not take these parameters.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -67,6 +74,20 @@ pub enum PluginError {
     /// Its start cannot be measured.
     #[error("the plugin's start cannot be measured")]
     Start(#[from] StartCostError),
+}
+
+impl PluginError {
+    /// What to do about it, if that is known.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Read { source, .. } => source.remedy().map(Into::into),
+            Self::Load { source, .. } => Some(source.remedy()),
+            Self::Call(error) => Some(error.remedy().into()),
+            Self::Exists(_) => Some("choose another name, or write over it with --force".into()),
+            Self::Itself(_) => Some("choose another name: the module is needed to pack it again".into()),
+            _ => None,
+        }
+    }
 }
 
 /// What a plugin says of itself, and what can be seen from outside.
@@ -87,12 +108,24 @@ pub struct Inspection {
     /// How it is used with these parameters: `cycle`, `hash` with what is hashed, or `flow`. None if it does not start
     /// with them.
     pub kind: Option<String>,
+    /// Why it does not start with them, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fails: Option<Failing>,
     /// Whether it looks at connections.
     pub looks_at_connections: bool,
     /// What it has of the contract besides what every scheduler has: `table`, `flows`, `load`, `timer`, `latency`.
     pub interfaces: Vec<&'static str>,
     /// The parameters it takes.
     pub parameters: Vec<Parameter>,
+}
+
+/// Why a plugin does not start.
+#[derive(Debug, Serialize)]
+pub struct Failing {
+    /// How it fails.
+    pub reason: String,
+    /// What its author can do.
+    pub fix: &'static str,
 }
 
 /// A parameter of a plugin.
@@ -126,13 +159,14 @@ struct Loaded {
 }
 
 fn load(subject: &Subject) -> Result<Loaded, PluginError> {
-    let (bytes, origin) = read(&subject.file)?;
-    let host = PluginHost::new(Limits::default())?;
+    let limits = Limits::default();
+    let (bytes, origin) = read(&subject.file, limits.file_size)?;
+    let host = PluginHost::new(limits)?;
     let plugin = host
         .load(&subject.file, &bytes)
         .map_err(|source| PluginError::Load {
             file: subject.file.clone(),
-            source,
+            source: source.into(),
         })?;
     Ok(Loaded {
         plugin,
@@ -142,17 +176,23 @@ fn load(subject: &Subject) -> Result<Loaded, PluginError> {
     })
 }
 
-/// A file, or the scheduler of that name which is built in.
-fn read(name: &str) -> Result<(Vec<u8>, String), PluginError> {
+/// A file, or the scheduler of that name which is built in. As in a configuration, what has a slash is a path; a name is
+/// that of a file first, and nothing but a file takes it from what is built in.
+fn read(name: &str, limit: usize) -> Result<(Vec<u8>, String), PluginError> {
     let path = Path::new(name);
-    match std::fs::read(path) {
+    if !name.contains('/')
+        && !path.is_file()
+        && let Some(bytes) = builtin(name)
+    {
+        return Ok((bytes.to_vec(), "built in".to_owned()));
+    }
+    match read_plugin(path, limit) {
         Ok(bytes) => Ok((bytes, name.to_owned())),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => match builtin(name) {
-            Some(bytes) => Ok((bytes.to_vec(), "built in".to_owned())),
-            None => Err(PluginError::Unknown {
+        Err(ReadPluginError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+            Err(PluginError::Unknown {
                 name: name.to_owned(),
-            }),
-        },
+            })
+        }
         Err(source) => Err(PluginError::Read {
             path: path.to_owned(),
             source,
@@ -161,16 +201,28 @@ fn read(name: &str) -> Result<(Vec<u8>, String), PluginError> {
 }
 
 /// Makes a component of a module, and says how many bytes it has.
-pub fn pack(module: &Path, file: &Path) -> Result<usize, PluginError> {
+pub fn pack(args: &PackArgs) -> Result<usize, PluginError> {
+    let PackArgs { module, file, force } = args;
+    let there = file.symlink_metadata().is_ok();
+    // Also by another name of it.
+    let id = |path: &Path| path.metadata().map(|it| (it.dev(), it.ino())).ok();
+    if there && id(file).is_some_and(|target| Some(target) == id(module)) {
+        return Err(PluginError::Itself(file.clone()));
+    }
     let name = module.display().to_string();
-    let bytes = std::fs::read(module).map_err(|source| PluginError::Read {
-        path: module.to_owned(),
+    let bytes = read_plugin(module, Limits::default().file_size).map_err(|source| PluginError::Read {
+        path: module.clone(),
         source,
     })?;
-    let packed = wvs_core::scheduler::pack(&name, &bytes)
-        .map_err(|source| PluginError::Load { file: name, source })?;
+    if there && !force {
+        return Err(PluginError::Exists(file.clone()));
+    }
+    let packed = wvs_core::scheduler::pack(&name, &bytes).map_err(|source| PluginError::Load {
+        file: name,
+        source: source.into(),
+    })?;
     std::fs::write(file, &packed).map_err(|source| PluginError::Write {
-        path: file.to_owned(),
+        path: file.clone(),
         source,
     })?;
     Ok(packed.len())
@@ -206,6 +258,7 @@ pub fn inspect(subject: &Subject) -> Result<Inspection, PluginError> {
     let plugin = &loaded.plugin;
     let params = plugin.check_params(&loaded.params).map_err(PluginError::Params)?;
     let description = plugin.describe().clone();
+    let started = plugin.start(&params, 1);
     Ok(Inspection {
         name: description.name,
         version: description.version,
@@ -213,10 +266,11 @@ pub fn inspect(subject: &Subject) -> Result<Inspection, PluginError> {
         origin: loaded.origin,
         bytes: loaded.bytes.len(),
         contract: CONTRACT_VERSION,
-        kind: plugin
-            .start(&params, 1)
-            .ok()
-            .map(|instance| kind(instance.dispatch())),
+        kind: started.as_ref().ok().map(|instance| kind(instance.dispatch())),
+        fails: started.err().map(|error| Failing {
+            reason: error.to_string(),
+            fix: error.remedy(),
+        }),
         looks_at_connections: plugin.wants_load(),
         interfaces: plugin.interfaces(),
         parameters: description.params.into_iter().map(Parameter::from).collect(),

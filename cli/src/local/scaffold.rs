@@ -1,5 +1,6 @@
 //! The beginnings of a scheduler of one's own.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,9 +12,20 @@ use crate::args::{Kind, Language, NewArgs};
 pub enum ScaffoldError {
     /// Not every language and file system can spell the name.
     #[error(
-        "{0:?} cannot be the name of a scheduler: use small letters, digits and dashes, a letter first, at most 40"
+        "{0:?} cannot be the name of a scheduler: use small letters, digits and single dashes, a letter first and none of \
+         the dashes last, at most 40"
     )]
     Name(String),
+    /// A file of the scheduler's would be the same as another one of the project.
+    #[error(
+        "{name:?} cannot be the name of this scheduler: {file} is another file of its project; choose another name"
+    )]
+    Taken {
+        /// The name.
+        name: String,
+        /// The file.
+        file: String,
+    },
     /// There is something already.
     #[error("{} is there already: choose another name, or another directory with --dir", .0.display())]
     Exists(PathBuf),
@@ -186,17 +198,29 @@ pub fn scaffold(args: &NewArgs) -> Result<Vec<PathBuf>, ScaffoldError> {
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name
             .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        // Not a name of a package in every language.
+        && !name.ends_with('-')
+        && !name.contains("--");
     if !sound {
         return Err(ScaffoldError::Name(name.to_owned()));
+    }
+    let files: Vec<File> = own(*language, *kind)
+        .into_iter()
+        .chain(common(*language))
+        .collect();
+    let mut paths = BTreeSet::new();
+    let names = files.iter().map(|(path, _)| named(path, name));
+    if let Some(file) = names.into_iter().find(|path| !paths.insert(path.clone())) {
+        let name = name.to_owned();
+        return Err(ScaffoldError::Taken { name, file });
     }
     let dir = dir.as_deref().unwrap_or(Path::new(name));
     if dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) || dir.is_file() {
         return Err(ScaffoldError::Exists(dir.to_owned()));
     }
-    own(*language, *kind)
+    files
         .into_iter()
-        .chain(common(*language))
         .map(|file| write(dir, file, name, promise(*language, *kind)))
         .collect()
 }
@@ -211,18 +235,23 @@ fn promise(language: Language, kind: Kind) -> &'static str {
     }
 }
 
+/// A template with the scheduler's name in it.
+fn named(template: &str, name: &str) -> String {
+    template
+        .replace("{{name}}", name)
+        .replace("{{crate}}", &name.replace('-', "_"))
+}
+
 fn write(dir: &Path, (path, text): File, name: &str, promise: &str) -> Result<PathBuf, ScaffoldError> {
     let completed = |template: &str| {
-        template
-            .replace("{{name}}", name)
+        named(template, name)
             .replace("{{name-length}}", &format!("{:02x}", name.len()))
             .replace("{{promise}}", promise)
-            .replace("{{crate}}", &name.replace('-', "_"))
             .replace("{{version}}", env!("CARGO_PKG_VERSION"))
             // Bindings that are written out have the unsafe code that is a macro's otherwise.
             .replace("#![forbid(unsafe_code)]", "#![deny(unsafe_code)]")
     };
-    let path = dir.join(completed(path));
+    let path = dir.join(named(path, name));
     let written = path
         .parent()
         .map_or(Ok(()), fs::create_dir_all)
@@ -273,7 +302,18 @@ mod tests {
                 dir: Some(into.clone()),
             })
         };
-        for name in ["", "Mine", "9x", "a/b", "ä", "a_b", &"a".repeat(41)] {
+        for name in [
+            "",
+            "Mine",
+            "9x",
+            "a/b",
+            "ä",
+            "a_b",
+            "a-",
+            "a--b",
+            "a---b",
+            &"a".repeat(41),
+        ] {
             let refused = begin(Language::Wat, name);
             assert!(matches!(refused, Err(ScaffoldError::Name(_))), "{name}");
         }
@@ -281,5 +321,45 @@ mod tests {
         let again = begin(Language::Wat, "mine");
         assert!(matches!(again, Err(ScaffoldError::Exists(_))), "{again:?}");
         assert!(!into.join("mine.wat").exists());
+    }
+
+    /// The scheduler's own file would be written over by one that it needs, or the other way round.
+    #[test]
+    fn no_name_takes_a_file_of_its_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let begin = |lang, name: &str| {
+            scaffold(&NewArgs {
+                name: name.to_owned(),
+                lang,
+                kind: Kind::Cycle,
+                dir: Some(dir.path().join(format!("{lang:?}-{name}"))),
+            })
+        };
+        for (lang, name, file) in [
+            (Language::JavaScript, "test", "test.js"),
+            (Language::Zig, "wvs", "wvs.zig"),
+            (Language::AssemblyScript, "wvs", "wvs.ts"),
+            (Language::AssemblyScript, "abi", "abi.ts"),
+        ] {
+            let error = begin(lang, name).unwrap_err().to_string();
+            assert!(error.contains(&format!("{file} is another file of its project")), "{error}");
+            assert!(!dir.path().join(format!("{lang:?}-{name}")).exists());
+        }
+        // All files of a project are there, each once.
+        for lang in [
+            Language::C,
+            Language::Go,
+            Language::Rust,
+            Language::Python,
+            Language::Wat,
+        ] {
+            for name in ["test", "wvs", "abi"] {
+                let mut written = begin(lang, name).unwrap();
+                let all = written.len();
+                written.sort();
+                written.dedup();
+                assert_eq!(written.len(), all, "{lang:?} {name}");
+            }
+        }
     }
 }

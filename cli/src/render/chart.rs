@@ -1,17 +1,23 @@
-//! Simulations as a chart: the open connections of each backend, and below them the overload.
+//! Simulations as a chart: the open connections of each backend, below them the overload, and who was remapped.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use wvs_core::scheduler::simulate::Simulation;
+use wvs_core::scheduler::simulate::{Remap, Sample, Simulation, StepReport};
 
 use crate::local::plugin::simulate::Simulated;
 
-const SIZE: (u32, u32) = (1000, 640);
+const WIDTH: u32 = 1000;
+/// Without the panel for those who were remapped.
+const HEIGHT: u32 = 640;
+/// That panel.
+const REMAPS: u32 = 150;
 /// Where the lower panel begins.
 const UPPER: u32 = 430;
 /// Of more backends than this the lines have no names.
 const NAMED: usize = 12;
+/// Of more backends than this there are no lines, but the band that they lie in.
+const LINES: usize = 20;
 /// Beside the lines, for their names.
 const MARGIN: u32 = 130;
 const FONT: &str = "sans-serif";
@@ -39,7 +45,13 @@ const COLOURS: [RGBColor; NAMED] = [
 pub fn chart(simulated: &Simulated) -> String {
     let mut svg = String::new();
     let drawn = {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let height = HEIGHT
+            + if remaps(&simulated.result).is_empty() {
+                0
+            } else {
+                REMAPS
+            };
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
         draw(&area, simulated).and_then(|()| area.present())
     };
     // A string takes everything.
@@ -57,7 +69,93 @@ fn draw<'a>(area: &Area<'a>, simulated: &Simulated) -> Drawn<'a> {
     let area = area.titled(&title, (FONT, 20).into_font().color(&INK))?;
     let (upper, lower) = area.split_vertically(UPPER);
     connections(&upper, result)?;
-    overload(&lower, result)
+    if remaps(result).is_empty() {
+        return overload(&lower, result);
+    }
+    let (middle, lowest) = lower.split_vertically(lower.dim_in_pixel().1 - REMAPS);
+    overload(&middle, result)?;
+    remapped(&lowest, result)
+}
+
+/// Of each change when it was, and what share of those who could have stayed went elsewhere.
+fn remaps(result: &Simulation) -> Vec<(f64, f64)> {
+    let of = |step: &StepReport| {
+        let remap = step.slots.or(step.clients).or(step.destinations)?;
+        Some((step.at_s, remap.share()?))
+    };
+    result.steps.iter().filter_map(of).collect()
+}
+
+/// Of what the shares are.
+fn of_what(result: &Simulation) -> &'static str {
+    let any = |of: fn(&StepReport) -> Option<Remap>| result.steps.iter().any(|step| of(step).is_some());
+    match (any(|step| step.slots), any(|step| step.clients)) {
+        (true, _) => "of the slots",
+        (false, true) => "of the clients",
+        (false, false) => "of the addresses",
+    }
+}
+
+fn remapped<'a>(area: &Area<'a>, result: &Simulation) -> Drawn<'a> {
+    let shares = remaps(result);
+    let worst = shares.iter().map(|share| share.1).fold(0.0, f64::max);
+    // Few are still to be told from none.
+    let top = (worst * 118.0).clamp(10.0, 118.0);
+    let mut chart = ChartBuilder::on(area)
+        .margin_left(12)
+        .margin_right(MARGIN)
+        .margin_top(6)
+        .margin_bottom(8)
+        .x_label_area_size(8)
+        .y_label_area_size(70)
+        .build_cartesian_2d(0.0..length(result), 0.0..top)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(MARK)
+        .y_labels(4)
+        .x_label_formatter(&|_| String::new())
+        .y_label_formatter(&|percent| format!("{percent:.0} %"))
+        .y_desc("remapped")
+        .label_style((FONT, 14, &INK))
+        .axis_desc_style((FONT, 15, &INK))
+        .draw()?;
+    let half = length(result) / 250.0;
+    let style = (FONT, 13, &INK)
+        .into_text_style(area)
+        .pos(Pos::new(HPos::Center, VPos::Bottom));
+    for (at, share) in shares {
+        let bar = [(at - half, 0.0), (at + half, share * 100.0)];
+        chart.draw_series([Rectangle::new(bar, COLOURS[3].filled())])?;
+        let text = Text::new(format!("{:.1} %", share * 100.0), (0, -3), style.clone());
+        chart.draw_series([EmptyElement::at((at, share * 100.0)) + text])?;
+    }
+    beside(area, &[of_what(result), "that could", "have stayed"])
+}
+
+/// Writes a few words to the right of a panel.
+fn beside<'a>(area: &Area<'a>, words: &[&str]) -> Drawn<'a> {
+    let style = (FONT, 13, &INK)
+        .into_text_style(area)
+        .pos(Pos::new(HPos::Left, VPos::Center));
+    let left = area.dim_in_pixel().0 as i32 - MARGIN as i32 + 8;
+    for (row, text) in words.iter().enumerate() {
+        area.draw_text(text, &style, (left, 20 + 17 * row as i32))?;
+    }
+    Ok(())
+}
+
+/// The least, the middle and the most connections of a backend at each sample.
+fn band(result: &Simulation) -> Vec<(f64, [f64; 3])> {
+    let of = |sample: &Sample| {
+        let mut each = sample.each.clone();
+        each.sort_unstable();
+        let at = |place: usize| f64::from(each.get(place).copied().unwrap_or_default());
+        let last = each.len().saturating_sub(1);
+        (sample.at_s, [at(0), at(last / 2), at(last)])
+    };
+    result.samples.iter().map(of).collect()
 }
 
 fn connections<'a>(area: &Area<'a>, result: &Simulation) -> Drawn<'a> {
@@ -83,7 +181,19 @@ fn connections<'a>(area: &Area<'a>, result: &Simulation) -> Drawn<'a> {
         .axis_desc_style((FONT, 15, &INK))
         .draw()?;
     let named = result.backends.len() <= NAMED;
-    for place in 0..result.backends.len() {
+    let lines = if result.backends.len() > LINES {
+        let band = band(result);
+        let upper = band.iter().map(|(at, [_, _, most])| (*at, *most));
+        let lower = band.iter().rev().map(|(at, [least, ..])| (*at, *least));
+        let outline: Vec<_> = upper.chain(lower).collect();
+        chart.draw_series([Polygon::new(outline, COLOURS[0].mix(0.3))])?;
+        let middle = band.iter().map(|(at, [_, middle, _])| (*at, *middle));
+        chart.draw_series(LineSeries::new(middle, COLOURS[0].stroke_width(2)))?;
+        0
+    } else {
+        result.backends.len()
+    };
+    for place in 0..lines {
         let colour = COLOURS[place % NAMED];
         let style = if named {
             colour.stroke_width(2)
@@ -122,6 +232,19 @@ fn legend<'a>(area: &Area<'a>, result: &Simulation) -> Drawn<'a> {
         .into_text_style(area)
         .pos(Pos::new(HPos::Left, VPos::Center));
     let left = area.dim_in_pixel().0 as i32 - MARGIN as i32 + 8;
+    if result.backends.len() > LINES {
+        let text = format!("{} backends:", result.backends.len());
+        return beside(
+            area,
+            &[
+                &text,
+                "from the least",
+                "connections to the",
+                "most; line: the",
+                "middle one",
+            ],
+        );
+    }
     if result.backends.len() > NAMED {
         let text = format!("{} backends", result.backends.len());
         return area.draw_text(&text, &style, (left, 20));
@@ -175,17 +298,7 @@ fn overload<'a>(area: &Area<'a>, result: &Simulation) -> Drawn<'a> {
         .iter()
         .filter_map(|sample| Some((sample.at_s, sample.overload?.min(top))));
     chart.draw_series(LineSeries::new(line, INK.stroke_width(2)))?;
-    let style = (FONT, 13, &INK)
-        .into_text_style(area)
-        .pos(Pos::new(HPos::Left, VPos::Center));
-    let left = area.dim_in_pixel().0 as i32 - MARGIN as i32 + 8;
-    for (row, text) in ["busiest by its", "weight's share;", "1 is level"]
-        .iter()
-        .enumerate()
-    {
-        area.draw_text(text, &style, (left, 20 + 17 * row as i32))?;
-    }
-    Ok(())
+    beside(area, &["busiest by its", "weight's share;", "1 is level"])
 }
 
 /// An axis needs a length, even if everything happened at once.
@@ -196,7 +309,9 @@ fn length(result: &Simulation) -> f64 {
 #[cfg(test)]
 mod tests {
     use wvs_core::scheduler::Dispatch;
-    use wvs_core::scheduler::simulate::{Sample, StepReport, Tally};
+    use wvs_core::scheduler::simulate::Tally;
+
+    use crate::local::plugin::simulate::Asked;
 
     use super::*;
 
@@ -228,6 +343,7 @@ mod tests {
             workload: "trace x.csv".to_owned(),
             seed: 1,
             slots: 256,
+            asked: Asked::default(),
             result: Simulation {
                 dispatch: Dispatch::Cycle,
                 duration_s: 10.0,
@@ -273,8 +389,39 @@ mod tests {
     }
 
     #[test]
+    fn who_was_remapped_has_a_panel() {
+        let mut simulated = simulated(3);
+        assert!(!texts(&chart(&simulated)).contains(&"remapped".to_owned()));
+        simulated.result.steps[0].slots = Some(Remap {
+            stayed: 3,
+            had_to: 5,
+            remapped: 1,
+        });
+        let svg = chart(&simulated);
+        for text in ["remapped", "25.0 %", "of the slots"] {
+            assert!(texts(&svg).contains(&text.to_owned()), "{text}: {svg}");
+        }
+        assert!(svg.contains("height=\"790\""), "{svg}");
+    }
+
+    /// Of four backends the second is in the middle, whatever their order.
+    #[test]
+    fn a_band_is_from_the_least_to_the_most() {
+        let mut simulated = simulated(4);
+        simulated.result.samples[1].each = vec![7, 1, 9, 3];
+        assert_eq!(band(&simulated.result)[1], (1.0, [1.0, 3.0, 9.0]));
+    }
+
+    #[test]
     fn a_chart_of_many_or_of_nothing_is_one_too() {
-        assert!(texts(&chart(&simulated(500))).contains(&"500 backends".to_owned()));
+        let many = chart(&simulated(500));
+        assert!(texts(&many).contains(&"500 backends:".to_owned()));
+        // A band, and a line in the middle of it instead of 500.
+        let twenty = chart(&simulated(20));
+        assert!(texts(&twenty).contains(&"20 backends".to_owned()));
+        let lines = |svg: &str| svg.matches("<polyline").count();
+        assert_eq!(lines(&many) + 19, lines(&twenty));
+        assert!(many.contains("<polygon") && !twenty.contains("<polygon"), "{many}");
         let mut nothing = simulated(1);
         (nothing.result.duration_s, nothing.result.samples, nothing.result.steps) =
             (0.0, Vec::new(), Vec::new());

@@ -35,10 +35,17 @@ pub fn conformance(findings: &[Finding], paint: Paint) -> String {
 
 /// What a plugin says of itself.
 pub fn inspection(found: &Inspection, paint: Paint) -> String {
-    let kind = found
-        .kind
-        .as_deref()
-        .unwrap_or("unknown: it does not start with these parameters");
+    let kind = match (&found.kind, &found.fails) {
+        (Some(kind), _) => kind.clone(),
+        (None, None) => "unknown: it does not start with these parameters".to_owned(),
+        (None, Some(failing)) => format!(
+            "unknown, because it does not start with these parameters\n  {:<12} {}\n  {:<12} {}",
+            "it fails",
+            escape(&failing.reason),
+            "what to do",
+            escape(failing.fix)
+        ),
+    };
     let mut text = format!(
         "{} {}: {}\n",
         paint.bold(&escape(&found.name)),
@@ -48,7 +55,7 @@ pub fn inspection(found: &Inspection, paint: Paint) -> String {
     for (name, value) in [
         ("origin", format!("{}, {} bytes", escape(&found.origin), found.bytes)),
         ("contract", found.contract.to_owned()),
-        ("kind", kind.to_owned()),
+        ("kind", kind),
         ("interfaces", interfaces(&found.interfaces)),
     ] {
         let _ = writeln!(text, "  {name:<12} {value}");
@@ -192,6 +199,7 @@ mod tests {
             bytes: 1234,
             contract: "0.1.0",
             kind: Some("hash source".to_owned()),
+            fails: None,
             looks_at_connections: true,
             interfaces: vec!["table", "load", "timer", "latency"],
             parameters: vec![

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wvs_core::scheduler::simulate::{Comparison, Remap, Sample, Simulation, Spread};
+use wvs_core::scheduler::simulate::{Comparison, Remap, Sample, Simulation, Spread, StepReport};
 
 use crate::local::plugin::simulate::Simulated;
 
@@ -132,25 +132,30 @@ fn by_backend(result: &Simulation) -> Table {
 }
 
 fn by_change(result: &Simulation) -> Table {
-    let mut table = Table::new(&[
-        Column::Right("TIME"),
-        Column::Left("CHANGE"),
-        Column::Right("SLOTS REMAPPED"),
-        Column::Right("CLIENTS REMAPPED"),
-        Column::Right("DESTINATIONS REMAPPED"),
-    ]);
+    let mut columns = vec![Column::Right("TIME"), Column::Left("CHANGE")];
+    let shown: Vec<_> = REMAPS
+        .iter()
+        .filter(|(_, of)| result.steps.iter().any(|step| of(step).is_some()))
+        .collect();
+    columns.extend(shown.iter().map(|(heading, _)| Column::Right(heading)));
+    let mut table = Table::new(&columns);
     for step in &result.steps {
-        let cells = [
-            format!("{:.1} s", step.at_s),
-            step.change.clone(),
-            remapped(step.slots),
-            remapped(step.clients),
-            remapped(step.destinations),
-        ];
+        let mut cells = vec![format!("{:.1} s", step.at_s), step.change.clone()];
+        cells.extend(shown.iter().map(|(_, of)| remapped(of(step))));
         table.row(Tone::Plain, cells);
     }
     table
 }
+
+/// Finds what became of some in a report.
+type Who = fn(&StepReport) -> Option<Remap>;
+
+/// What may be remapped; only what a scheduler goes by is.
+const REMAPS: [(&str, Who); 3] = [
+    ("SLOTS REMAPPED", |step| step.slots),
+    ("CLIENTS REMAPPED", |step| step.clients),
+    ("DESTINATIONS REMAPPED", |step| step.destinations),
+];
 
 /// Who moved needlessly, of those who could have stayed.
 fn remapped(remap: Option<Remap>) -> String {

@@ -33,6 +33,14 @@ pub fn report(report: &Report, paint: Paint) -> String {
             below("what to do:", fix);
         }
     }
+    if !report.untested.is_empty() {
+        let _ = writeln!(
+            text,
+            "{}  not tested, because of this: {}",
+            paint.warning("note"),
+            report.untested.join(", ")
+        );
+    }
     let _ = writeln!(text, "{} sequences, {} events, seed {}", report.sequences, report.events, report.seed);
     text
 }
@@ -74,6 +82,7 @@ mod tests {
             seed: 1,
             sequences: 200,
             events: 4321,
+            untested: vec!["memory stays"],
             invariants: vec![held("answers", Verdict::Passed, "4321 events"), failed],
         };
         insta::assert_snapshot!(report(&found, Paint::PLAIN), @r"
@@ -81,6 +90,7 @@ mod tests {
         FAIL  usable backends only  slot 0 holds backend 1
                                     how to see it: add b1 3; drain b1 (16 slots, sequence 17)
                                     what to do: leave it out
+        note  not tested, because of this: memory stays
         200 sequences, 4321 events, seed 1
         ");
     }

@@ -260,7 +260,7 @@ fn load(catalog: Catalog, place: Place, version: Version) -> Option<Receiver<Loa
     let work = move || {
         let plugin = catalog.at(&place.0, &place.1);
         let loaded = Loaded {
-            plugin: plugin.map_err(|error| crate::chain(&error)),
+            plugin: plugin.map_err(|error| error.in_full()),
             place,
             version,
         };

@@ -97,9 +97,26 @@ pub enum Breach {
         /// What it answered.
         id: u32,
     },
-    /// Something else.
+    /// It answers one kind, and has the interface of another.
+    #[error("it answers {answer}, but does not export {interface}")]
+    Interface {
+        /// What it answered to `configure`.
+        answer: &'static str,
+        /// The interface that goes with it.
+        interface: String,
+    },
+    /// More than is taken out of a module at once.
+    #[error("its answer takes more than {limit} B")]
+    TooLong {
+        /// How much is taken.
+        limit: usize,
+    },
+    /// It declares more than a sandbox has.
+    #[error("it wants more than its sandbox has: {0}")]
+    Limits(String),
+    /// Its answer cannot be taken out of the module.
     #[error("{0}")]
-    Other(String),
+    Unreadable(String),
 }
 
 /// Where a backend stands in an answer.

@@ -1,12 +1,13 @@
 //! The schedulers at hand: found, compiled once, and checked against configurations.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    FindPluginError, HostOptions, LoadPluginError, Plugin, PluginEngine, PluginHost, StartHostError, find,
-    locate,
+    CallError, FindPluginError, HostOptions, LoadPluginError, Plugin, PluginEngine, PluginHost,
+    StartHostError, find, locate,
 };
 use crate::config::check::{PluginProblem, Plugins};
 use crate::config::{DirectorSettings, SchedulerSpec};
@@ -24,6 +25,28 @@ const CODE: &str = "plugin-cache";
 pub struct Catalog {
     host: PluginHost,
     compiled: Arc<Mutex<Compiled>>,
+    started: Arc<Mutex<Started>>,
+}
+
+/// How plugins that are not refused started with parameters: so many services that differ in neither cost one start.
+type Started = HashMap<([u8; 32], Vec<(String, String)>), Option<Trouble>>;
+
+/// How many starts are remembered. A director that has more services with parameters of their own tries them again.
+const REMEMBERED: usize = 20_000;
+
+/// A scheduler that is taken, but fails when it is started: the director's round robin stands in for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// How it fails.
+    pub reason: String,
+    /// What its author can do.
+    pub remedy: &'static str,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; the built-in round robin stands in while it fails; {}", self.reason, self.remedy)
+    }
 }
 
 /// What was compiled, by plugin directory and name, and from which version of its file.
@@ -70,6 +93,7 @@ impl Catalog {
         Ok(Catalog {
             host: PluginHost::with(options)?,
             compiled: Arc::default(),
+            started: Arc::default(),
         })
     }
 
@@ -104,7 +128,7 @@ impl Catalog {
         {
             return Ok(known);
         }
-        let (bytes, _) = find(plugin_dir, plugin)?;
+        let (bytes, _) = find(plugin_dir, plugin, self.host.limits().file_size)?;
         let loaded = self.host.load(plugin, &bytes)?;
         if let Version(Some((path, stamp))) = version {
             self.host.saw(path, stamp, &loaded);
@@ -114,6 +138,71 @@ impl Catalog {
 
     fn compiled(&self) -> MutexGuard<'_, Compiled> {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn started(&self) -> MutexGuard<'_, Started> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a service's scheduler can be had, takes its parameters, and starts with them: what it will fail at, if
+    /// it is used all the same. That it will be stood in for is no fault of the configuration.
+    ///
+    /// # Errors
+    /// Why it will not be used.
+    pub fn try_out(
+        &self,
+        director: &DirectorSettings,
+        spec: &SchedulerSpec,
+    ) -> Result<Option<Trouble>, Vec<PluginProblem>> {
+        let plugin = self.plugin(director, spec).map_err(|error| {
+            vec![PluginProblem {
+                param: None,
+                message: crate::chain(&error),
+                help: error.remedy(),
+            }]
+        })?;
+        let help = || {
+            let file = locate(&director.plugin_dir, &spec.plugin);
+            let file = file.map_or_else(|| spec.plugin.clone(), |path| path.display().to_string());
+            Some(format!("`wvs plugin inspect {file}` shows its parameters, and what each may be"))
+        };
+        let params = plugin.check_params(&spec.params).map_err(|errors| {
+            let problem = |error: super::ParamError| PluginProblem {
+                param: Some(error.key().to_owned()),
+                message: error.to_string(),
+                help: help(),
+            };
+            errors.into_iter().map(problem).collect::<Vec<_>>()
+        })?;
+        let key = (plugin.hash(), params);
+        if let Some(known) = self.started().get(&key) {
+            return Ok(known.clone());
+        }
+        // Without the lock, as above.
+        let trouble = match plugin.start(&key.1, 0) {
+            Ok(_) => None,
+            Err(error @ (CallError::Refused { .. } | CallError::Contract { .. })) => {
+                let help = match &error {
+                    CallError::Refused { .. } => help(),
+                    _ => Some(error.remedy().to_owned()),
+                };
+                return Err(vec![PluginProblem {
+                    param: None,
+                    message: error.to_string(),
+                    help,
+                }]);
+            }
+            Err(error) => Some(Trouble {
+                reason: error.to_string(),
+                remedy: error.remedy(),
+            }),
+        };
+        let mut started = self.started();
+        if started.len() >= REMEMBERED {
+            started.clear();
+        }
+        started.insert(key, trouble.clone());
+        Ok(trouble)
     }
 }
 
@@ -127,23 +216,6 @@ fn version(plugin_dir: &Path, plugin: &str) -> Version {
 
 impl Plugins for Catalog {
     fn check(&self, director: &DirectorSettings, spec: &SchedulerSpec) -> Result<(), Vec<PluginProblem>> {
-        let problem = |error: &dyn std::error::Error| PluginProblem {
-            param: None,
-            message: crate::chain(error),
-            help: None,
-        };
-        let plugin = self
-            .plugin(director, spec)
-            .map_err(|error| vec![problem(&error)])?;
-        match plugin.check_params(&spec.params) {
-            Ok(_) => Ok(()),
-            Err(errors) => Err(errors
-                .into_iter()
-                .map(|error| PluginProblem {
-                    param: Some(error.key().to_owned()),
-                    ..problem(&error)
-                })
-                .collect()),
-        }
+        self.try_out(director, spec).map(drop)
     }
 }

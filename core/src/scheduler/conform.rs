@@ -7,6 +7,7 @@ mod checks;
 mod replay;
 mod sequence;
 mod shrink;
+mod soak;
 mod subject;
 mod suite;
 
@@ -88,24 +89,7 @@ impl Outcome {
 
 impl From<CallError> for Outcome {
     fn from(error: CallError) -> Self {
-        let fix = match &error {
-            CallError::Trap { .. } => {
-                "a trap is a panic, an index out of bounds or an `unreachable`; log at level error before it and the \
-                 message stands here"
-            }
-            CallError::Deadline { .. } => {
-                "do less in one call: no loop over backends × backends, no waiting, no product of more than 64 bits"
-            }
-            CallError::Memory { .. } => {
-                "allocate less, and free what a call allocated when the next one comes"
-            }
-            CallError::Contract { .. } => {
-                "answer exactly as many entries as were asked for, each the id of a backend of the last update that \
-                 has a weight and no state, or 0xffffffff"
-            }
-            CallError::Refused { .. } => "answer an error only to what an operator can put right",
-            CallError::Failed { .. } => "put right what failed before",
-        };
+        let fix = error.remedy();
         Outcome::failed(error.to_string(), fix)
     }
 }

@@ -1,7 +1,12 @@
 //! Finds a scheduler's file: in the operator's directory, or among those built in.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use super::description::similar;
 
@@ -48,7 +53,7 @@ pub enum FindPluginError {
         path: PathBuf,
         /// Why not.
         #[source]
-        source: std::io::Error,
+        source: ReadPluginError,
     },
     /// There is none of that name.
     #[error(
@@ -66,6 +71,31 @@ pub enum FindPluginError {
         similar: Option<String>,
         /// All that there are.
         known: Vec<String>,
+    },
+}
+
+/// Why a plugin's file is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadPluginError {
+    /// The operating system does not let us.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A folder.
+    #[error("it is a directory")]
+    Directory,
+    /// Something that may have no end, or never begin.
+    #[error("it is {kind}, not a regular file")]
+    Special {
+        /// What it is.
+        kind: &'static str,
+    },
+    /// The file is larger than allowed.
+    #[error("it has {size} bytes, and at most {limit} are allowed")]
+    TooLarge {
+        /// Its size.
+        size: u64,
+        /// The largest allowed.
+        limit: usize,
     },
 }
 
@@ -89,13 +119,16 @@ pub fn locate(plugin_dir: &Path, spec: &str) -> Option<PathBuf> {
     files.into_iter().find(|path| path.exists())
 }
 
-/// Finds a scheduler: its [file](locate), or else what is built in under that name.
+/// Finds a scheduler: its [file](locate) of at most so many bytes, or else what is built in under that name.
 ///
 /// # Errors
 /// If there is none, or its file cannot be read.
-pub fn find(plugin_dir: &Path, spec: &str) -> Result<(Vec<u8>, Origin), FindPluginError> {
+pub fn find(plugin_dir: &Path, spec: &str, limit: usize) -> Result<(Vec<u8>, Origin), FindPluginError> {
     if let Some(path) = locate(plugin_dir, spec) {
-        return read(path);
+        return match read_plugin(&path, limit) {
+            Ok(bytes) => Ok((bytes, Origin::File(path))),
+            Err(source) => Err(FindPluginError::Read { path, source }),
+        };
     }
     if let Some(bytes) = builtin(spec) {
         return Ok((bytes.to_vec(), Origin::Builtin));
@@ -128,30 +161,93 @@ pub fn available(plugin_dir: &Path) -> Vec<String> {
     names
 }
 
-fn read(path: PathBuf) -> Result<(Vec<u8>, Origin), FindPluginError> {
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok((bytes, Origin::File(path))),
-        Err(source) => Err(FindPluginError::Read { path, source }),
+/// The bytes of a plugin's file.
+///
+/// # Errors
+/// If it is no regular file of at most so many bytes, or cannot be read. Nothing is read of what is too large, and nobody
+/// is waited for.
+pub fn read_plugin(path: &Path, limit: usize) -> Result<Vec<u8>, ReadPluginError> {
+    // Looked at before it is opened, because that alone makes some devices do something; and afterwards, because it may
+    // be another one by then.
+    regular(&path.metadata()?, limit)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    regular(&file.metadata()?, limit)?;
+    let mut bytes = Vec::new();
+    // One more than may be, so that one which grows meanwhile shows.
+    let size = file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if size > limit {
+        let size = size as u64;
+        return Err(ReadPluginError::TooLarge { size, limit });
     }
+    Ok(bytes)
+}
+
+fn regular(found: &std::fs::Metadata, limit: usize) -> Result<(), ReadPluginError> {
+    let kind = found.file_type();
+    if kind.is_dir() {
+        return Err(ReadPluginError::Directory);
+    }
+    if !kind.is_file() {
+        let kind = match kind {
+            _ if kind.is_fifo() => "a pipe",
+            _ if kind.is_socket() => "a socket",
+            _ => "a device",
+        };
+        return Err(ReadPluginError::Special { kind });
+    }
+    let size = found.len();
+    if size > limit as u64 {
+        return Err(ReadPluginError::TooLarge { size, limit });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LIMIT: usize = 1 << 20;
+
+    /// Neither is waited for a writer that never comes, nor is read what has no end or is too large.
+    #[test]
+    fn only_regular_files_of_the_right_size_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |path: &Path| read_plugin(path, LIMIT).unwrap_err().to_string();
+        let pipe = dir.path().join("pipe.wasm");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(of(&pipe), "it is a pipe, not a regular file");
+        assert_eq!(of(Path::new("/dev/zero")), "it is a device, not a regular file");
+        assert_eq!(of(dir.path()), "it is a directory");
+        let large = dir.path().join("large.wasm");
+        let file = std::fs::File::create(&large).unwrap();
+        file.set_len(LIMIT as u64 + 1).unwrap();
+        assert_eq!(of(&large), format!("it has {} bytes, and at most {LIMIT} are allowed", LIMIT + 1));
+        file.set_len(LIMIT as u64).unwrap();
+        assert_eq!(read_plugin(&large, LIMIT).unwrap().len(), LIMIT);
+        // What says that it is empty, and is not.
+        assert!(
+            !read_plugin(Path::new("/proc/self/status"), LIMIT)
+                .unwrap()
+                .is_empty()
+        );
+    }
+
     #[test]
     fn the_directory_comes_before_what_is_built_in() {
         let dir = tempfile::tempdir().unwrap();
-        let (bytes, origin) = find(dir.path(), "rr").unwrap();
+        let (bytes, origin) = find(dir.path(), "rr", LIMIT).unwrap();
         assert_eq!((bytes.as_slice(), origin), (builtin("rr").unwrap(), Origin::Builtin));
 
         let text = dir.path().join("rr.wat");
         std::fs::write(&text, "(module)").unwrap();
-        assert_eq!(find(dir.path(), "rr").unwrap().1, Origin::File(text.clone()));
+        assert_eq!(find(dir.path(), "rr", LIMIT).unwrap().1, Origin::File(text.clone()));
         let binary = dir.path().join("rr.wasm");
         std::fs::write(&binary, "x").unwrap();
-        assert_eq!(find(dir.path(), "rr").unwrap(), (b"x".to_vec(), Origin::File(binary)));
-        assert_eq!(find(dir.path(), text.to_str().unwrap()).unwrap().1, Origin::File(text));
+        assert_eq!(find(dir.path(), "rr", LIMIT).unwrap(), (b"x".to_vec(), Origin::File(binary)));
+        assert_eq!(find(dir.path(), text.to_str().unwrap(), LIMIT).unwrap().1, Origin::File(text));
     }
 
     #[test]
@@ -159,7 +255,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("mine.wasm"), "").unwrap();
         std::fs::write(dir.path().join("notes.txt"), "").unwrap();
-        let error = find(dir.path(), "wcl").unwrap_err().to_string();
+        let error = find(dir.path(), "wcl", LIMIT).unwrap_err().to_string();
         assert!(error.contains("nor built in; did you mean wlc?; there are dh, fo, "), "{error}");
         assert!(
             error.ends_with(
@@ -167,13 +263,15 @@ mod tests {
             ),
             "{error}"
         );
-        let error = find(dir.path(), "/nowhere/x.wasm").unwrap_err().to_string();
+        let error = find(dir.path(), "/nowhere/x.wasm", LIMIT)
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "cannot read plugin /nowhere/x.wasm");
     }
 
     #[test]
     fn a_directory_that_is_not_there_is_no_obstacle() {
-        assert!(find(Path::new("/nowhere"), "sh").is_ok());
+        assert!(find(Path::new("/nowhere"), "sh", LIMIT).is_ok());
         assert_eq!(available(Path::new("/nowhere")), BUILTIN.map(|(name, _)| name));
     }
 }

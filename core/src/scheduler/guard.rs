@@ -55,7 +55,7 @@ fn explain(plugin: &Plugin, sandbox: &Sandbox, call: &'static str, error: &wasmt
         return CallError::Contract {
             plugin: name,
             call,
-            what: Breach::Other(unreadable(error, plugin)),
+            what: unreadable(error, plugin),
         };
     };
     let cause = match trap {
@@ -75,14 +75,18 @@ fn explain(plugin: &Plugin, sandbox: &Sandbox, call: &'static str, error: &wasmt
     }
 }
 
-/// Why an answer could not be taken out of the module.
-fn unreadable(error: &wasmtime::Error, plugin: &Plugin) -> String {
+/// Why an answer could not be taken out of the module, or no module be made. The engine has no types for these.
+fn unreadable(error: &wasmtime::Error, plugin: &Plugin) -> Breach {
     let reason = error.root_cause().to_string();
-    // The engine's words for it speak of fuel; it has no type for this error.
+    // The engine's words for it speak of fuel.
     if reason.contains("fuel allocated for hostcalls") {
-        return format!("its answer takes more than {} B", plugin.shared.limits.answer_size);
+        let limit = plugin.shared.limits.answer_size;
+        return Breach::TooLong { limit };
     }
-    reason
+    if reason.contains("exceeds table limits") || reason.starts_with("resource limit exceeded") {
+        return Breach::Limits(reason);
+    }
+    Breach::Unreadable(reason)
 }
 
 /// What the plugin answered, or its own words for no.

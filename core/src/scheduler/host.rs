@@ -12,9 +12,10 @@ use wasmtime::{Config, Engine};
 use super::contract::{World, flows, latency, load, policy, table, timer};
 use super::description::{Description, ParamError};
 use super::instance::Instance;
+use super::outside::Outside;
 use super::sandbox::{Limits, Sandbox};
 use super::ticker::Ticker;
-use super::vet::{LoadPluginError, Outside};
+use super::vet::LoadPluginError;
 use super::{CallError, wrap};
 use crate::file::Stamp;
 use crate::kernel::code::CodeStore;
@@ -169,6 +170,11 @@ impl PluginHost {
         Ok(plugin)
     }
 
+    /// How much a plugin may use.
+    pub(super) fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
     /// The plugin in a file that has been [seen](Self::saw) as it is, if its code is kept. The file is not read.
     pub(super) fn load_seen(&self, name: &str, path: &Path, stamp: &Stamp) -> Option<Plugin> {
         let hash = self.0.code.as_ref()?.seen(path, stamp)?;
@@ -215,26 +221,18 @@ impl PluginHost {
     }
 
     fn compile(&self, name: &str, bytes: &[u8]) -> Result<(Component, Parts), LoadPluginError> {
-        let not_wasm = |reason: String| LoadPluginError::NotWasm {
-            name: name.to_owned(),
-            reason,
-        };
-        let binary = wrap::to_binary(name, bytes).map_err(not_wasm)?;
-        let outside = Outside::read(&binary).map_err(|error| not_wasm(error.to_string()))?;
+        let (binary, outside) = wrap::read(name, bytes)?;
         let form = outside.vet(name)?;
         let component =
             wrap::to_component(binary, form, &outside).map_err(|error| LoadPluginError::Wrap {
                 name: name.to_owned(),
                 reason: format!("{error:#}"),
             })?;
-        self.compile_component(&component, &outside).map_err(|error| {
-            let reason = format!("{error:#}");
-            let hint = hint(&reason);
-            LoadPluginError::Compile {
+        self.compile_component(&component, &outside)
+            .map_err(|error| LoadPluginError::Compile {
                 name: name.to_owned(),
-                reason: reason + hint,
-            }
-        })
+                reason: format!("{error:#}"),
+            })
     }
 
     fn compile_component(&self, component: &[u8], outside: &Outside) -> wasmtime::Result<(Component, Parts)> {
@@ -258,15 +256,6 @@ impl PluginHost {
             pre,
         };
         Ok((component, parts))
-    }
-}
-
-/// What to do about an error that is not the plugin's. The engine has no type for it.
-fn hint(reason: &str) -> &'static str {
-    if reason.contains("make memory executable") {
-        ": systemd's MemoryDenyWriteExecute does that; run the director with --pulley"
-    } else {
-        ""
     }
 }
 

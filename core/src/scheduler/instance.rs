@@ -66,7 +66,7 @@ impl Guests {
     }
 
     /// Whether it has the interface that goes with what it answered to configure.
-    fn suit(&self, dispatch: Dispatch) -> Result<(), String> {
+    fn suit(&self, dispatch: Dispatch) -> Result<(), Breach> {
         let (answer, interface, there) = match dispatch {
             Dispatch::Cycle => ("cycle", "table", self.table.is_some()),
             Dispatch::Hash(_) => ("hash", "table", self.table.is_some()),
@@ -75,10 +75,10 @@ impl Guests {
         if there {
             return Ok(());
         }
-        Err(format!(
-            "it answers {answer}, but does not export {PACKAGE}/{interface}@{}",
-            contract::VERSION
-        ))
+        Err(Breach::Interface {
+            answer,
+            interface: format!("{PACKAGE}/{interface}@{}", contract::VERSION),
+        })
     }
 }
 
@@ -130,7 +130,7 @@ impl Instance {
         guests.suit(dispatch).map_err(|what| CallError::Contract {
             plugin: plugin.name().to_owned(),
             call: "configure",
-            what: Breach::Other(what),
+            what,
         })?;
         Ok(Self {
             plugin: plugin.clone(),
@@ -152,6 +152,11 @@ impl Instance {
     #[must_use]
     pub fn wants_load(&self) -> bool {
         self.guests.load.is_some()
+    }
+
+    /// How many bytes its memories have.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().memory()
     }
 
     /// Sets the plugin's clock, which then stands still: for simulations.

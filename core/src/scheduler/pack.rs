@@ -1,6 +1,6 @@
 //! Makes a plugin complete before it is shipped: a component that imports the contract and nothing else.
 
-use super::vet::{LoadPluginError, Outside, WASI};
+use super::vet::{LoadPluginError, WASI};
 use super::wrap;
 
 /// A component of any file that a director would take, or of a core module that besides wants WASI preview 1, as the
@@ -12,12 +12,7 @@ use super::wrap;
 /// # Errors
 /// If it is not a scheduler for this version of the contract; the text is for the plugin's author.
 pub fn pack(name: &str, bytes: &[u8]) -> Result<Vec<u8>, LoadPluginError> {
-    let not_wasm = |reason: String| LoadPluginError::NotWasm {
-        name: name.to_owned(),
-        reason,
-    };
-    let binary = wrap::to_binary(name, bytes).map_err(not_wasm)?;
-    let mut outside = Outside::read(&binary).map_err(|error| not_wasm(error.to_string()))?;
+    let (binary, mut outside) = wrap::read(name, bytes)?;
     let wasi = outside.gives_up(WASI);
     let form = outside.vet(name)?;
     let packed = if wasi {

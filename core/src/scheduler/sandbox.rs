@@ -85,6 +85,11 @@ impl Sandbox {
         }
     }
 
+    /// How much memory it has.
+    pub(super) fn memory(&self) -> usize {
+        self.memory.used
+    }
+
     pub(super) fn set_time(&mut self, seconds: f64) {
         self.virtual_time = Some(seconds);
     }

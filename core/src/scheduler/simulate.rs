@@ -79,6 +79,25 @@ pub enum SimulateError {
     /// Something cannot happen.
     #[error(transparent)]
     Churn(#[from] ChurnError),
+    /// Nobody would see what comes of it.
+    #[error(
+        "at {at} s `{change}` comes after the end of the simulation, at {end} s: simulate for longer (--duration), or have \
+         it happen earlier"
+    )]
+    Late {
+        /// When it is to happen, in seconds.
+        at: f64,
+        /// What.
+        change: String,
+        /// When the simulation ends, in seconds.
+        end: f64,
+    },
+    /// It would end when it begins.
+    #[error(
+        "nothing can happen in 0 s: say with --duration how long to simulate; without it a trace ends when its last \
+         connection comes"
+    )]
+    NoTime,
     /// There is nothing to compare with.
     #[error(
         "--exact compares with asking for each connection, which makes no difference to a scheduler that does not look \
@@ -133,6 +152,21 @@ pub fn simulate(
     let mut rehearsal = Stage::new(&scenario.weights);
     for step in &scenario.churn.steps {
         step.apply(&mut rehearsal)?;
+    }
+    if workload.duration == 0 {
+        return Err(SimulateError::NoTime);
+    }
+    let late = scenario
+        .churn
+        .steps
+        .iter()
+        .find(|step| step.at > workload.duration);
+    if let Some(step) = late {
+        return Err(SimulateError::Late {
+            at: time::seconds(step.at),
+            change: step.text(),
+            end: time::seconds(workload.duration),
+        });
     }
     let moments: Vec<u64> = (0..=SAMPLES)
         .map(|n| (u128::from(workload.duration) * u128::from(n) / u128::from(SAMPLES)) as u64)

@@ -2,9 +2,9 @@
 //!
 //! The engine would refuse the same plugins, but in words that only its authors understand.
 
-use wasmparser::{ComponentExternalKind, Encoding, ExternalKind, Parser, Payload};
-
 use super::contract::{PACKAGE, VERSION};
+use super::outside::{Outside, contract_interface};
+use super::shape::{Function, Shape, functions};
 
 /// The module that runtimes of languages import which were made for WASI preview 1.
 pub(super) const WASI: &str = "wasi_snapshot_preview1";
@@ -21,6 +21,20 @@ pub enum LoadPluginError {
         size: usize,
         /// The largest allowed.
         limit: usize,
+    },
+    /// There is nothing in the file.
+    #[error("plugin {name}: the file is empty")]
+    Empty {
+        /// The plugin.
+        name: String,
+    },
+    /// It begins as WebAssembly does, and does not go on so.
+    #[error("plugin {name}: it begins as WebAssembly, but is cut off or damaged: {reason}")]
+    Damaged {
+        /// The plugin.
+        name: String,
+        /// What the parser said.
+        reason: String,
     },
     /// Neither WebAssembly nor its text form.
     #[error("plugin {name}: neither WebAssembly nor its text form: {reason}")]
@@ -39,14 +53,27 @@ pub enum LoadPluginError {
         found: String,
     },
     /// Wants something that plugins do not get.
-    #[error("plugin {name}: imports {import}: a plugin may import {PACKAGE}/host only; {hint}")]
+    #[error(
+        "plugin {name}: imports {}: a plugin may import {PACKAGE}/host only",
+        some(imports)
+    )]
     Import {
         /// The plugin.
         name: String,
-        /// What it imports.
-        import: String,
+        /// What it imports, each with its module.
+        imports: Vec<String>,
         /// What its author can do.
-        hint: &'static str,
+        hint: String,
+    },
+    /// Wants functions of the host that this director does not have.
+    #[error("plugin {name}: imports {}, which the host does not have; it has {}", some(imports), known.join(", "))]
+    UnknownHost {
+        /// The plugin.
+        name: String,
+        /// What it imports, each with its module.
+        imports: Vec<String>,
+        /// The functions that there are.
+        known: Vec<String>,
     },
     /// Lacks a function of the contract.
     #[error("plugin {name}: does not export {missing}, which every scheduler needs")]
@@ -55,6 +82,28 @@ pub enum LoadPluginError {
         name: String,
         /// The interface or function it lacks.
         missing: String,
+    },
+    /// Has an interface of the contract in part.
+    #[error("plugin {name}: has the interface {interface} of {PACKAGE}@{VERSION}, but does not export {}", missing.join(", "))]
+    Functions {
+        /// The plugin.
+        name: String,
+        /// The interface.
+        interface: String,
+        /// The functions that it lacks.
+        missing: Vec<String>,
+    },
+    /// A function of the contract has other types.
+    #[error("plugin {name}: {what} as {found}; by the contract it is {wanted}")]
+    Shape {
+        /// The plugin.
+        name: String,
+        /// What it does with which function.
+        what: String,
+        /// The types that it has.
+        found: String,
+        /// The types that it must have.
+        wanted: String,
     },
     /// A core module that does not follow the canonical ABI.
     #[error("plugin {name}: cannot be made a component: {reason}")]
@@ -103,122 +152,24 @@ pub(super) enum Form {
     CoreBare,
 }
 
-/// The outside of a plugin: what it wants and what it offers.
-#[derive(Debug, Default)]
-pub(super) struct Outside {
-    component: bool,
-    typed: bool,
-    imports: Vec<String>,
-    /// Interfaces of a component, functions of a core module.
-    exports: Vec<String>,
+/// Some of the names, and how many more there are.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..SHOWN].join(", ")),
+    }
 }
 
 impl Outside {
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
-        let mut outside = Self::default();
-        // Only the outermost level counts: what is inside a component is its own affair.
-        let mut depth = 0_u32;
-        for payload in Parser::new(0).parse_all(bytes) {
-            match payload? {
-                Payload::Version { encoding, .. } => {
-                    if depth == 0 {
-                        outside.component = encoding == Encoding::Component;
-                    }
-                    depth += 1;
-                }
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                Payload::ComponentImportSection(section) if depth == 1 => {
-                    for import in section {
-                        outside.imports.push(import?.name.name.to_owned());
-                    }
-                }
-                Payload::ComponentExportSection(section) if depth == 1 => {
-                    for export in section {
-                        let export = export?;
-                        if export.kind == ComponentExternalKind::Instance {
-                            outside.exports.push(export.name.name.to_owned());
-                        }
-                    }
-                }
-                Payload::ImportSection(section) if depth == 1 => {
-                    for import in section.into_imports() {
-                        outside.imports.push(import?.module.to_owned());
-                    }
-                }
-                Payload::ExportSection(section) if depth == 1 => {
-                    for export in section {
-                        let export = export?;
-                        if export.kind == ExternalKind::Func {
-                            outside.exports.push(export.name.to_owned());
-                        }
-                    }
-                }
-                Payload::CustomSection(section)
-                    if depth == 1 && section.name().starts_with("component-type") =>
-                {
-                    outside.typed = true;
-                }
-                _ => {}
-            }
-        }
-        Ok(outside)
-    }
-
-    /// Does without the imports from a module, because somebody else provides them; whether there were any. What a
-    /// component imports is not from modules.
-    pub(super) fn gives_up(&mut self, module: &str) -> bool {
-        let before = self.imports.len();
-        if !self.component {
-            self.imports.retain(|import| import != module);
-        }
-        self.imports.len() < before
-    }
-
-    /// Whether the plugin offers an interface of the contract.
-    pub(super) fn offers(&self, interface: &str) -> bool {
-        self.exports
-            .iter()
-            .any(|export| contract_interface(export).is_some_and(|(name, _)| name == interface))
-            || self.bare() && bare_function(interface).is_some_and(|function| self.has(function))
-    }
-
-    /// Whether its functions are named without their interfaces.
-    fn bare(&self) -> bool {
-        self.has("describe")
-    }
-
-    fn has(&self, export: &str) -> bool {
-        self.exports.iter().any(|name| name == export)
-    }
-
-    /// The version of the contract that its exports spell out.
-    pub(super) fn version(&self) -> Option<&str> {
-        self.exports
-            .iter()
-            .find_map(|export| contract_interface(export))
-            .map(|(_, version)| version)
-    }
-
     /// Refuses what this director cannot run, in its own words.
     pub(super) fn vet(&self, name: &str) -> Result<Form, LoadPluginError> {
-        let name = || name.to_owned();
-        for import in &self.imports {
-            match contract_interface(import) {
-                Some(("host" | "types", version)) => check_version(name(), version)?,
-                _ if import == "wvs" && !self.component => {}
-                _ => {
-                    return Err(LoadPluginError::Import {
-                        name: name(),
-                        import: import.clone(),
-                        hint: hint(import),
-                    });
-                }
-            }
-        }
+        let name = &|| name.to_owned();
+        self.vet_imports(name)?;
         for (_, version) in self
             .exports
             .iter()
-            .filter_map(|export| contract_interface(export))
+            .filter_map(|export| contract_interface(&export.name))
         {
             check_version(name(), version)?;
         }
@@ -234,33 +185,115 @@ impl Outside {
                 missing: format!("{PACKAGE}/table@{VERSION} (or flows, to decide for each connection)"),
             });
         }
+        if !self.component {
+            self.vet_functions(name)?;
+        }
         Ok(match (self.component, self.bare()) {
             (true, _) => Form::Component,
             (false, true) => Form::CoreBare,
             (false, false) => Form::CoreLong { typed: self.typed },
         })
     }
-}
 
-/// `wvs:scheduler/INTERFACE@VERSION`, also with `#function` behind it.
-fn contract_interface(name: &str) -> Option<(&str, &str)> {
-    let rest = name.strip_prefix(PACKAGE)?.strip_prefix('/')?;
-    let rest = rest.split_once('#').map_or(rest, |(interface, _)| interface);
-    Some(rest.split_once('@').unwrap_or((rest, "")))
-}
-
-/// The function by which a module with bare names shows that it has an interface.
-pub(super) fn bare_function(interface: &str) -> Option<&'static str> {
-    match interface {
-        "policy" => Some("describe"),
-        "table" => Some("fill"),
-        "flows" => Some("pick"),
-        "load" => Some("observe"),
-        "timer" => Some("due"),
-        // The other one is spelled in two ways.
-        "latency" => Some("interval"),
-        _ => None,
+    fn vet_imports(&self, name: &dyn Fn() -> String) -> Result<(), LoadPluginError> {
+        let (mut strangers, mut hints) = (Vec::new(), Vec::new());
+        for import in &self.imports {
+            match contract_interface(&import.module) {
+                Some(("host" | "types", version)) => check_version(name(), version)?,
+                _ if import.module == "wvs" && !self.component => {}
+                _ => {
+                    let hint = hint(&import.module);
+                    if !hints.contains(&hint) {
+                        hints.push(hint);
+                    }
+                    strangers.push(import.to_string());
+                }
+            }
+        }
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        Err(LoadPluginError::Import {
+            name: name(),
+            imports: strangers,
+            hint: hints.join("; "),
+        })
     }
+
+    /// Of a component the engine sees to it.
+    fn vet_functions(&self, name: &dyn Fn() -> String) -> Result<(), LoadPluginError> {
+        let functions = functions().map_err(|error| LoadPluginError::Wrap {
+            name: name(),
+            reason: format!("{error:#}"),
+        })?;
+        self.vet_host(name, &functions)?;
+        for of in functions.chunk_by(|one, other| one.interface == other.interface) {
+            let interface = &of[0].interface;
+            if interface == "host" || !self.offers(interface) {
+                continue;
+            }
+            let found = |function: &Function| self.function(interface, &function.name);
+            let missing: Vec<String> = of
+                .iter()
+                .filter(|it| found(it).is_none())
+                .map(|it| it.name.clone())
+                .collect();
+            if !missing.is_empty() {
+                return Err(LoadPluginError::Functions {
+                    name: name(),
+                    interface: interface.clone(),
+                    missing,
+                });
+            }
+            for function in of {
+                if let Some(export) = found(function) {
+                    let what = || format!("exports {}", export.name);
+                    same(name, what, export.shape.as_ref(), &function.shape)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn vet_host(&self, name: &dyn Fn() -> String, functions: &[Function]) -> Result<(), LoadPluginError> {
+        let host = || functions.iter().filter(|it| it.interface == "host");
+        let mut unknown = Vec::new();
+        for import in self.imports.iter().filter(|it| !it.name.is_empty()) {
+            match host().find(|it| it.name == import.name) {
+                Some(function) => {
+                    let what = || format!("imports {import}");
+                    same(name, what, import.shape.as_ref(), &function.shape)?;
+                }
+                None => unknown.push(import.to_string()),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(LoadPluginError::UnknownHost {
+            name: name(),
+            imports: unknown,
+            known: host().map(|it| it.name.clone()).collect(),
+        })
+    }
+}
+
+/// Whether a function is what it must be. What is not a function at all has no types.
+fn same(
+    name: &dyn Fn() -> String,
+    what: impl Fn() -> String,
+    found: Option<&Shape>,
+    wanted: &Shape,
+) -> Result<(), LoadPluginError> {
+    if found == Some(wanted) {
+        return Ok(());
+    }
+    Err(LoadPluginError::Shape {
+        name: name(),
+        what: what(),
+        found: found.map_or_else(|| "something that is no function".to_owned(), ToString::to_string),
+        wanted: wanted.to_string(),
+    })
 }
 
 fn check_version(name: String, found: &str) -> Result<(), LoadPluginError> {
@@ -311,13 +344,5 @@ mod tests {
         assert_eq!(series("0.2.0"), "0.2");
         assert_eq!(series("1.4.2"), "1");
         assert_eq!(series("7"), "7");
-    }
-
-    #[test]
-    fn names_of_the_contract_are_taken_apart() {
-        assert_eq!(contract_interface("wvs:scheduler/policy@0.1.0#fill"), Some(("policy", "0.1.0")));
-        assert_eq!(contract_interface("wvs:scheduler/host@0.1.3"), Some(("host", "0.1.3")));
-        assert_eq!(contract_interface("wasi:io/poll@0.2.0"), None);
-        assert_eq!(contract_interface("wvs:schedulers/x"), None);
     }
 }

@@ -5,15 +5,34 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::contract::{PACKAGE, VERSION, WIT};
-use super::vet::{Form, Outside, WASI};
+use super::outside::Outside;
+use super::vet::{Form, LoadPluginError, WASI};
 
 /// The interfaces a plugin may export.
 const INTERFACES: [&str; 6] = ["policy", "table", "flows", "load", "timer", "latency"];
 
-/// Bytes or text of any form that the director takes, as binary WebAssembly; or what is wrong.
-pub(super) fn to_binary(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+/// Bytes or text of any form that the director takes, as binary WebAssembly, and what can be seen of it from outside.
+pub(super) fn read(name: &str, bytes: &[u8]) -> Result<(Vec<u8>, Outside), LoadPluginError> {
+    let name = || name.to_owned();
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(LoadPluginError::Empty { name: name() });
+    }
+    let damaged = |reason: String| LoadPluginError::Damaged { name: name(), reason };
+    if MAGIC.starts_with(bytes) {
+        return Err(damaged("it ends in its first bytes".into()));
+    }
+    let binary =
+        to_binary(&name(), bytes).map_err(|reason| LoadPluginError::NotWasm { name: name(), reason })?;
+    let outside = Outside::read(&binary).map_err(|error| damaged(error.to_string()))?;
+    Ok((binary, outside))
+}
+
+/// How a binary module or component begins.
+const MAGIC: &[u8] = b"\0asm";
+
+fn to_binary(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let is_text = |byte: &u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
-    if !bytes.starts_with(b"\0asm") && !bytes.iter().all(is_text) {
+    if !bytes.starts_with(MAGIC) && !bytes.iter().all(is_text) {
         return Err("it does not begin with \\0asm, and has control characters".into());
     }
     wat::parse_bytes(bytes)

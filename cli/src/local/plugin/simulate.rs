@@ -1,13 +1,14 @@
 //! What a plugin does with a workload.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use wvs_core::scheduler::simulate::{
-    Scenario, SimulateError, Simulation, Synthetic, TooManyError, TraceError, Workload, read_trace,
-    simulate as run,
+    Crowd, Length, Rate, Refresh, Scenario, SimulateError, Simulation, Synthetic, TooManyError, TraceError,
+    Workload, read_trace, simulate as run,
 };
 
 use super::{PluginError, load};
@@ -65,9 +66,62 @@ pub struct Simulated {
     pub seed: u64,
     /// The size of tables.
     pub slots: u32,
+    /// What was asked for.
+    pub asked: Asked,
     /// What came of it.
     #[serde(flatten)]
     pub result: Simulation,
+}
+
+/// What was asked for, so that it can be asked for again.
+#[derive(Debug, Default, Serialize)]
+pub struct Asked {
+    /// The scheduler's parameters, those that have their default too.
+    pub parameters: BTreeMap<String, String>,
+    /// The backends' weights in the beginning.
+    pub weights: Vec<u32>,
+    /// How long, in seconds.
+    pub duration_s: f64,
+    /// Connections in a second, on average. None of a trace, nor of what follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<Rate>,
+    /// How long they last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<Length>,
+    /// Who comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients: Option<Crowd>,
+    /// Which addresses are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destinations: Option<Crowd>,
+    /// The file with the connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<PathBuf>,
+    /// How often connections are counted, in seconds; None is as a director does.
+    pub refresh_s: Option<f64>,
+    /// How long connections that are over are still counted, in seconds.
+    pub linger_s: f64,
+}
+
+impl Asked {
+    fn new(args: &SimulateArgs, params: &[(String, String)], weights: &[u32], workload: &Workload) -> Self {
+        let synthetic = args.trace.is_none();
+        Self {
+            parameters: params.iter().cloned().collect(),
+            weights: weights.to_vec(),
+            duration_s: workload.duration().as_secs_f64(),
+            rate_per_s: synthetic.then_some(args.rate),
+            length: synthetic.then_some(args.length),
+            clients: synthetic.then_some(args.clients),
+            destinations: synthetic.then_some(args.destinations),
+            trace: args.trace.clone(),
+            refresh_s: match args.refresh {
+                Refresh::Director => None,
+                Refresh::Every(time) => Some(time.as_secs_f64()),
+            },
+            linger_s: args.linger.as_secs_f64(),
+        }
+    }
 }
 
 /// Simulates what the command line describes.
@@ -83,6 +137,7 @@ pub fn simulate(args: &SimulateArgs) -> Result<Simulated, PluginError> {
     } else {
         args.weights.clone()
     };
+    let asked = Asked::new(args, &params, &weights, &workload);
     let scenario = Scenario {
         weights,
         churn: args.churn.clone(),
@@ -99,6 +154,7 @@ pub fn simulate(args: &SimulateArgs) -> Result<Simulated, PluginError> {
         workload: text,
         seed: args.seed,
         slots: args.slots,
+        asked,
         result,
     })
 }

@@ -63,13 +63,9 @@ fn traffic(connections: u64) -> BackendTraffic {
 
 /// A service whose scheduler is `mine`, as it is told.
 fn faulty(fault: &str) -> String {
-    let call = match fault {
-        "refuse" => "configure",
-        _ => "fill",
-    };
     format!(
         "\n[[service]]\nname = \"{fault}\"\nlisten = [\"tcp://10.0.0.9:80\"]\n\
-         scheduler = {{ plugin = \"mine\", params = {{ fault = \"{fault}\", call = \"{call}\" }} }}\n\
+         scheduler = {{ plugin = \"mine\", params = {{ fault = \"{fault}\", call = \"fill\" }} }}\n\
          backend = [{{ address = \"10.1.0.13:80\" }}]\n"
     )
 }
@@ -108,7 +104,6 @@ fn failures_are_counted_by_kind_and_the_api_has_their_sum() {
         ("loop", "deadline"),
         ("memory", "memory"),
         ("wrong-id", "contract"),
-        ("refuse", "refused"),
     ];
     for (fault, kind) in faults {
         let mut stage = Stage::new(TURNS);

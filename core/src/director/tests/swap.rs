@@ -259,6 +259,38 @@ fn a_plugin_out_of_favour_is_replaced_by_a_better_version() {
     assert_eq!(stage.view().plugin, "broken");
 }
 
+/// A start tells, so nothing of the configuration is used; what only fails is stood in for.
+#[test]
+fn a_scheduler_that_refuses_or_answers_another_kind_is_a_fault_of_the_configuration() {
+    let mut stage = Stage::new(TURNS);
+    let before = stage.bench.engine.desired.clone();
+    let with = |stage: &Stage, params: &str| {
+        let scheduler = format!("scheduler = {{ plugin = \"mine\", params = {{ {params} }} }}");
+        stage.text("mine").replace("scheduler = \"mine\"", &scheduler)
+    };
+    let text = with(&stage, "fault = \"refuse\", call = \"configure\"");
+    let ApplyError::Faults(faults) = stage.bench.apply(&text).unwrap_err() else {
+        panic!("no fault of the configuration")
+    };
+    assert!(faults.contains("configure refused: as it was told"), "{faults}");
+    assert!(faults.contains("`wvs plugin inspect "), "{faults}");
+    stage.write("other", include_str!("../../../tests/plugins/per-flow.wat"));
+    let text = stage.text("other");
+    let ApplyError::Faults(faults) = stage.bench.apply(&text).unwrap_err() else {
+        panic!("no fault of the configuration")
+    };
+    assert!(faults.contains("answers per-flow, but does not export"), "{faults}");
+    assert!(faults.contains("cycle or hash goes with the interface `table`"), "{faults}");
+    assert_eq!(stage.bench.engine.desired, before);
+    // A service that is new gets the built-in round robin.
+    let second = "\n[[service]]\nname = \"a\"\nlisten = [\"tcp://10.0.0.9:80\"]\n\
+                  scheduler = { plugin = \"mine\", params = { fault = \"trap\", call = \"configure\" } }\n\
+                  backend = [{ address = \"10.1.0.13:80\" }]\n";
+    stage.bench.apply(&(stage.text("mine") + second)).unwrap();
+    let health = stage.bench.engine.status().schedulers[0].health.clone();
+    assert!(matches!(health, SchedulerHealth::BackingOff { fallback: true, .. }), "{health:?}");
+}
+
 #[test]
 fn one_that_does_not_take_the_parameters_any_more_is_refused() {
     let mut stage = Stage::new(TURNS);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::soak::{self, Soaked, soak};
 use super::subject::{
     Service, Slots, Subject, backend, differences, sample_backends, sample_flow, sample_flow6,
 };
@@ -18,7 +19,7 @@ const STRANGERS: u32 = 1_000_000;
 type Check = (&'static str, fn(&Subject<'_>) -> Result<Outcome, Outcome>);
 
 /// Those that need no more than the plugin, in the order of their findings.
-pub(super) const ALL: [Check; 10] = [
+pub(super) const ALL: [Check; 11] = [
     ("parameters", parameters),
     ("table length", lengths),
     ("nobody to choose", nobody),
@@ -29,6 +30,7 @@ pub(super) const ALL: [Check; 10] = [
     ("picks", picks),
     ("stability", stability),
     ("repeatability", repeatability),
+    ("memory", memory),
 ];
 
 pub(super) fn starts(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
@@ -336,6 +338,14 @@ fn repeatability(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
         ));
     }
     Ok(Outcome::passed("the same seed and the same events make the same tables, at any time"))
+}
+
+/// An instance lives for months.
+fn memory(subject: &Subject<'_>) -> Result<Outcome, Outcome> {
+    Ok(match soak(subject)? {
+        Soaked::Stays(what) => Outcome::passed(what),
+        Soaked::Leaks(what) => Outcome::failed(what, soak::FIX),
+    })
 }
 
 /// How far shares are from the weights, without connections. Only for those who promise it is that a fault.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::sequence::{Event, Scene, Sequence};
+use super::soak::FIX;
 use super::subject::{Slots, Subject, differences};
 use crate::scheduler::stage::ChangeKind;
 use crate::scheduler::{BackendId, Breach, CallError, Candidate, Dispatch, Instance};
@@ -26,10 +27,11 @@ pub(super) enum Invariant {
     Fairness,
     Remap,
     Time,
+    Memory,
 }
 
 impl Invariant {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Answers,
         Self::TableLength,
         Self::KnownBackends,
@@ -43,6 +45,7 @@ impl Invariant {
         Self::Fairness,
         Self::Remap,
         Self::Time,
+        Self::Memory,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -60,6 +63,7 @@ impl Invariant {
             Self::Fairness => "fairness",
             Self::Remap => "small remap",
             Self::Time => "in time",
+            Self::Memory => "memory stays",
         }
     }
 
@@ -97,6 +101,7 @@ impl Invariant {
                  rendezvous hashing and Maglev do"
             }
             Self::Time => "do less in one call, or less per backend and slot",
+            Self::Memory => FIX,
         }
     }
 }
@@ -108,6 +113,8 @@ pub(super) struct Violation {
     /// After so many events.
     pub(super) after: usize,
     pub(super) what: String,
+    /// What to do, where more is known than of the invariant.
+    pub(super) fix: Option<&'static str>,
 }
 
 /// What a scheduler has promised, and what it is held to.
@@ -149,7 +156,12 @@ pub(super) fn replay(subject: &Subject<'_>, sequence: &Sequence, bounds: Bounds,
     let mut scene = Scene::default();
     if let Err(error) = replay.go(&mut scene) {
         let anybody = scene.stage.backends().iter().any(Candidate::usable);
-        replay.violated(broken(&error, anybody), error.to_string());
+        let invariant = broken(&error, anybody);
+        replay.violated(invariant, error.to_string());
+        let noted = replay.tally.violations.iter_mut();
+        if let Some(violation) = noted.rev().find(|it| it.invariant == invariant) {
+            violation.fix = fix_for(&error, invariant);
+        }
     }
 }
 
@@ -161,11 +173,16 @@ pub(super) fn broken(error: &CallError, anybody: bool) -> Invariant {
             Breach::Unknown { .. } | Breach::Unusable { .. } if !anybody => Invariant::Nobody,
             Breach::Unknown { .. } => Invariant::KnownBackends,
             Breach::Unusable { .. } => Invariant::UsableBackends,
-            Breach::Other(_) => Invariant::Answers,
+            _ => Invariant::Answers,
         },
         CallError::Deadline { .. } => Invariant::Time,
         _ => Invariant::Answers,
     }
+}
+
+/// What to do about a failed call, where that is more than there is to say of the invariant.
+pub(super) fn fix_for(error: &CallError, invariant: Invariant) -> Option<&'static str> {
+    (invariant == Invariant::Answers).then(|| error.remedy())
 }
 
 impl Replay<'_> {
@@ -177,6 +194,7 @@ impl Replay<'_> {
                 invariant,
                 after,
                 what,
+                fix: None,
             });
         }
     }

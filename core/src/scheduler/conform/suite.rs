@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::replay::{Bounds, Invariant, Tally, Violation, broken, replay};
+use super::replay::{Bounds, Invariant, Tally, Violation, broken, fix_for, replay};
 use super::sequence::Sequence;
 use super::shrink::shrink;
+use super::soak::{Soaked, soak};
 use super::subject::{Subject, sample_backends};
 use super::{Promises, Verdict, checks};
 use crate::scheduler::{CallError, Candidate, Dispatch, Load, ParamError, Plugin};
@@ -38,6 +39,9 @@ pub struct Report {
     pub events: u64,
     /// What every scheduler must hold, one by one.
     pub invariants: Vec<Held>,
+    /// What could not be tested, because it failed before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub untested: Vec<&'static str>,
 }
 
 /// Whether a scheduler holds an invariant.
@@ -113,24 +117,63 @@ pub fn test(
                 invariant,
                 after: 0,
                 what,
+                fix: fix_for(&error, invariant),
             },
             sequence: None,
         });
     }
+    // Who fails is not asked thousands of times more.
+    let soaked = if faults.is_empty() {
+        soaked(&subject, &mut faults)
+    } else {
+        None
+    };
     let judge = Judge {
         subject: &subject,
         trial,
         bounds,
         dispatch: subject.start().ok().map(|instance| instance.dispatch()),
         sum: &sum,
+        soaked,
     };
-    let held = Invariant::ALL.map(|invariant| judge.held(invariant, faults.get(&invariant)));
+    let tested = |invariant: &Invariant| faults.contains_key(invariant) || judge.is_known(*invariant);
+    let (tested, untested): (Vec<_>, Vec<_>) = Invariant::ALL.into_iter().partition(tested);
+    let held = tested
+        .into_iter()
+        .map(|invariant| judge.held(invariant, faults.get(&invariant)));
     Ok(Report {
         seed: trial.seed,
         sequences: trial.sequences,
         events: sum.events,
-        invariants: held.to_vec(),
+        invariants: held.collect(),
+        untested: untested.into_iter().map(Invariant::name).collect(),
     })
+}
+
+/// What to say of a memory that stays; one that grows is a fault.
+fn soaked(subject: &Subject<'_>, faults: &mut BTreeMap<Invariant, Fault>) -> Option<String> {
+    let (invariant, what, fix) = match soak(subject) {
+        Ok(Soaked::Stays(what)) => return Some(what),
+        Ok(Soaked::Leaks(what)) => (Invariant::Memory, what, None),
+        Err(error) => {
+            let invariant = broken(&error, true);
+            (invariant, error.to_string(), fix_for(&error, invariant))
+        }
+    };
+    let violation = Violation {
+        invariant,
+        after: 0,
+        what,
+        fix,
+    };
+    faults.insert(
+        invariant,
+        Fault {
+            violation,
+            sequence: None,
+        },
+    );
+    None
 }
 
 /// A service with a thousand backends, of which one after the other drains; then without connections.
@@ -158,12 +201,26 @@ struct Judge<'a> {
     bounds: Bounds,
     dispatch: Option<Dispatch>,
     sum: &'a Tally,
+    /// How its memory was.
+    soaked: Option<String>,
 }
 
 impl Judge<'_> {
+    /// Whether there is anything to say of what no fault was found in.
+    fn is_known(&self, invariant: Invariant) -> bool {
+        match invariant {
+            Invariant::Memory => self.soaked.is_some(),
+            _ => self.sum.tables > 0,
+        }
+    }
+
     fn held(&self, invariant: Invariant, fault: Option<&Fault>) -> Held {
         let (verdict, detail, fix) = match fault {
-            Some(fault) => (self.severity(invariant), fault.violation.what.clone(), Some(invariant.fix())),
+            Some(Fault { violation, .. }) => (
+                self.severity(invariant),
+                violation.what.clone(),
+                Some(violation.fix.unwrap_or_else(|| invariant.fix())),
+            ),
             None => self.passed(invariant),
         };
         let reproduction = fault.and_then(|fault| {
@@ -202,13 +259,6 @@ impl Judge<'_> {
         let passed = |detail: String| (Verdict::Passed, detail, None);
         let Tally { events, tables, .. } = self.sum;
         let flow = self.dispatch == Some(Dispatch::Flow);
-        if *tables == 0 {
-            return (
-                Verdict::Note,
-                "not tested: it never answered".to_owned(),
-                Some(Invariant::Answers.fix()),
-            );
-        }
         match invariant {
             Invariant::Answers => {
                 passed(format!("{events} events and {LARGE} backends, and an answer each time"))
@@ -226,6 +276,7 @@ impl Judge<'_> {
                 let fix = (outcome.verdict != Verdict::Passed).then(|| invariant.fix());
                 (outcome.verdict, outcome.detail, fix)
             }
+            Invariant::Memory => passed(self.soaked.clone().unwrap_or_default()),
             _ => passed(format!("after each of {events} events")),
         }
     }

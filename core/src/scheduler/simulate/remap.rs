@@ -80,11 +80,28 @@ impl Shift {
 
 /// Where each of many was last, and during which change.
 #[derive(Clone, Debug)]
-pub(super) struct Homes(Vec<Option<(BackendId, usize)>>);
+pub(super) struct Homes {
+    each: Vec<Option<(BackendId, usize)>>,
+    /// How often somebody came again while nothing had changed, and how often to the same backend.
+    again: u64,
+    same: u64,
+}
+
+/// Who finds those who come again at the same backend so often, while nothing changes, keeps them there.
+const KEEPS: f64 = 0.9;
 
 impl Homes {
     pub(super) fn new(number: usize) -> Self {
-        Self(vec![None; number])
+        Self {
+            each: vec![None; number],
+            again: 0,
+            same: 0,
+        }
+    }
+
+    /// Whether they are kept where they are while nothing changes. If not, a change takes nobody away from where he was.
+    pub(super) fn are_kept(&self) -> bool {
+        self.again > 0 && self.same as f64 >= KEEPS * self.again as f64
     }
 
     /// One comes. Who was there before the last change and comes for the first time since tells what it did.
@@ -96,7 +113,13 @@ impl Homes {
         step: usize,
         mut tell: impl FnMut(BackendId, Option<BackendId>),
     ) {
-        let home = &mut self.0[who as usize];
+        let home = &mut self.each[who as usize];
+        if let Some((before, known)) = *home
+            && known == step
+        {
+            self.again += 1;
+            self.same += u64::from(chosen == Some(before));
+        }
         if let Some((before, known)) = *home
             && known + 1 == step
         {
@@ -142,5 +165,20 @@ mod tests {
             });
         }
         assert_eq!(told, [(0, 1, Some(1), 1), (0, 3, Some(3), 2)]);
+    }
+
+    #[test]
+    fn who_goes_elsewhere_without_a_change_is_not_kept() {
+        let kept = |comes: &[(u16, usize)]| {
+            let mut homes = Homes::new(1);
+            for (chosen, step) in comes {
+                homes.visit(0, Some(BackendId(*chosen)), *step, |_, _| {});
+            }
+            homes.are_kept()
+        };
+        assert!(kept(&[(1, 0), (1, 0), (2, 1), (2, 1)]));
+        assert!(!kept(&[(1, 0), (2, 0), (1, 0)]));
+        // Nobody came again in time to tell.
+        assert!(!kept(&[(1, 0), (1, 1)]));
     }
 }

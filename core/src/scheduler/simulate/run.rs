@@ -59,7 +59,7 @@ pub struct StepReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<Remap>,
     /// What became of clients who had been there before and came again before the next change; only where a scheduler
-    /// may know them again.
+    /// goes by them: by its hash, or by what it does with those who come again while nothing changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clients: Option<Remap>,
     /// The same of the addresses that were asked for.
@@ -138,9 +138,18 @@ pub(super) fn run(
         mut books,
         stage,
         dispatcher,
+        clients,
+        destinations,
         ..
     } = running;
     books.share_out();
+    // One that decides for each connection does not say what it goes by.
+    if run.dispatch == Dispatch::Flow {
+        for report in &mut run.steps {
+            report.clients = report.clients.filter(|_| clients.are_kept());
+            report.destinations = report.destinations.filter(|_| destinations.are_kept());
+        }
+    }
     (run.books, run.stage, run.tables) = (books, stage, dispatcher.tables);
     Ok(run)
 }

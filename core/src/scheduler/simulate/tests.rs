@@ -190,6 +190,35 @@ fn clients_who_come_back_tell_the_same() {
     }
 }
 
+/// One that goes by the address asked for keeps no clients, and loses none.
+#[test]
+fn only_who_is_kept_can_be_remapped() {
+    let churn = "at 10s remove b3";
+    for (name, clients, destinations) in [("lblc", false, true), ("wlc", false, false), ("mh", true, false)] {
+        let workload = workload("200/s", 20, "exp:100ms", "500", 3);
+        let result = simulated(name, &workload, &scenario(&[1; 5], churn));
+        let step = &result.steps[0];
+        let seen = (step.clients.is_some(), step.destinations.is_some());
+        assert_eq!(seen, (clients, destinations), "{name}: {step:?}");
+    }
+}
+
+#[test]
+fn what_nobody_would_see_is_refused() {
+    let plugin = plugin("rr");
+    let refused = |workload: Workload, churn: &str| {
+        let refused = simulate(&plugin, &params(&plugin), &workload, &scenario(&[1, 1], churn));
+        refused.unwrap_err().to_string()
+    };
+    let late = refused(workload("10/s", 3, "exp:2s", "10", 1), "at 3s drain b2; at 4s undrain b2");
+    assert!(
+        late.starts_with("at 4 s `undrain b2` comes after the end of the simulation, at 3 s"),
+        "{late}"
+    );
+    let trace = read_trace("start_s,length_s,client\n0,5,a\n0,5,b\n").unwrap();
+    assert!(refused(trace, "").starts_with("nothing can happen in 0 s: say with --duration"));
+}
+
 #[test]
 fn a_full_service_refuses_and_says_so() {
     let workload = workload("100/s", 10, "fixed:5s", "10", 1);

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::ser::SerializeStruct as _;
+
 use super::random::Random;
 use super::time::{Nanos, nanos, of, parse_time, seconds};
 
@@ -69,7 +71,7 @@ impl Workload {
 }
 
 /// How many connections come in a time, on average: `1000/s`, `90/m`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Rate(f64);
 
 /// How long connections last: `exp:5s`, `fixed:2s`, `pareto:5s` or `pareto:5s:1.2`.
@@ -89,7 +91,7 @@ pub enum Length {
 }
 
 /// How many take part, and how often each: `1000`, or `zipf:1000`, `zipf:1000:0.8`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Crowd {
     number: u32,
     /// The k-th comes in proportion to k to the power of minus this; all equally often with 0.
@@ -195,6 +197,24 @@ impl FromStr for Crowd {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/s", self.0)
+    }
+}
+
+impl serde::Serialize for Length {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (distribution, mean, shape) = match *self {
+            Length::Fixed(length) => ("fixed", length, None),
+            Length::Exponential(mean) => ("exp", mean, None),
+            Length::Pareto { mean, shape } => ("pareto", mean, Some(shape)),
+        };
+        let mut fields = serializer.serialize_struct("Length", 2 + usize::from(shape.is_some()))?;
+        fields.serialize_field("distribution", distribution)?;
+        fields.serialize_field("mean_s", &mean)?;
+        match shape {
+            Some(shape) => fields.serialize_field("shape", &shape)?,
+            None => fields.skip_field("shape")?,
+        }
+        fields.end()
     }
 }
 
