@@ -58,7 +58,8 @@ impl Besieged {
 
 /// How often the schedulers of each fault in tables have failed.
 fn counted(stage: &Stage) -> Result<BTreeMap<String, u64>> {
-    let status: serde_json::Value = serde_json::from_str(&stage.director.says(&["status", "-o", "json"])?.stdout)?;
+    let status: serde_json::Value =
+        serde_json::from_str(&stage.director.says(&["status", "-o", "json"])?.stdout)?;
     let mut counts = BTreeMap::new();
     for scheduler in status["schedulers"].as_array().context("schedulers")? {
         let name = scheduler["service"].as_str().context("a service")?;
