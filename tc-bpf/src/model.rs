@@ -322,10 +322,10 @@ impl Model {
                 .get(&packet.connection)
                 .filter(|_| self.asking)
                 .copied();
-            if let Some((id, generation)) = answer
-                && self.valid(id, generation).is_some()
-            {
-                return Ok(Some(id));
+            match answer {
+                Some((0, _)) => return Ok(None),
+                Some((id, generation)) if self.valid(id, generation).is_some() => return Ok(Some(id)),
+                _ => {}
             }
             if !stateless && self.asking && packet.extent == Extent::Whole {
                 self.count(Event::Asked);

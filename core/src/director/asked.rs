@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -16,10 +16,12 @@ use super::engine::Engine;
 use super::server::Step;
 use crate::scheduler::{Dispatch, NewFlow};
 
-/// For how long the program asks without having heard from us. Between two beats lies a third of it.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How soon the thread sees that it is not wanted any more.
-const TURN: Duration = Duration::from_millis(200);
+/// For how long the program asks without having heard from us; between two beats lies an eighth of it. Less than the
+/// second after which a client repeats itself (RFC 6298), so that the repetition is not lost, too.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// How soon the thread sees that it is not wanted any more, while nobody asks and while the engine picks.
+const TURN: Duration = Duration::from_millis(50);
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// The way to the engine; it does not keep the engine going.
 pub type Steps = Weak<Sender<Step>>;
@@ -28,7 +30,7 @@ pub type Steps = Weak<Sender<Step>>;
 #[derive(Debug)]
 pub struct Answering {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Answering {
@@ -38,50 +40,76 @@ impl Answering {
         let thread = thread::Builder::new()
             .name("answers".into())
             .spawn(move || answer_all(questions, &steps, &stopped))?;
+        let thread = Some(thread);
         Ok(Answering { stop, thread })
+    }
+
+    fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|it| !it.is_finished())
     }
 }
 
 impl Drop for Answering {
+    /// Waits until nobody waits for an answer any more.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 
 fn answer_all(mut questions: Questions, steps: &Steps, stop: &AtomicBool) {
-    while !stop.load(Ordering::Relaxed) {
+    let mut in_hand = None;
+    while in_hand.is_none() && !stop.load(Ordering::Relaxed) {
         match questions.wait(TURN) {
-            Ok(Some(question)) => {
-                let Some(steps) = steps.upgrade() else { return };
-                answer(&questions, question, &steps);
-            }
+            Ok(Some(question)) => in_hand = answer(&questions, question, steps, stop),
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "cannot take the program's questions"
                 );
-                return;
+                break;
             }
         }
     }
+    if let Err(error) = questions.end(in_hand) {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "connections that waited have to be begun again by their clients");
+    }
 }
 
-/// Has the engine pick. A connection that nobody takes is not answered: its client asks again.
-fn answer(questions: &Questions, question: Question, steps: &Sender<Step>) {
+/// Has the engine pick. Where nobody is asked any more, the packet goes on by what the program does instead. Gives the
+/// question back where the engine is away.
+fn answer(questions: &Questions, question: Question, steps: &Steps, stop: &AtomicBool) -> Option<Question> {
+    let Some(picked) = pick(&question, steps, stop) else {
+        return Some(question);
+    };
+    let answered = match picked {
+        Some((backend, generation)) => questions.answer(&question, backend, generation),
+        None => questions.let_go(&question),
+    };
+    if let Err(error) = answered {
+        tracing::warn!(error = &error as &dyn std::error::Error, "cannot answer the program");
+    }
+    None
+}
+
+fn pick(question: &Question, steps: &Steps, stop: &AtomicBool) -> Option<Option<(u16, u16)>> {
     let (picked, pick) = mpsc::sync_channel(1);
-    let (service, flow) = (question.service, flow(&question));
+    let (service, flow) = (question.service, flow(question));
     let step: Step = Box::new(move |engine| {
         let _ = picked.send(engine.pick_by_number(service, &flow));
     });
-    if steps.send(step).is_err() {
-        return;
-    }
-    let Ok(Some((backend, generation))) = pick.recv() else {
-        return;
-    };
-    if let Err(error) = questions.answer(&question, backend, generation) {
-        tracing::warn!(error = &error as &dyn std::error::Error, "cannot answer the program");
+    steps.upgrade()?.send(step).ok()?;
+    loop {
+        match pick.recv_timeout(GLANCE) {
+            Ok(picked) => return Some(picked),
+            // Who has it stop waits for it, and picks nothing.
+            Err(RecvTimeoutError::Timeout) if !stop.load(Ordering::Relaxed) => {}
+            Err(_) => return None,
+        }
     }
 }
 
@@ -99,7 +127,7 @@ impl Engine {
             .services
             .values()
             .any(|it| it.table.dispatch == Dispatch::Flow);
-        let alive = self.answering.as_ref().is_some_and(|it| !it.thread.is_finished());
+        let alive = self.answering.as_ref().is_some_and(Answering::is_alive);
         match (wanted, alive) {
             (true, false) if self.steps.strong_count() > 0 => self.begin_answering(),
             (false, true) => self.answering = None,
@@ -121,10 +149,15 @@ impl Engine {
         }
     }
 
-    /// Who gets a connection of the service of a number: its id and generation.
+    /// Who gets a connection of the service of a number: its id and generation, or the id 0 where nobody does. None where
+    /// the program has ceased to ask for it: the service may have gone, or have a scheduler that cannot be asked.
     fn pick_by_number(&mut self, service: u32, flow: &NewFlow) -> Option<(u16, u16)> {
+        let table = &self.tc.installed.services.get(&service)?.table;
+        if table.dispatch != Dispatch::Flow {
+            return None;
+        }
         let key = self.tc.numbers.pool(service)?.clone();
-        let id = self.pick(&key, flow, Instant::now())?.backend?;
-        Some((id.0, self.ids.generation(id)))
+        let pick = self.pick(&key, flow, Instant::now())?;
+        Some(pick.backend.map_or((0, 0), |id| (id.0, self.ids.generation(id))))
     }
 }

@@ -85,7 +85,7 @@ layout! {
 
     /// User space's answer. Map `answers`.
     struct Answer = answer {
-        /// The backend.
+        /// The backend; 0 where the connection is to be refused.
         backend: u16,
         /// Its generation.
         generation: u16,
