@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::checksum;
-use crate::layout::{Answer, Asked, Asking, FlowKey};
+use crate::layout::{ANSWER_UNDECIDED, Answer, Asked, Asking, FlowKey};
 use crate::maps::{CLOCK, INJECT, MapError, OpenError, refused};
 use crate::ring::{Ring, head};
 use crate::sys::{self, Map};
@@ -143,8 +143,8 @@ impl Questions {
         }
     }
 
-    /// Answers a question, and lets its packet go on. The caller is in the network namespace of the interfaces. Backend 0
-    /// has it refused, as where a service has no backend.
+    /// Answers a question, and lets its packet go on. The caller is in the network namespace of the interfaces. Without a
+    /// backend it is refused, as where a service has none.
     ///
     /// The answer holds for as long as the patience: the client may have sent the packet again meanwhile, and have been
     /// asked for twice. The connection, once begun, stays where it is whatever is answered then.
@@ -162,6 +162,11 @@ impl Questions {
             given: self.now().map_err(doing())?,
         };
         self.answers.set(&question.key, &answer).map_err(doing())
+    }
+
+    /// Has the hash choose, as where nobody answers.
+    pub fn leave(&self, question: &Question) -> Result<(), MapError> {
+        self.answer(question, 0, ANSWER_UNDECIDED)
     }
 
     /// Lets a packet go on without an answer. Where its service still asks, that is another question.

@@ -165,6 +165,8 @@ struct Both {
     pins: std::path::PathBuf,
     questions: Option<Questions>,
     answered: u16,
+    /// How often the answer was no backend.
+    nobody: u32,
     model: Model,
     refused: usize,
     verdicts: [usize; 5],
@@ -183,6 +185,7 @@ impl Both {
             pins: sandbox.pins(),
             questions: None,
             answered: 0,
+            nobody: 0,
             model: Model::default(),
             refused: 0,
             verdicts: [0; 5],
@@ -307,8 +310,11 @@ impl Both {
         assert_eq!(questions.wait(Duration::ZERO).unwrap(), None);
         self.answered = self.answered % 10 + 1;
         let backend = self.answered % 6;
-        questions.note(&question, backend, 1).unwrap();
-        self.model.note(&question.key, backend, 1);
+        // Without a backend it is refused, or left to the hash.
+        let generation = u16::from(backend > 0 || self.nobody % 2 == 0);
+        self.nobody += u32::from(backend == 0);
+        questions.note(&question, backend, generation).unwrap();
+        self.model.note(&question.key, backend, generation);
         if self.answered < 10 && (backend == 0 || self.model.knows(backend, 1)) {
             self.packet(frame, mark);
         }

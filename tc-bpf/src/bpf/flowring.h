@@ -75,6 +75,7 @@ ONCE int ask(struct __sk_buff *skb, const struct packet *p, __u32 service, __u32
 	struct answer *answer;
 	struct asking *state;
 	struct flow_key key;
+	int undecided = 0;
 
 	if (!p)
 		return 0;
@@ -85,14 +86,15 @@ ONCE int ask(struct __sk_buff *skb, const struct packet *p, __u32 service, __u32
 	answer = bpf_map_lookup_elem(&answers, &key);
 	/* The answer may be newer than `now`: then it is not old. */
 	if (answer && (int)(now - answer->given) <= (int)state->patience) {
-		if (!answer->backend)
-			return NOBODY;
 		if (backend_of(answer->backend, answer->generation))
 			return answer->backend;
+		if (!answer->backend && answer->generation == ANSWER_NOBODY)
+			return NOBODY;
+		undecided = !answer->backend;
 	}
 	if (mode == ONLY_ANSWERS)
 		return 0;
-	if (state->patience && (int)(now - state->heartbeat) <= (int)state->patience) {
+	if (!undecided && state->patience && (int)(now - state->heartbeat) <= (int)state->patience) {
 		if (mode == DRY)
 			return ASKED;
 		if (!submit(skb, p, service, hash, now)) {
