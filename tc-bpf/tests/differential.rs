@@ -311,7 +311,7 @@ impl Both {
         self.answered = self.answered % 10 + 1;
         let backend = self.answered % 6;
         // Without a backend it is refused, or left to the hash.
-        let generation = u16::from(backend > 0 || self.nobody % 2 == 0);
+        let generation = u16::from(backend > 0 || self.nobody.is_multiple_of(2));
         self.nobody += u32::from(backend == 0);
         questions.note(&question, backend, generation).unwrap();
         self.model.note(&question.key, backend, generation);
