@@ -335,6 +335,11 @@ impl Backend {
             tunnel: None,
         }
     }
+
+    /// Whether new clients are sent to it.
+    pub fn takes_clients(&self) -> bool {
+        self.weight > 0 && !self.drain
+    }
 }
 
 /// The default weight, as ipvsadm's.

@@ -349,6 +349,10 @@ numbers! {
     ASKED_RING: usize = 1 << 20;
     /// Answers that wait for their packets.
     ANSWERS: u32 = 1 << 14;
+    /// Generation of an answer without a backend: the connection is refused.
+    ANSWER_NOBODY: u16 = 0;
+    /// Nobody has decided: the hash chooses.
+    ANSWER_UNDECIDED: u16 = 1;
     /// Half-open connections that share a place.
     HALF_OPEN_WAYS: usize = 4;
 

@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use crate::filter;
 use crate::jhash::nft_slot;
 use crate::layout::{
-    Event, FlowKey, PRIORITY_TAG, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN, STATE_SYN,
-    STATE_TIME_WAIT,
+    ANSWER_NOBODY, Event, FlowKey, PRIORITY_TAG, STATE_CLOSED, STATE_DATAGRAM, STATE_ESTABLISHED, STATE_FIN,
+    STATE_SYN, STATE_TIME_WAIT,
 };
 use crate::service::{Kin, Pin, ServiceSettings};
 use crate::target::{Kind, Listen, Method, Target};
@@ -322,12 +322,13 @@ impl Model {
                 .get(&packet.connection)
                 .filter(|_| self.asking)
                 .copied();
-            if let Some((id, generation)) = answer
-                && self.valid(id, generation).is_some()
-            {
-                return Ok(Some(id));
+            match answer {
+                Some((0, ANSWER_NOBODY)) => return Ok(None),
+                Some((id, generation)) if self.valid(id, generation).is_some() => return Ok(Some(id)),
+                _ => {}
             }
-            if !stateless && self.asking && packet.extent == Extent::Whole {
+            let undecided = answer.is_some_and(|(id, _)| id == 0);
+            if !stateless && !undecided && self.asking && packet.extent == Extent::Whole {
                 self.count(Event::Asked);
                 return Err(Outcome::Asked);
             }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::checksum;
-use crate::layout::{Answer, Asked, Asking, FlowKey};
+use crate::layout::{ANSWER_UNDECIDED, Answer, Asked, Asking, FlowKey};
 use crate::maps::{CLOCK, INJECT, MapError, OpenError, refused};
 use crate::ring::{Ring, head};
 use crate::sys::{self, Map};
@@ -143,7 +143,8 @@ impl Questions {
         }
     }
 
-    /// Answers a question, and lets its packet go on. The caller is in the network namespace of the interfaces.
+    /// Answers a question, and lets its packet go on. The caller is in the network namespace of the interfaces. Without a
+    /// backend it is refused, as where a service has none.
     ///
     /// The answer holds for as long as the patience: the client may have sent the packet again meanwhile, and have been
     /// asked for twice. The connection, once begun, stays where it is whatever is answered then.
@@ -161,6 +162,31 @@ impl Questions {
             given: self.now().map_err(doing())?,
         };
         self.answers.set(&question.key, &answer).map_err(doing())
+    }
+
+    /// Has the hash choose, as where nobody answers.
+    pub fn leave(&self, question: &Question) -> Result<(), MapError> {
+        self.answer(question, 0, ANSWER_UNDECIDED)
+    }
+
+    /// Lets a packet go on without an answer. Where its service still asks, that is another question.
+    pub fn let_go(&self, question: &Question) -> Result<(), MapError> {
+        self.inject(question)
+    }
+
+    /// Has the program ask no more, and lets everything go on that waits for an answer: this question, which was taken and
+    /// not answered, and what was not taken. Where its service still asks, the hash chooses.
+    pub fn end(mut self, in_hand: Option<Question>) -> Result<(), MapError> {
+        self.asking
+            .set(&0, &Asking::default())
+            .map_err(refused("telling the program not to ask"))?;
+        let mut outcome = in_hand.map_or(Ok(()), |question| self.inject(&question));
+        while let Some(record) = self.ring.next(Question::of) {
+            if let Some(question) = record {
+                outcome = outcome.and(self.inject(&question));
+            }
+        }
+        outcome
     }
 
     fn inject(&self, question: &Question) -> Result<(), MapError> {

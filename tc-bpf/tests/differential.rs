@@ -165,6 +165,8 @@ struct Both {
     pins: std::path::PathBuf,
     questions: Option<Questions>,
     answered: u16,
+    /// How often the answer was no backend.
+    nobody: u32,
     model: Model,
     refused: usize,
     verdicts: [usize; 5],
@@ -183,6 +185,7 @@ impl Both {
             pins: sandbox.pins(),
             questions: None,
             answered: 0,
+            nobody: 0,
             model: Model::default(),
             refused: 0,
             verdicts: [0; 5],
@@ -298,18 +301,21 @@ impl Both {
         }
     }
 
-    /// Answers the question that a packet has led to, now and then with a backend that is not there, and sends the
-    /// packet again.
+    /// Answers the question that a packet has led to, now and then with a backend that is not there or with nobody, and
+    /// sends the packet again.
     fn answer(&mut self, frame: &[u8], mark: u32) {
         let questions = self.questions.as_mut().expect("nobody was to be asked");
         let question = questions.wait(Duration::ZERO).unwrap().expect("a question");
         assert_eq!((question.frame.len(), question.mark), (frame.len(), mark));
         assert_eq!(questions.wait(Duration::ZERO).unwrap(), None);
         self.answered = self.answered % 10 + 1;
-        let backend = self.answered % 5 + 1;
-        questions.note(&question, backend, 1).unwrap();
-        self.model.note(&question.key, backend, 1);
-        if self.answered < 10 && self.model.knows(backend, 1) {
+        let backend = self.answered % 6;
+        // Without a backend it is refused, or left to the hash.
+        let generation = u16::from(backend > 0 || self.nobody.is_multiple_of(2));
+        self.nobody += u32::from(backend == 0);
+        questions.note(&question, backend, generation).unwrap();
+        self.model.note(&question.key, backend, generation);
+        if self.answered < 10 && (backend == 0 || self.model.knows(backend, 1)) {
             self.packet(frame, mark);
         }
     }

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use common::lab::{Lab, VIPS, ask, connect, exchange};
 use common::packet::{ACK, Ip, RST, SYN, TCP, UDP, ethernet, tcp, udp};
-use common::serve::{DROP, REDIRECT, SEED, run, two, v4, v6, way_of};
+use common::serve::{DROP, PASS, REDIRECT, SEED, run, two, v4, v6, way_of};
 use common::{Sandbox, address, within};
-use wvs_tc_bpf::layout::Event;
+use wvs_tc_bpf::layout::{ANSWER_NOBODY, ANSWER_UNDECIDED, Event};
 use wvs_tc_bpf::{Kind, Listen, Maps, Method, Question, Questions, ServiceSettings, Target};
 
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -71,6 +71,46 @@ fn a_connection_goes_where_the_answer_says() {
     questions.note(&question, 8, 2).unwrap();
     assert_eq!(way_of(&forwarder, &v4(TCP), &syn), 0);
     assert!(questions.wait(Duration::ZERO).unwrap().is_some());
+}
+
+/// A connection that is to be refused goes up to nftables for that, as where a service has no backend.
+#[test]
+fn nobody_is_an_answer() {
+    let sandbox = Sandbox::enter();
+    let forwarder = sandbox.load();
+    let maps = forwarder.maps();
+    asking(maps);
+    let mut questions = open(&sandbox.pins(), PATIENCE);
+    let frames = [v4(TCP), v6(TCP)].map(|ip| ethernet(&ip.with(&tcp(1, 80, SYN, b""))));
+    for frame in &frames {
+        assert_eq!(run(&forwarder, frame).verdict, DROP);
+        let question = questions.wait(Duration::ZERO).unwrap().unwrap();
+        questions.note(&question, 0, ANSWER_NOBODY).unwrap();
+        let explained = forwarder.explain(frame, 0).unwrap();
+        for outcome in [explained, run(&forwarder, frame), run(&forwarder, frame)] {
+            assert_eq!((outcome.verdict, outcome.mark, outcome.priority), (PASS, 0, 0x7776_0000));
+        }
+    }
+    // Others are asked for; for whom there is no answer the hash chooses.
+    let other = tcp(2, 80, SYN, b"");
+    assert_eq!(way_of(&forwarder, &v4(TCP), &other), 0);
+    let question = questions.wait(Duration::ZERO).unwrap().unwrap();
+    questions.note(&question, 0, ANSWER_UNDECIDED).unwrap();
+    assert_ne!(way_of(&forwarder, &v4(TCP), &other), 0);
+    let events = maps.events().unwrap();
+    assert_eq!((events[&Event::Asked], events[&Event::NoBackend], events[&Event::Unasked]), (3, 4, 1));
+    assert_eq!(maps.flows().unwrap().len(), 1);
+    // It holds no longer than other answers: then the plugin may have changed its mind.
+    drop(questions);
+    let mut questions = open(&sandbox.pins(), wvs_tc_bpf::tick() * 100);
+    let end = Instant::now() + Duration::from_secs(10);
+    while run(&forwarder, &frames[0]).verdict != DROP {
+        assert!(Instant::now() < end);
+        assert_eq!(questions.wait(Duration::ZERO).unwrap(), None);
+    }
+    let question = questions.wait(Duration::ZERO).unwrap().unwrap();
+    questions.note(&question, 8, 1).unwrap();
+    assert_eq!(run(&forwarder, &frames[0]).packet[5], 8);
 }
 
 /// The answers of the hash, which the program would give by itself.

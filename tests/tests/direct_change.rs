@@ -1,13 +1,14 @@
 //! Changes under traffic that goes by direct routing or through tunnels: nothing breaks, nothing is refused.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
 use wvs_tests::{
-    Arrivals, Config, Distribution, LabOptions, LongLived, Service, Stage, Target, backend, vip, wait_for,
+    Arrivals, Config, Distribution, LabOptions, LongLived, Service, Stage, Target, backend, backend6, vip,
+    wait_for,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -194,6 +195,52 @@ fn what_goes_keeps_its_connections() -> Result<()> {
             view["active"].as_u64().is_some_and(|active| active >= 10)
         });
         load.assert_unharmed();
+    }
+    Ok(())
+}
+
+/// A pin to a backend that takes no clients rests, and the next shorter prefix counts.
+#[test]
+fn pins_to_what_goes_rest() -> Result<()> {
+    let pin = |client: &str, backend: IpAddr| format!("{{ client = \"{client}\", backend = \"{backend}\" }}");
+    let pins = [
+        pin("10.0.0.0/24", backend(1)),
+        pin("10.0.0.11/32", backend(2)),
+        pin("fd00:a::/64", backend6(1)),
+        pin("fd00:a::11/128", backend6(2)),
+    ];
+    let web = Service::direct_of_both_families("dr").set("pins", &format!("[{}]", pins.join(", ")));
+    let options = LabOptions {
+        client_addresses: 2,
+        ..LabOptions::one_arm()
+    };
+    let stage = Stage::with(options, web)?;
+    for (vip, one, other, pinned) in [
+        (stage.web(), "10.0.0.10", "10.0.0.11", backend(2)),
+        (stage.web6(), "fd00:a::10", "fd00:a::11", backend6(2)),
+    ] {
+        let [one, other] = [
+            stage.client().from(one.parse()?),
+            stage.client().from(other.parse()?),
+        ];
+        let go_to = |server: &str| {
+            assert_eq!(one.ask_many(vip, 5), Distribution::of(&[("rs1", 5)]));
+            assert_eq!(other.ask_many(vip, 5), Distribution::of(&[(server, 5)]));
+        };
+        go_to("rs2");
+        let flows = LongLived::open(&other, vip, 10)?;
+        assert_eq!(flows.report().opened, Distribution::of(&[("rs2", 10)]));
+        let name = pinned.to_string();
+        stage.director.drain("web", pinned)?;
+        go_to("rs1");
+        stage.director.ok(&["drain", "web", &name, "--undo"])?;
+        go_to("rs2");
+        stage.director.weigh("web", pinned, 0)?;
+        go_to("rs1");
+        stage.director.weigh("web", pinned, 1)?;
+        go_to("rs2");
+        flows.settle();
+        assert_eq!(flows.finish().broken(), 0);
     }
     Ok(())
 }

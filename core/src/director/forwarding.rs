@@ -216,7 +216,7 @@ impl Engine {
             let id = self.ids.get(&service.name, backend.address);
             let target = id.and_then(|id| self.tc.desired.backends.get_mut(&id));
             if let Some(target) = target {
-                target.quiesced = backend.weight == 0 || backend.drain;
+                target.quiesced = !backend.takes_clients();
             }
         }
     }

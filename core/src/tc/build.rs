@@ -93,23 +93,23 @@ pub fn build(
             state
                 .listeners
                 .extend(listeners(service, family).map(|key| (key, number)));
-            let service_now = TcService {
-                settings: settings(service, number, &groups),
-                table: asked(table),
-                pins: pins(service, family, ids),
-                kin: kin(config, service, family, ids),
-            };
-            state.services.insert(number, service_now);
             let backends = members(service, family).filter_map(|backend| {
                 let (address, forward) = (backend.address.address, service.forward_of(backend));
                 let id = ids.get(&service.name, backend.address)?;
                 let route = facts.routes.get(&address);
                 let target = target(address, forward, route, ids.generation(id)).ok()?;
                 let mut target = in_tunnel(target, service.tunnel_of(backend), &service.tunnel_source);
-                target.quiesced = backend.weight == 0 || backend.drain;
+                target.quiesced = !backend.takes_clients();
                 Some((id, target))
             });
             state.backends.extend(backends.collect::<Vec<(BackendId, _)>>());
+            let service_now = TcService {
+                settings: settings(service, number, &groups),
+                table: asked(table),
+                pins: pins(service, family, ids, &state.backends),
+                kin: kin(config, service, family, ids),
+            };
+            state.services.insert(number, service_now);
         }
     }
     if !state.services.is_empty() {

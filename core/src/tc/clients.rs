@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wvs_tc_bpf::{Kin, Persistence, Pin, ServiceSettings, WhenQuiesced};
+use wvs_tc_bpf::{Kin, Persistence, Pin, ServiceSettings, Target, WhenQuiesced};
 
 use super::MOST_SERVICES;
 use crate::config::{self, Config, Service};
@@ -10,6 +10,7 @@ use crate::ids::BackendIds;
 use crate::jhash::jhash;
 use crate::pool::{self, members};
 use crate::ruleset::Family;
+use crate::scheduler::BackendId;
 
 /// The numbers of the persistence groups, above those of services, which are the groups of services without one.
 ///
@@ -59,8 +60,14 @@ pub fn settings(service: &Service, number: u32, groups: &BTreeMap<&str, u16>) ->
     settings.as_installed()
 }
 
-/// The pins of one family of a service.
-pub fn pins(service: &Service, family: Family, ids: &BackendIds) -> BTreeSet<Pin> {
+/// The pins of one family of a service. Those to a backend that takes no clients or cannot be reached rest: of the
+/// program's, only the longest prefix would be looked at.
+pub fn pins(
+    service: &Service,
+    family: Family,
+    ids: &BackendIds,
+    reached: &BTreeMap<BackendId, Target>,
+) -> BTreeSet<Pin> {
     let of_family = service
         .pins
         .iter()
@@ -69,7 +76,8 @@ pub fn pins(service: &Service, family: Family, ids: &BackendIds) -> BTreeSet<Pin
         .filter_map(|pin| {
             let backend = members(service, family).find(|it| it.address == pin.backend)?;
             let id = ids.get(&service.name, backend.address)?;
-            Some(Pin {
+            let takes = backend.takes_clients() && reached.contains_key(&id);
+            takes.then(|| Pin {
                 client: pin.client.address,
                 prefix: pin.client.length,
                 backend: id.0,

@@ -116,7 +116,7 @@ INLINE int choose(struct __sk_buff *skb, struct packet *p, __u32 service, int st
 		if (unlikely(asking)) {
 			answer = ask(skb, p, service, i, dry ? DRY : stateless ? ONLY_ANSWERS : MAY_ASK);
 			if (answer)
-				return answer;
+				return answer == NOBODY ? 0 : answer;
 		}
 		i = (__u64)i * slots >> 32;
 	}

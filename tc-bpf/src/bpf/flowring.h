@@ -6,6 +6,7 @@
 #include "flow.h"
 
 #define ASKED (-1)
+#define NOBODY (-2)
 
 enum asking_mode {
 	MAY_ASK,
@@ -66,13 +67,15 @@ INLINE int submit(struct __sk_buff *skb, const struct packet *p, __u32 service, 
 	SUBMIT(asked_large);
 }
 
-/* The backend that user space has answered with; ASKED if the packet is on its way there; 0 if nobody answers. */
+/* The backend that user space has answered with, NOBODY if none is to get the connection; ASKED if the packet is on its
+ * way there; 0 if nobody answers. */
 ONCE int ask(struct __sk_buff *skb, const struct packet *p, __u32 service, __u32 hash, __u32 mode)
 {
 	__u32 zero = 0, now = ticks();
 	struct answer *answer;
 	struct asking *state;
 	struct flow_key key;
+	int undecided = 0;
 
 	if (!p)
 		return 0;
@@ -82,12 +85,16 @@ ONCE int ask(struct __sk_buff *skb, const struct packet *p, __u32 service, __u32
 	key = p->key;
 	answer = bpf_map_lookup_elem(&answers, &key);
 	/* The answer may be newer than `now`: then it is not old. */
-	if (answer && (int)(now - answer->given) <= (int)state->patience &&
-	    backend_of(answer->backend, answer->generation))
-		return answer->backend;
+	if (answer && (int)(now - answer->given) <= (int)state->patience) {
+		if (backend_of(answer->backend, answer->generation))
+			return answer->backend;
+		if (!answer->backend && answer->generation == ANSWER_NOBODY)
+			return NOBODY;
+		undecided = !answer->backend;
+	}
 	if (mode == ONLY_ANSWERS)
 		return 0;
-	if (state->patience && (int)(now - state->heartbeat) <= (int)state->patience) {
+	if (!undecided && state->patience && (int)(now - state->heartbeat) <= (int)state->patience) {
 		if (mode == DRY)
 			return ASKED;
 		if (!submit(skb, p, service, hash, now)) {

@@ -85,9 +85,9 @@ layout! {
 
     /// User space's answer. Map `answers`.
     struct Answer = answer {
-        /// The backend.
+        /// The backend; 0 where there is none.
         backend: u16,
-        /// Its generation.
+        /// Its generation; without a backend [`super::ANSWER_NOBODY`] or [`super::ANSWER_UNDECIDED`].
         generation: u16,
         /// When it was given, in the kernel's ticks.
         given: u32,

@@ -336,3 +336,30 @@ fn a_client_of_the_programs_groups_is_each_services() {
     assert_eq!(bench.persistence(Some("http")), ["http 192.0.2.7/32 10.0.0.11"]);
     assert!(bench.persistence(Some("less")).is_empty());
 }
+
+/// The program looks at the longest prefix alone.
+#[test]
+fn pins_of_the_program_that_rest_are_not_there() {
+    let pin =
+        |client: &str, to: &str| format!("{{ client = \"192.0.2.{client}\", backend = \"10.0.0.{to}\" }}");
+    let pins = [pin("0/24", "11"), pin("0/28", "66"), pin("1/32", "12")].join(", ");
+    let config = DIRECT.replace("backend =", &format!("pins = [{pins}]\nbackend ="));
+    let mut bench = Bench::new();
+    bench.apply(&config).unwrap();
+    let standing = |bench: &Bench| -> Vec<(u8, u16)> {
+        let program = bench.program();
+        let pins = program.services.values().flat_map(|it| &it.pins);
+        pins.map(|pin| (pin.prefix, pin.backend)).collect()
+    };
+    let [first, second] = ["10.0.0.11", "10.0.0.12"].map(|it| bench.id("web", it).0);
+    assert_eq!(standing(&bench), [(24, first), (32, second)], "nobody gets to the third");
+    let drained = |drain| Edit::Drain {
+        service: "web".into(),
+        backend: "10.0.0.12".parse().unwrap(),
+        drain,
+    };
+    bench.engine.edit(&drained(true)).unwrap();
+    assert_eq!(standing(&bench), [(24, first)]);
+    bench.engine.edit(&drained(false)).unwrap();
+    assert_eq!(standing(&bench), [(24, first), (32, second)]);
+}

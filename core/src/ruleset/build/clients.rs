@@ -31,11 +31,6 @@ pub fn follows_weights(service: &Service) -> bool {
     !service.pins.is_empty() || service.persistence.as_ref().is_some_and(expires)
 }
 
-/// Whether new clients are sent to a backend.
-fn takes_clients(backend: &Backend) -> bool {
-    backend.weight > 0 && !backend.drain
-}
-
 fn keep_chain(service: &str) -> String {
     format!("keep-{service}")
 }
@@ -100,7 +95,7 @@ impl Builder<'_> {
         let mut maps: Vec<(IdMap, u8, Ids)> = Vec::new();
         for &length in lengths.iter().rev() {
             let element = |pin: &crate::config::ClientPin| {
-                let to = backend(pin.backend).filter(|it| takes_clients(it))?;
+                let to = backend(pin.backend).filter(|it| it.takes_clients())?;
                 let id = ids.get(&service.name, pin.backend)?;
                 let ours = family_of(service, to) == Some(self.family);
                 ours.then_some((Key::Address(pin.client.address), id))
@@ -120,7 +115,7 @@ impl Builder<'_> {
 
     /// What [`kin`] says, as far as clients may stay.
     fn held(&self, config: &Config, ids: &BackendIds, service: &Service, persistence: &Persistence) -> Ids {
-        let stands = |own: &Backend| persistence.when_quiesced == WhenQuiesced::Keep || takes_clients(own);
+        let stands = |own: &Backend| persistence.when_quiesced == WhenQuiesced::Keep || own.takes_clients();
         kin(config, ids, service, self.family, stands)
             .into_iter()
             .map(|(kept, own)| (Key::Backend(kept), own))
