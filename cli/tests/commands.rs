@@ -187,7 +187,7 @@ fn every_edit_is_sent_as_the_api_has_it() {
         (
             &["add", "service", "web", "--listen", "fwmark:7"],
             json!({ "edit": "add-service",
-                    "service": { "name": "web", "listen": ["fwmark:7"], "forward": "nat", "scheduler": "rr", "slots": 256 } }),
+                    "service": { "name": "web", "listen": ["fwmark:7"], "forward": "nat", "scheduler": "wrr", "slots": 256 } }),
         ),
         (
             &["remove", "service", "web", "--cut"],

@@ -27,8 +27,8 @@ fn interpreted_plugins_run_where_no_memory_becomes_executable() {
     }
     // Neither what is kept nor what is compiled now, and it is said what to do.
     for name in ["rr", "sh"] {
-        let error = native(name).unwrap_err().to_string();
-        assert!(error.contains("run the director with --pulley"), "{error}");
+        let error = native(name).unwrap_err();
+        assert!(error.remedy().contains("run the director with --pulley"), "{error}: {}", error.remedy());
     }
     for kept in [false, true] {
         for name in ["rr", "wlc", "lblc"] {
