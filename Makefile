@@ -6,7 +6,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo demo-plugin test test-languages test-vm test-vm-one lint bench bench-vm fuzz faults plugins build setup setup-vm
+.PHONY: help demo demo-plugin test test-languages test-tutorial test-vm test-vm-one lint bench bench-vm fuzz faults plugins build setup setup-vm
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ test-vm-one: setup-vm
 
 test-languages: setup ## a scheduler in every language: begun, built, checked and loaded; installs tool chains into target/
 	scripts/test-languages
+
+test-tutorial: setup ## the tutorial as a reader goes through it, with real traffic
+	scripts/test-tutorial
 
 lint: setup ## formatting, lints and licences
 	scripts/lint
