@@ -130,7 +130,7 @@ fn by_nat() -> Result<()> {
     let second = client.ask_from_each(&sources, lab.vip(82));
     let (moved, seen) = compare(first, second)?;
     println!("{seen}\nclients that were sent elsewhere the second time: {moved}\n");
-    say("rr — 40 UDP datagrams to 10.0.0.100:53");
+    say("wrr, which is the default — 40 UDP datagrams to 10.0.0.100:53");
     answered(client.ask_udp_many(lab.vip(53), 40), 40)?;
     say("a port that is no service: 10.0.0.100:8081");
     let refused = client
