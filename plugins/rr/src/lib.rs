@@ -27,7 +27,11 @@ impl Scheduler for RoundRobin {
 
     fn fill(&mut self, slots: u32) -> Result<Vec<u32>, String> {
         let slots = slots as usize;
-        let mut table: Vec<u32> = self.0.iter().copied().cycle().take(slots).collect();
+        let mut table = Vec::with_capacity(slots);
+        while table.len() < slots && !self.0.is_empty() {
+            let turns = self.0.len().min(slots - table.len());
+            table.extend_from_slice(&self.0[..turns]);
+        }
         table.resize(slots, NO_BACKEND);
         Ok(table)
     }
